@@ -1,0 +1,130 @@
+"""The circuits of all transports: asks them, tells them what happened, writes their changes down, sends their probes."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from posthouse.circuit import Circuit, State
+from posthouse.message import Message, Millis
+from posthouse.outcome import Blocked, Outcome, Scope, Sent, TransientFailure, Unconfirmed
+from posthouse.ports import Clock, Spool, SpoolUnavailableError, Transport
+from posthouse.telemetry import TRANSPORT_DEGRADED, TRANSPORT_RECOVERED, log
+
+UNAUTHORIZED = 401
+
+
+class Gates:
+    """Keeps one circuit per transport; ``changed`` is called when a transport may have become usable."""
+
+    def __init__(
+        self, *, circuits: Mapping[str, Circuit], transports: Mapping[str, Transport], spool: Spool, clock: Clock
+    ) -> None:
+        self._circuits = dict(circuits)
+        self._transports = transports
+        self._spool = spool
+        self._clock = clock
+        self._news = asyncio.Event()
+        self._unsaved: set[str] = set()
+        self._watched: set[Callable[[], None]] = set()
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Tell ``changed`` when a circuit changes."""
+        self._watched.add(changed)
+
+    def unwatch(self, changed: Callable[[], None]) -> None:
+        """Tell it no more."""
+        self._watched.discard(changed)
+
+    @property
+    def circuits(self) -> Mapping[str, Circuit]:
+        """What operators see."""
+        return self._circuits
+
+    async def restore(self) -> None:
+        """Go on where the last process stopped."""
+        for row in await self._spool.transports():
+            if row.name in self._circuits:
+                self._circuits[row.name].restore(row)
+
+    def unusable(self, now: Millis) -> dict[str, Millis]:
+        """The transports that may not be used now, and when to ask again."""
+        closed = {name: circuit.usable_at(now) for name, circuit in self._circuits.items()}
+        return {name: at for name, at in closed.items() if at is not None}
+
+    def admits(self, name: str, message: Message, now: Millis) -> bool:
+        """Whether this message may go by it now."""
+        return self._circuits[name].admits(now, key=message.key, expires_at=message.expires_at)
+
+    def abandoned(self, name: str, message: Message) -> None:
+        """It did not go after all."""
+        self._circuits[name].abandoned(message.key)
+
+    def observe(self, name: str, message: Message, outcome: Outcome) -> None:
+        """Learn from an outcome."""
+        circuit, now = self._circuits[name], self._clock.now()
+        answer = outcome.answer
+        retry_after, reason = answer.retry_after, answer.fix or answer.code
+        match outcome:
+            case TransientFailure(scope=Scope.TRANSPORT):
+                changed = circuit.failed(now, key=message.key, retry_after=retry_after, reason=reason)
+            case Unconfirmed():
+                changed = circuit.doubted(now, key=message.key, retry_after=retry_after, reason=reason)
+            case Blocked(scope=Scope.TRANSPORT):
+                changed = circuit.block(now, reason=reason)
+            case Sent():
+                changed = circuit.alive()
+            case _ if answer.reply is not None and answer.reply != UNAUTHORIZED:
+                changed = circuit.alive()
+            case _:
+                circuit.abandoned(message.key)
+                changed = False
+        if changed or circuit.state is not State.CLOSED:
+            self._changed(circuit, news=changed)
+
+    async def run(self) -> None:
+        """Write changes down and send probes when their time comes; runs until cancelled."""
+        while True:
+            self._news.clear()
+            await self._save()
+            await asyncio.gather(*(self._probe(circuit) for circuit in self._circuits.values()))
+            try:
+                await asyncio.wait_for(self._news.wait(), self._pause())
+            except TimeoutError:
+                continue
+
+    def _pause(self) -> float:
+        now = self._clock.now()
+        waits = [max(c.until - now, 0) / 1000 for c in self._circuits.values() if c.state is State.OPEN]
+        return min([*waits, 30.0]) + 0.005
+
+    async def _probe(self, circuit: Circuit) -> None:
+        if not circuit.wants_probe(self._clock.now()):
+            return
+        alive = await self._transports[circuit.name].probe()
+        if circuit.probed(self._clock.now(), alive=alive):
+            self._changed(circuit, news=False)
+
+    def _changed(self, circuit: Circuit, *, news: bool) -> None:
+        self._unsaved.add(circuit.name)
+        self._news.set()
+        if news:
+            recovered = circuit.state is State.CLOSED
+            log(
+                TRANSPORT_RECOVERED if recovered else TRANSPORT_DEGRADED,
+                level=logging.INFO if recovered else logging.WARNING,
+                transport=circuit.name,
+                state=circuit.state.value,
+                reason=None if recovered else circuit.reason,
+                until=None if recovered else circuit.until,
+            )
+        for changed in tuple(self._watched):
+            changed()
+
+    async def _save(self) -> None:
+        for name in tuple(self._unsaved):
+            self._unsaved.discard(name)
+            try:
+                await self._spool.save_transport(self._circuits[name].row())
+            except SpoolUnavailableError:
+                self._unsaved.add(name)
+                return

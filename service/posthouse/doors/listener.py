@@ -1,0 +1,118 @@
+"""Runs an ASGI application on a TCP address or a unix socket with uvicorn, without touching the process's signals."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+BACKLOG: Final = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """A certificate chain and its key, as PEM files."""
+
+    certificate: Path
+    key: Path
+
+
+class ListenError(OSError):
+    """The address cannot be listened on; says which and why."""
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.ready.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """The service, not a listener, answers signals."""
+        yield
+
+
+class Listener:
+    """One address; ``start`` returns when it answers, ``stop`` when its last request is over."""
+
+    def __init__(self, app: ASGIApp, bound: socket.socket, *, tls: Tls | None = None) -> None:
+        config = uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=5,
+            ssl_certfile=None if tls is None else tls.certificate,
+            ssl_keyfile=None if tls is None else tls.key,
+        )
+        self._server = _Server(config)
+        self._bound = bound
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Serve from now on."""
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._bound]))
+        ready = asyncio.create_task(self._server.ready.wait())
+        await asyncio.wait({self._task, ready}, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if self._task.done():
+            self._task.result()
+
+    async def stop(self) -> None:
+        """Take no new connection, finish what is under way, close."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+
+
+def bind(listen: str) -> socket.socket:
+    """A listening TCP socket for ``host:port`` (IPv6 in brackets).
+
+    Raises:
+        ListenError: the address is not ours or is taken.
+    """
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, int(port)))
+    except OSError as error:
+        bound.close()
+        raise ListenError(error.errno, f"cannot listen on {listen}: {error.strerror}") from error
+    bound.listen(BACKLOG)
+    bound.setblocking(False)
+    return bound
+
+
+def bind_unix(path: Path) -> socket.socket:
+    """A listening unix socket that only its owner may open; one left by a dead process is replaced."""
+    path.unlink(missing_ok=True)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        bound.bind(str(path))
+    except OSError as error:
+        bound.close()
+        raise ListenError(error.errno, f"cannot listen on {path}: {error.strerror}") from error
+    finally:
+        os.umask(before)
+    bound.listen(BACKLOG)
+    bound.setblocking(False)
+    return bound

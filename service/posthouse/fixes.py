@@ -1,0 +1,238 @@
+"""Every known code of Graph, Entra and Exchange Online → what it means and what exactly mends it.
+
+The codes are those of FACTS B2, C3 and D4, the commands those of FACTS F; ``<…>`` stands for what the reader fills in.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class Kind(StrEnum):
+    """What sort of thing is wrong; ``message`` is the one class that nobody but the sender can mend."""
+
+    CREDENTIALS = "credentials"
+    NETWORK = "network path"
+    POLICY = "licence or policy"
+    THROTTLING = "throttling"
+    CONFIGURATION = "configuration"
+    SERVICE = "service"
+    MESSAGE = "message"
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """What a code means and what mends it, with the command or the step in the portal."""
+
+    kind: Kind
+    cause: str
+    remedy: str
+
+
+_ROLE: Final = "New-ManagementRoleAssignment -App <enterprise app object id> -Role '{}' -RecipientGroupScope '<group>'"
+_DELAY: Final = "Changes need 30 minutes, up to 2 hours where the app is busy."
+_OFTEN: Final = {
+    "delay": _DELAY,
+    "send": f"{_ROLE.format('Application Mail.Send')}. {_DELAY}",
+    "read": f"{_ROLE.format('Application Mail.ReadBasic')}. {_DELAY}",
+    "smtp": f"{_ROLE.format('Application SMTP.SendAsApp')}. {_DELAY}",
+    "prove": f"Nothing to do while look-ups work; they need {_ROLE.format('Application Mail.ReadBasic')}.",
+    "status": "Nothing to do here; see https://status.cloud.microsoft or admin.cloud.microsoft > Health.",
+    "secret": "az ad app credential reset --id <client id> --append, then write the new password where client_secret points.",
+}
+
+# key | class | cause | remedy
+_TABLE: Final = """
+graph.token_refused | credentials | Graph refuses a token that Entra ID has just issued | Check that cloud and base_url belong to the tenant, that this machine's clock is right, and that the app is enabled: az ad sp show --id <client id> --query accountEnabled.
+graph.app_permission | licence or policy | the app lacks the permission for this request | {send}
+graph.mailbox_permission | licence or policy | the app may not send from this mailbox | Add-DistributionGroupMember '<group>' -Member <mailbox>; check with Test-ServicePrincipalAuthorization -Identity <enterprise app object id> -Resource <mailbox> (InScope must be True). {delay}
+graph.send_as | licence or policy | the mailbox may not send as this From address | Add-RecipientPermission <from address> -Trustee <mailbox> -AccessRights SendAs, or send through the mailbox of the From address.
+graph.no_mailbox | configuration | there is no such user or mailbox | Get-Mailbox <mailbox>; correct the sender, or map it to a mailbox with [[senders]].
+graph.no_licence | licence or policy | the mailbox is not in Exchange Online: no licence, soft-deleted, or on premises | Give the user an Exchange Online licence, or make it a shared mailbox: Set-Mailbox <mailbox> -Type Shared.
+graph.mailbox_full | licence or policy | the sending mailbox is full | Empty its Sent Items and set a retention policy: Set-Mailbox <mailbox> -RetentionPolicy <policy>.
+graph.day_quota | throttling | the mailbox has reached Exchange's limit of recipients a day (10,000 in 24 hours) | Wait, spread the mail over more mailboxes with [[senders]], or use High Volume Email for internal mail.
+graph.throttled | throttling | Graph slows this mailbox down | Nothing to do; posthouse waits as long as Graph asks. Where it goes on, lower limits.concurrent_requests.
+graph.busy | service | Graph is busy or not available | {status}
+graph.uncertain | service | Graph's answer does not say whether the message was taken | {prove}
+graph.suspended | licence or policy | the mailbox is blocked from sending | security.microsoft.com > Review > Restricted entities: release the mailbox after finding the cause.
+graph.redirect | configuration | the answer is not Graph's sendMail answer: something between answers instead, or the message is over the request limit | Check base_url and exclude graph.microsoft.com from any proxy or TLS inspection.
+graph.proxy | network path | something between posthouse and Graph refuses the request; Graph itself answers with a JSON error | Allow graph.microsoft.com:443 without authentication or inspection in the proxy or firewall, and check base_url.
+graph.recipients | message | a recipient's address is refused, or there is none | Correct the recipients.
+graph.headers | message | a header is refused | Remove or rename the custom headers; their names must start with X-.
+graph.too_large | message | the message is larger than the mailbox or the request may send | Set-Mailbox <mailbox> -MaxSendSize 150MB, or give the route an SMTP transport for large messages.
+graph.malformed | message | Graph cannot read the message | Show it with posthouse messages content <id>; a message that posthouse composed itself is a bug to report.
+graph.content_refused | message | the content is refused as spam or malware | Change the content.
+graph.item_gone | service | the item is not in the mailbox any more | Look in Sent Items of the mailbox.
+graph.refused_message | message | Graph refuses this message | See the answer's text and code.
+graph.read_permission | licence or policy | the app may not look messages up, so doubtful sends cannot be settled | {read}
+graph.service | service | Graph gave no answer that counts | {status}
+entra.secret_wrong | credentials | wrong client secret; often its id was pasted instead of its value | {secret}
+entra.secret_expired | credentials | the client secret has expired | {secret}
+entra.secret_missing | credentials | the token request carried no credential | Set entra.client_secret or entra.client_certificate.
+entra.secret_unreadable | credentials | the credential cannot be read here | Check that the file of client_secret or client_certificate exists, is readable for the service and, for a certificate, holds the private key; a managed or workload identity must be assigned to this machine.
+entra.app_unknown | configuration | the app is not in this tenant: wrong client id, tenant or cloud | az ad app list --display-name <name> --query '[].appId'; correct entra.client_id, tenant_id or cloud.
+entra.app_disabled | licence or policy | the app or its enterprise app is disabled | entra.microsoft.com > Enterprise applications > <app> > Properties > Enabled for users to sign in: Yes.
+entra.tenant_unknown | configuration | the tenant was not found: a typo, or another cloud's | Correct entra.tenant_id or entra.cloud.
+entra.cross_cloud | configuration | app and login host belong to different clouds | Set entra.cloud to the cloud of the tenant.
+entra.resource_unknown | configuration | the tenant does not know the resource of the scope | Set entra.cloud to the cloud of the tenant.
+entra.scope | configuration | the scope is not accepted | Set entra.cloud; a scope is one resource and /.default.
+entra.certificate | credentials | the certificate or the assertion's signature is not accepted | az ad app credential reset --id <client id> --cert @<public certificate>.pem --append, and let client_certificate point to the matching private key.
+entra.clock | credentials | the assertion is outside its time range: this machine's clock is wrong, or the federated token is old | timedatectl status; for a workload identity check that its token file is renewed.
+entra.federation | credentials | no federated credential matches this workload | az ad app federated-credential list --id <client id>: issuer, subject and audience must match exactly.
+entra.conditional_access | licence or policy | Conditional Access or a security policy blocks the app | entra.microsoft.com > Protection > Conditional Access: exclude the workload identity, or allow its address.
+entra.consent | licence or policy | a permission lacks an administrator's consent | az ad app permission admin-consent --id <client id>.
+entra.user_flow | configuration | the answer belongs to a user's sign-in | Check that client_id names an app registration.
+entra.loop | throttling | Entra ID saw too many token requests | Nothing to do; posthouse asks less often.
+entra.busy | service | Entra ID is busy or not available | {status}
+entra.refused | credentials | Entra ID refuses the token request | Look the AADSTS code up at https://login.microsoftonline.com/error.
+smtp.token_refused | credentials | Exchange does not accept the app's token for this mailbox | Register the app in Exchange with the ENTERPRISE APP's object id: New-ServicePrincipal -AppId <client id> -ObjectId <enterprise app object id>; then {smtp}
+smtp.disabled_tenant | licence or policy | SMTP AUTH is off for the tenant | Set-TransportConfig -SmtpClientAuthenticationDisabled $false
+smtp.disabled_mailbox | licence or policy | SMTP AUTH is off for the mailbox | Set-CASMailbox <mailbox> -SmtpClientAuthenticationDisabled $false
+smtp.password | credentials | user name or password is wrong | Correct the transport's username and password.
+smtp.conditional_access | licence or policy | Conditional Access, multi-factor or an authentication policy blocks the login | Use auth = "xoauth2", or exclude the account from the policy.
+smtp.security_defaults | licence or policy | the tenant's security defaults block the login | Use auth = "xoauth2".
+smtp.basic_gone | licence or policy | basic authentication is not supported any more | Set auth = "xoauth2" for this transport.
+smtp.not_authenticated | configuration | the server wants a login first | Set auth = "xoauth2" or "login" for this transport.
+smtp.send_as | licence or policy | the account may not send as this From address | Add-RecipientPermission <from address> -Trustee <mailbox> -AccessRights SendAs.
+smtp.connections | throttling | more than 3 connections of this mailbox at a time | Nothing to do; let nobody else send over SMTP with the same mailbox.
+smtp.day_quota | throttling | the mailbox has reached Exchange's limit of recipients a day (10,000 in 24 hours) | Wait, spread the mail over more mailboxes with [[senders]], or use High Volume Email for internal mail.
+smtp.mailbox_full | licence or policy | the sending mailbox is full | Empty its Sent Items and set a retention policy: Set-Mailbox <mailbox> -RetentionPolicy <policy>.
+smtp.repeated_error | licence or policy | Exchange slows the mailbox down because the same error came again and again | Mend what the earlier errors of this mailbox name (full mailbox, SendAs, licence, recipients), then wait.
+smtp.restricted | licence or policy | the mailbox is blocked as a source of spam | security.microsoft.com > Review > Restricted entities: release the mailbox after finding the cause.
+smtp.tenant_blocked | licence or policy | Exchange takes no mail from this tenant or address | admin.cloud.microsoft > Support: ask for the tenant's release (trial tenants are limited).
+smtp.tenant_quota | throttling | the tenant has reached its limit of external recipients a day | admin.exchange.microsoft.com > Reports > Mail flow > Tenant Outbound External Recipients; wait, or add licences.
+smtp.grey_listed | service | Exchange defers mail from this address for now | {status}
+smtp.busy | service | the server is busy or shutting down | {status}
+smtp.too_large | message | the message is larger than the server takes | Set-Mailbox <mailbox> -MaxSendSize 150MB, or send less.
+smtp.no_starttls | configuration | the server offers no STARTTLS, so nothing was sent | Check host and port (587), remove SMTP inspection from the path, or set security = "tls" (port 465).
+smtp.no_auth | configuration | the server does not offer the configured way to log in | Check host, port and auth of the transport.
+smtp.server_refuses | configuration | the server refuses to talk to this client | Check host and port, and the connector that should match.
+smtp.mailbox_refused | configuration | the server refuses this account or sender | Check the account's rights with the text of the answer.
+smtp.recipient_refused | message | recipients were refused | Correct the recipients.
+smtp.refused_message | message | the server refuses this message | See the answer's text and code.
+smtp.not_supported | message | the server lacks an extension that this message needs | Use ASCII addresses and 7-bit content, or another transport for this message.
+smtp.uncertain | service | the connection was lost after the content had begun to leave | {prove}
+network.dns | network path | the host name cannot be resolved | getent hosts <host>; check this machine's resolver (/etc/resolv.conf).
+network.refused | network path | the connection is refused | Allow the host and port in the firewall: nc -vz <host> <port>.
+network.unreachable | network path | there is no way to the host | Check route and firewall: nc -vz <host> <port>.
+network.certificate | network path | the certificate cannot be verified, often because of TLS inspection | Exclude the host from TLS inspection, or name the inspecting CA with ca_file.
+network.tls | network path | the TLS handshake fails | openssl s_client -connect <host>:<port>; TLS 1.2 must pass.
+network.path | network path | the connection breaks or stays silent | Check firewall, proxy and MTU between here and the host.
+no_answer | network path | no answer came before the deadline | {prove}
+"""
+
+
+def _rows(table: str) -> Mapping[str, Fix]:
+    found: dict[str, Fix] = {}
+    for line in table.strip().splitlines():
+        key, kind, cause, remedy = line.split(" | ")
+        found[key] = Fix(Kind(kind), cause, remedy.format(**_OFTEN))
+    return MappingProxyType(found)
+
+
+FIXES: Final = _rows(_TABLE)
+"""Key of a fix → what it says."""
+
+GRAPH: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "InvalidAuthenticationToken": "graph.token_refused",
+        "Authorization_RequestDenied": "graph.app_permission",
+        "ErrorAccessDenied": "graph.mailbox_permission",
+        "ErrorSendAsDenied": "graph.send_as",
+        "ErrorInvalidUser": "graph.no_mailbox",
+        "Request_ResourceNotFound": "graph.no_mailbox",
+        "MailboxNotEnabledForRESTAPI": "graph.no_licence",
+        "ErrorQuotaExceeded": "graph.mailbox_full",
+        "QuotaExceededException": "graph.mailbox_full",
+        "ErrorSubmissionQuotaExceeded": "graph.day_quota",
+        "ErrorExceededMessageLimit": "graph.day_quota",
+        "ErrorExceededMaxRecipientLimit": "graph.day_quota",
+        "ErrorMessageSubmissionBlocked": "graph.suspended",
+        "ErrorAccountSuspend": "graph.suspended",
+        "ApplicationThrottled": "graph.throttled",
+        "CommandConcurrencyLimitReached": "graph.throttled",
+        "ErrorServerBusy": "graph.uncertain",
+        "ErrorDirectoryConcurrencyLimit": "graph.uncertain",
+        "UnknownError": "graph.uncertain",
+        "ErrorInternalServerError": "graph.uncertain",
+        "ErrorInvalidRecipients": "graph.recipients",
+        "InvalidInternetMessageHeader": "graph.headers",
+        "InvalidInternetMessageHeaderCollection": "graph.headers",
+        "ErrorMessageSizeExceeded": "graph.too_large",
+        "ErrorMimeContentInvalidBase64String": "graph.malformed",
+        "UnableToDeserializePostBody": "graph.malformed",
+        "RequestBodyRead": "graph.malformed",
+        "BadRequest": "graph.refused_message",
+        "ErrorMessageBlocked": "graph.content_refused",
+        "ErrorItemNotFound": "graph.item_gone",
+    }
+)
+"""Code of a Graph error → fix (FACTS B2)."""
+
+
+def _entra(rows: Mapping[str, tuple[int, ...]]) -> Mapping[int, str]:
+    return MappingProxyType({code: key for key, codes in rows.items() for code in codes})
+
+
+ENTRA_CONFIGURATION: Final = _entra(
+    {
+        "entra.secret_wrong": (7000215,),
+        "entra.secret_expired": (7000222,),
+        "entra.secret_missing": (7000218,),
+        "entra.app_unknown": (700016, 700011),
+        "entra.app_disabled": (7000112, 70001),
+        "entra.tenant_unknown": (90002, 9001023, 50194),
+        "entra.cross_cloud": (900382, 900432, 90038),
+        "entra.resource_unknown": (500011, 50001),
+        "entra.scope": (70011, 28002, 700022),
+        "entra.certificate": (700027, 50012, 50013, 700030),
+        "entra.clock": (700024,),
+        "entra.federation": (700213,),
+        "entra.conditional_access": (53003, 530032),
+        "entra.consent": (650052, 650056, 650057, 65001),
+        "entra.user_flow": (50034, 50126),
+    }
+)
+"""AADSTS code that an administrator must mend → fix (FACTS C3)."""
+
+ENTRA_PASSING: Final = _entra(
+    {"entra.loop": (50196,), "entra.busy": (90033, 90006, 90012, 90024, 90090, 90091, 90055, 50000, 90036)}
+)
+"""AADSTS code that passes by itself → fix (FACTS C3)."""
+
+NETWORK: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "dns": "network.dns",
+        "refused": "network.refused",
+        "unreachable": "network.unreachable",
+        "connect_timeout": "network.unreachable",
+        "certificate": "network.certificate",
+        "tls": "network.tls",
+        "reset": "network.path",
+        "closed": "network.path",
+        "garbled": "network.path",
+        "silence": "network.path",
+        "stalled": "network.path",
+        "unknown": "network.path",
+    }
+)
+"""Name of a fault below HTTP or SMTP → fix."""
+
+
+def entra_fix(codes: Collection[int]) -> str | None:
+    """The fix of the first known AADSTS code."""
+    return next((key for code in codes if (key := ENTRA_CONFIGURATION.get(code) or ENTRA_PASSING.get(code))), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Fixes:
+    """The advice for every key, as ports.Diagnosis wants it."""
+
+    def advice(self, fix: str) -> str:
+        """Cause and remedy in one line; for a key that nobody knows, where to look."""
+        known = FIXES.get(fix)
+        if known is None:
+            return "No advice is known for this; see the answer's own text and code."
+        return f"{known.cause[0].upper()}{known.cause[1:]}. {known.remedy}"

@@ -1,0 +1,291 @@
+"""The seams of the house: what the core asks of a spool, a transport, a clock.
+
+Times are ``Millis``; durations are seconds. Every writing verb of a spool returns only after its commit is durable.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from posthouse.message import Content, Event, Message, MessageId, Millis, Status
+from posthouse.outcome import Outcome, RefusedRecipient
+from posthouse.records import (
+    AddResult,
+    AttemptRow,
+    Command,
+    CommandResult,
+    Filters,
+    Finish,
+    KeyRow,
+    LaneRow,
+    Lease,
+    Mark,
+    NoSight,
+    Page,
+    Pause,
+    Record,
+    SenderBlock,
+    Settlement,
+    Sightings,
+    Submission,
+    TransportKind,
+    TransportRow,
+    Unsettled,
+    Witness,
+)
+
+
+class Clock(Protocol):
+    """Time as an argument."""
+
+    def now(self) -> Millis:
+        """Wall-clock time, for what is written down."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never jump, for durations."""
+        ...
+
+
+class SpoolUnavailableError(Exception):
+    """The spool cannot keep mail now (disk full, closed, broken); ``full`` tells storage from the rest."""
+
+    def __init__(self, text: str, *, full: bool = False) -> None:
+        super().__init__(text)
+        self.full = full
+
+
+Wake = Callable[[frozenset[int]], None]
+"""Called on the event loop after a commit that gave these lanes something to do."""
+
+
+class Spool(Protocol):
+    """The durable store of all of it."""
+
+    async def add(self, submission: Submission) -> AddResult:
+        """Keep it durably; raises SpoolUnavailableError."""
+        ...
+
+    def on_wake(self, wake: Wake) -> None:
+        """Tell ``wake`` from now on."""
+        ...
+
+    async def lease(self, *, owner: str, now: Millis, most: int) -> Sequence[Lease]:
+        """Take lanes that have something due and no owner."""
+        ...
+
+    async def next_due(self) -> Millis | None:
+        """When the next lane without an owner has something to do."""
+        ...
+
+    async def peek(self, *, lane: int, now: Millis, most: int) -> Sequence[Message]:
+        """What is due in a lane, by priority, then age; at most ``most``."""
+        ...
+
+    async def next_in(self, *, lane: int) -> Millis | None:
+        """When the earliest queued row of a lane is due."""
+        ...
+
+    async def content(self, key: int) -> Content | None:
+        """The content; None where it was purged."""
+        ...
+
+    async def mark(self, mark: Mark) -> bool:
+        """Write ``sending`` and the attempt; False where the row is not queued any more or the fence is old."""
+        ...
+
+    async def note_refused(self, *, key: int, number: int, refused: Sequence[RefusedRecipient]) -> None:
+        """Write down refused recipients before DATA, so that settling knows them."""
+        ...
+
+    async def finish(self, finish: Finish) -> bool:
+        """Write the outcome; False where a later attempt exists or another has settled it: then it is an event."""
+        ...
+
+    async def defer(self, *, key: int, lane: int, due_at: Millis) -> None:
+        """Put a queued row later without an attempt."""
+        ...
+
+    async def hold(self, *, key: int, id: MessageId, at: Millis, cause: str) -> None:  # noqa: A002 - the house's word
+        """Hold a queued row that no transport of its route can carry."""
+        ...
+
+    async def expire(self, *, now: Millis, most: int) -> int:
+        """End queued and held rows whose client's own expiry is over; how many."""
+        ...
+
+    async def release(self, *, lane: int, fence: int, now: Millis) -> None:
+        """Give a lane back; its ``next_at`` is computed from its rows and pauses."""
+        ...
+
+    async def pause(self, *, lane: int, pause: Pause) -> None:
+        """Pause a lane or one transport of it."""
+        ...
+
+    async def resume(self, *, lane: int, transport: str | None) -> None:
+        """End a pause."""
+        ...
+
+    async def block_sender(self, block: SenderBlock) -> None:
+        """Hold all queued and future rows of this sender in this mailbox."""
+        ...
+
+    async def unblock_sender(self, *, mailbox: str, sender: str, at: Millis) -> None:
+        """Delete the block and release its rows in order of age."""
+        ...
+
+    async def probe_senders(self, *, now: Millis, next_probe: Millis) -> int:
+        """Release the oldest row of every block whose probe is due; how many."""
+        ...
+
+    async def save_transport(self, row: TransportRow) -> None:
+        """Write down a circuit's or a block's state."""
+        ...
+
+    async def transports(self) -> Sequence[TransportRow]:
+        """What was written down."""
+        ...
+
+    async def recover(self, *, now: Millis, grace: float) -> int:
+        """At start: every row a dead process left in ``sending`` is unconfirmed from its deadline plus ``grace``."""
+        ...
+
+    async def unsettled(self, *, now: Millis, most: int) -> Sequence[Unsettled]:
+        """Rows whose next look-up is due."""
+        ...
+
+    async def next_look(self) -> Millis | None:
+        """When the next look-up is due."""
+        ...
+
+    async def witnesses(
+        self, *, account: str | None, kind: TransportKind, own: bool, before: Millis, after: Millis, most: int
+    ) -> Sequence[Witness]:
+        """Messages known as sent with that kind and origin of Message-ID, latest first; None asks all accounts."""
+        ...
+
+    async def sharing(self, *, account: str, message_id: str) -> Sequence[tuple[MessageId, Status]]:
+        """Every message that went out through this account with this Message-ID, and where it stands."""
+        ...
+
+    async def settle(self, settlement: Settlement) -> bool:
+        """Write a conclusion; False where the row is settled already."""
+        ...
+
+    async def obey(self, command: Command) -> CommandResult:
+        """Do what a person asked, under the rules of PROMISES §5."""
+        ...
+
+    async def find(self, filters: Filters, *, now: Millis) -> Page:
+        """A page of records."""
+        ...
+
+    async def get(self, message_id: MessageId, *, now: Millis) -> Record | None:
+        """One record."""
+        ...
+
+    async def key_of(self, message_id: MessageId) -> int | None:
+        """The spool's own key of a message."""
+        ...
+
+    async def attempts(self, message_id: MessageId) -> Sequence[AttemptRow]:
+        """Every try of a message, oldest first."""
+        ...
+
+    async def events(self, message_id: MessageId) -> Sequence[Event]:
+        """A message's history, oldest first."""
+        ...
+
+    async def lanes(self) -> Sequence[LaneRow]:
+        """Every lane that has unfinished rows or a pause."""
+        ...
+
+    async def counts(self) -> Mapping[Status, int]:
+        """Messages by stored status."""
+        ...
+
+    async def save_key(self, key: KeyRow) -> None:
+        """Keep a key; the client is made where there is none."""
+        ...
+
+    async def revoke_key(self, key_id: str, *, at: Millis, by: str) -> bool:
+        """End a key; False where there is none."""
+        ...
+
+    async def keys(self) -> Sequence[KeyRow]:
+        """All keys."""
+        ...
+
+    async def used(self, *, key_id: str, at: Millis) -> None:
+        """Remember a key's last use."""
+        ...
+
+    async def purge(self, *, now: Millis, retention: float, content_retention: float, most: int) -> int:
+        """Delete finished messages, contents and answers whose time is over; how many rows."""
+        ...
+
+    async def writable(self) -> str | None:
+        """None where mail can be kept durably, else the reason."""
+        ...
+
+    async def close(self) -> None:
+        """Write what waits and close; idempotent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatch:
+    """One send: the message, its content, the attempt's id (GUID) and the recipients that are still to be served.
+
+    ``refuse_deferred`` counts recipients answered 4xx at RCPT as refused (PROMISES §4, after 4 h).
+    ``note_refused`` must have returned before DATA.
+    """
+
+    message: Message
+    content: Content
+    attempt_id: str
+    account: str
+    refuse_deferred: bool
+    note_refused: Callable[[Sequence[RefusedRecipient]], Awaitable[None]]
+
+
+class Transport(Protocol):
+    """A way out. ``send`` never raises for what a server or network does, never retries, never follows."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the settings."""
+        ...
+
+    @property
+    def kind(self) -> TransportKind:
+        """What it speaks."""
+        ...
+
+    async def send(self, dispatch: Dispatch) -> Outcome:
+        """One try; a cancelled send leaves its connection closed."""
+        ...
+
+    async def probe(self) -> bool:
+        """Whether the far side lives, by a request that cannot double a mail."""
+        ...
+
+    async def close(self) -> None:
+        """Close connections; idempotent."""
+        ...
+
+
+class Evidence(Protocol):
+    """Looks messages up in the account that sent them."""
+
+    async def look_up(self, *, account: str, message_ids: Sequence[str]) -> Sightings | NoSight:
+        """One look for at most 15 ids in all folders; never raises for what a server or network does."""
+        ...
+
+
+class Diagnosis(Protocol):
+    """Turns the key of a fix into words."""
+
+    def advice(self, fix: str) -> str:
+        """What exactly mends it."""
+        ...

@@ -1,0 +1,126 @@
+"""What a look-up proves about an unconfirmed message: pure (PROMISES §5).
+
+Presence of a copy is proof of a send. Absence is proof only late enough and only if presence was proved in the same
+round by a witness: nowhere is it documented that Graph keeps our Message-ID, and a user or a retention rule may have
+removed the copy.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from posthouse.message import MessageId, Millis, Status
+from posthouse.records import Unsettled, Verdict, Witness
+
+HOUR: Final[Millis] = 3_600_000
+DAY: Final[Millis] = 24 * HOUR
+HELD_LOOK: Final[Millis] = HOUR
+"""Held ones are looked at again at least hourly."""
+WITNESS_LOOK: Final[Millis] = 5 * 60_000
+"""A missing witness may come with the next ordinary send, so these are looked at sooner."""
+OUTAGE_LOOK: Final[Millis] = 2 * 60_000
+SLOWEST: Final[Millis] = HOUR
+
+CAUSE_DRAFT: Final = "unconfirmed_draft"
+CAUSE_SHARED: Final = "unconfirmed_shared_message_id"
+CAUSE_NO_WITNESS: Final = "unconfirmed_no_witness"
+CAUSE_NO_SIGHT: Final = "unconfirmed_no_look_up"
+CAUSE_NO_RIGHT: Final = "unconfirmed_no_right"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclusion:
+    """A verdict for now, when to look again (None: never), and why it is held."""
+
+    verdict: Verdict
+    look_at: Millis | None = None
+    cause: str | None = None
+
+
+def next_check(item: Unsettled, now: Millis, checks: Sequence[float]) -> Millis | None:
+    """When the look after this one is due; None where this is the last."""
+    for seconds in checks[item.looks + 1 :]:
+        at = item.since + int(seconds * 1000)
+        if at > now:
+            return at
+    return None
+
+
+def conclude(
+    item: Unsettled,
+    *,
+    now: Millis,
+    copies: tuple[bool, ...],
+    sharing: Sequence[tuple[MessageId, Status]],
+    presence_proved: bool,
+    slowest: Millis,
+    checks: Sequence[float],
+) -> Conclusion:
+    """What an answered look-up means; ``copies`` are the ``isDraft`` flags of what was found."""
+    later = next_check(item, now, checks)
+    last = later is None or item.held
+    out = sum(not is_draft for is_draft in copies)
+    if len(sharing) > 1 and (out or last):
+        shared = _shared(out, sharing, now=now, later=later)
+        if shared is not None:
+            return shared
+    if out:
+        return Conclusion(verdict=Verdict.SENT)
+    if not last:
+        return Conclusion(verdict=Verdict.LATER, look_at=later)
+    if copies:
+        return Conclusion(verdict=Verdict.HELD, cause=CAUSE_DRAFT, look_at=now + HELD_LOOK)
+    return _absent(item, now=now, presence_proved=presence_proved, slowest=slowest)
+
+
+def _absent(item: Unsettled, *, now: Millis, presence_proved: bool, slowest: Millis) -> Conclusion:
+    patient_until = item.since + min(3 * slowest, SLOWEST)
+    if now < patient_until:
+        return Conclusion(verdict=Verdict.LATER, look_at=patient_until)
+    if presence_proved:
+        return Conclusion(verdict=Verdict.NOT_SENT)
+    return Conclusion(verdict=Verdict.HELD, cause=CAUSE_NO_WITNESS, look_at=now + WITNESS_LOOK)
+
+
+def unanswered(item: Unsettled, *, now: Millis, denied: bool, checks: Sequence[float]) -> Conclusion:
+    """What a look-up without an answer that counts means: ``denied`` where an administrator must grant the right."""
+    later = next_check(item, now, checks)
+    if later is not None and not item.held:
+        return Conclusion(verdict=Verdict.LATER, look_at=later)
+    if denied:
+        return Conclusion(verdict=Verdict.HELD, cause=CAUSE_NO_RIGHT, look_at=now + HELD_LOOK)
+    return Conclusion(verdict=Verdict.HELD, cause=CAUSE_NO_SIGHT, look_at=now + OUTAGE_LOOK)
+
+
+def may_testify(witness: Witness, item: Unsettled, *, now: Millis) -> bool:
+    """Whether this witness, found in the same round, proves presence for this item."""
+    age = now - item.started_at
+    if witness.id == item.message.id:
+        return False
+    if witness.account != item.account:
+        return age < HOUR
+    before = witness.sent_at < item.started_at
+    return before or (witness.sent_at <= item.started_at + DAY and age < DAY)
+
+
+def presence(item: Unsettled, witnesses: Collection[Witness], *, found: Collection[str], now: Millis) -> bool:
+    """Whether any of the witnesses that were found may_testify.
+
+    Another account's witness counts only where the account itself has none.
+    """
+    own = [witness for witness in witnesses if witness.account == item.account and may_testify(witness, item, now=now)]
+    candidates = own or [witness for witness in witnesses if may_testify(witness, item, now=now)]
+    return any(witness.message_id in found for witness in candidates)
+
+
+def _shared(
+    out: int, sharing: Sequence[tuple[MessageId, Status]], *, now: Millis, later: Millis | None
+) -> Conclusion | None:
+    """Several messages carry the Message-ID: enough copies, none at all (None: absent), or nobody can tell."""
+    if out >= len(sharing):
+        return Conclusion(verdict=Verdict.SENT)
+    if not out and all(status is not Status.SENT for _, status in sharing):
+        return None
+    if later is not None:
+        return Conclusion(verdict=Verdict.LATER, look_at=later)
+    return Conclusion(verdict=Verdict.HELD, cause=CAUSE_SHARED, look_at=now + HELD_LOOK)

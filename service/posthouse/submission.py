@@ -1,0 +1,405 @@
+"""The door step: who may send it, how it goes, what it is called; then the spool, and only then the answer (HOUSE)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from posthouse.headers import fit_to_envelope
+from posthouse.message import Content, Envelope, MessageId, Millis, OnUnconfirmed, Priority, Status, new_id
+from posthouse.policy import Client, Right, folded, matches, may_send_as, may_send_to, must_have
+from posthouse.ports import Clock, Spool, SpoolUnavailableError
+from posthouse.records import Added, Idempotency, KeyReused, NewMessage, Replayed, Submission, TransportKind
+from posthouse.refusal import Condition, FieldError, Refused
+
+RETRY_AFTER: Final = 10
+"""Seconds after which a caller tries again when mail cannot be kept now."""
+
+EXTRA_RECIPIENTS: Final = "extra_header_recipients"
+"""The held cause of mail whose header names recipients that its envelope does not, where settings say hold."""
+
+_BCC_FOLD: Final = 8  # "Bcc: " with its CRLF, and for every address ", " or a fold of three octets: rounded up
+_GRAPH_ONLY: Final = frozenset({"x_header_dropped", "auto_submitted_dropped"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carrier:
+    """What the door step must know of a transport; ``account`` is the SMTP login where that is the lane."""
+
+    name: str
+    kind: TransportKind
+    account: str | None = None
+    max_wire_bytes: int | None = None
+    extra_header_recipients: Literal["smtp_else_drop", "drop", "hold"] = "smtp_else_drop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteRule:
+    """The transports for senders and, where given, for mail whose recipients all match."""
+
+    senders: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = ()
+    transports: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SenderRule:
+    """The mailboxes that send as an address; the first of them for now."""
+
+    address: str
+    mailboxes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The settings that every submission is held against (CONTRACT §4); sizes in bytes, times in seconds."""
+
+    carriers: Mapping[str, Carrier]
+    default_route: tuple[str, ...]
+    routes: tuple[RouteRule, ...] = ()
+    senders: tuple[SenderRule, ...] = ()
+    recipients_per_message: int = 500
+    max_message_bytes: int = 36_700_160
+    expire_after: float = 432_000.0
+    on_unconfirmed: OnUnconfirmed = OnUnconfirmed.SETTLE
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a message is called before it is composed: our id, the Message-ID we would give it, the time."""
+
+    id: MessageId
+    message_id: str
+    at: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that Exchange will change, said in advance."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What a client asks of the way a message goes; None leaves it to the settings."""
+
+    reference: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    priority: Priority = Priority.NORMAL
+    due_at: Millis | None = None
+    expires_at: Millis | None = None
+    transport: str | None = None
+    on_unconfirmed: OnUnconfirmed | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A decoded submission; ``raw`` says that the client wrote the header, so that it may differ from the envelope."""
+
+    identity: Identity
+    client: Client
+    door: str
+    sender: str
+    envelope: Envelope
+    content: Content
+    subject: str
+    own_message_id: str | None = None
+    """The client's valid Message-ID, None where ours stands in the content."""
+    wishes: Wishes
+    notices: tuple[Notice, ...] = ()
+    raw: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a lane stands for somebody who joins it now."""
+
+    ahead: int
+    held_by: str | None
+    estimated_send_at: Millis | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a client is told about an accepted message."""
+
+    id: MessageId
+    status: Status
+    created_at: Millis
+    reference: str | None
+    mailbox: str
+    route: tuple[str, ...]
+    size: int
+    standing: Standing
+    notices: tuple[Notice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Durable now (or, in a dry run, fit to be)."""
+
+    receipts: tuple[Receipt, ...]
+    answer: bytes = field(repr=False)
+
+
+Render = Callable[[Sequence[Receipt]], bytes]
+"""Writes the answer that is kept for replays."""
+
+Backlog = Callable[[str], Standing]
+"""How the lane of an account stands; answers from memory."""
+
+Closed = Callable[[], Condition | None]
+"""DRAINING or STORAGE_LOW where nothing more is taken."""
+
+
+class DoorStep:
+    """What all doors call; knows no protocol."""
+
+    def __init__(
+        self,
+        *,
+        spool: Spool,
+        rules: Rules,
+        clock: Clock,
+        chance: Callable[[int], bytes],
+        backlog: Backlog,
+        closed: Closed,
+    ) -> None:
+        self._spool = spool
+        self.rules = rules
+        self._clock = clock
+        self._chance = chance
+        self._backlog = backlog
+        self._closed = closed
+
+    def identify(self, sender: str) -> Identity:
+        """A new id and the Message-ID that belongs to it, in the sender's domain (RFC 5322 §3.6.4)."""
+        now = self._clock.now()
+        id_ = new_id(now=now, chance=self._chance(10))
+        return Identity(id_, f"<{id_}@{_ascii_domain(sender)}>", now)
+
+    def welcome(self, client: Client) -> None:
+        """Raises Refused where this client may not submit or nothing is taken now; called before the body is read."""
+        must_have(client, Right.SUBMIT)
+        condition = self._closed()
+        if condition is not None:
+            detail = "the service is stopping" if condition is Condition.DRAINING else "the disk is almost full"
+            raise Refused(condition, f"{detail}; nothing was accepted, try again later", retry_after=RETRY_AFTER)
+
+    async def accept(
+        self,
+        drafts: Sequence[Draft],
+        *,
+        answer: Render,
+        idempotency: Idempotency | None = None,
+        dry_run: bool = False,
+    ) -> Accepted | Replayed:
+        """Keep all drafts or none; raises Refused. Answers only after the commit."""
+        pairs = [self._resolve(draft) for draft in drafts]
+        receipts = tuple(receipt for _, receipt in pairs)
+        rendered = answer(receipts)
+        if dry_run:
+            return Accepted(receipts, rendered)
+        submission = Submission(
+            messages=tuple(message for message, _ in pairs), answer=rendered, idempotency=idempotency
+        )
+        try:
+            result = await self._spool.add(submission)
+        except SpoolUnavailableError as fault:
+            condition = Condition.SPOOL_FULL if fault.full else Condition.STORAGE_LOW
+            detail = (
+                f"the message cannot be kept durably now ({'no space left' if fault.full else 'spool unavailable'})"
+            )
+            raise Refused(condition, detail, retry_after=RETRY_AFTER) from fault
+        match result:
+            case Added():
+                return Accepted(receipts, rendered)
+            case Replayed():
+                return result
+            case KeyReused():
+                detail = "this Idempotency-Key came before with another request; use a new key for a new message"
+                raise Refused(Condition.IDEMPOTENCY_KEY_REUSED, detail)
+
+    def _resolve(self, draft: Draft) -> tuple[NewMessage, Receipt]:
+        self._permit(draft)
+        identity, wishes = draft.identity, draft.wishes
+        due_at = max(wishes.due_at or 0, identity.at)
+        _check_expiry(wishes.expires_at, due_at=due_at, now=identity.at)
+        mailbox = self._mailbox(draft.sender)
+        route, held, notices = self._route(draft)
+        account = self.rules.carriers[route[0]].account or mailbox
+        message = NewMessage(
+            id=identity.id,
+            client=draft.client.name,
+            key_id=draft.client.key_id,
+            door=draft.door,
+            mailbox=mailbox,
+            account=account,
+            sender=folded(draft.sender),
+            envelope=draft.envelope,
+            subject=draft.subject,
+            reference=wishes.reference,
+            tags=wishes.tags,
+            metadata=wishes.metadata,
+            message_id=draft.own_message_id or identity.message_id,
+            own_message_id=draft.own_message_id is None,
+            route=route,
+            content=draft.content,
+            priority=wishes.priority,
+            accepted_at=identity.at,
+            due_at=due_at,
+            expires_at=wishes.expires_at,
+            gives_up_at=due_at + int(self.rules.expire_after * 1000),
+            on_unconfirmed=wishes.on_unconfirmed or self.rules.on_unconfirmed,
+            held_cause=held,
+        )
+        waiting = Status.SCHEDULED if due_at > identity.at else Status.QUEUED
+        receipt = Receipt(
+            id=identity.id,
+            status=Status.HELD if held else waiting,
+            created_at=identity.at,
+            reference=wishes.reference,
+            mailbox=mailbox,
+            route=route,
+            size=draft.content.size,
+            standing=self._backlog(account),
+            notices=notices,
+        )
+        return message, receipt
+
+    def _permit(self, draft: Draft) -> None:
+        rules, envelope = self.rules, draft.envelope
+        may_send_as(draft.client, draft.sender)
+        if envelope.sender is not None and envelope.sender != draft.sender:
+            may_send_as(draft.client, envelope.sender, pointer="")
+        count = len(envelope.recipients)
+        if rules.recipients_per_message and count > rules.recipients_per_message:
+            detail = f"a message has at most {rules.recipients_per_message} recipients, this one has {count}"
+            raise Refused(Condition.TOO_MANY_RECIPIENTS, detail, errors=(FieldError("/to", detail),))
+        if draft.client.recipient_domains:
+            may_send_to(draft.client, envelope.addresses)
+        if rules.max_message_bytes and draft.content.size > rules.max_message_bytes:
+            detail = (
+                f"the message has {draft.content.size} bytes, the limit is {rules.max_message_bytes} "
+                "([limits] max_message_bytes)"
+            )
+            raise Refused(Condition.MESSAGE_TOO_LARGE, detail, limit_bytes=rules.max_message_bytes)
+
+    def _mailbox(self, sender: str) -> str:
+        for rule in self.rules.senders:
+            if matches((rule.address,), sender):
+                return folded(rule.mailboxes[0])
+        return folded(sender)  # one lane for one account, however its name is written
+
+    def _route(self, draft: Draft) -> tuple[tuple[str, ...], str | None, tuple[Notice, ...]]:
+        """The transports that can carry it, why it must wait (if so), and what will be changed."""
+        names = self._transports(draft)
+        carriers = [self.rules.carriers[name] for name in names]
+        able = [carrier for carrier in carriers if _fits(carrier, draft)]
+        if not able:
+            raise _too_large(carriers, draft)
+        notices = draft.notices
+        if notices and all(carrier.kind != "graph" for carrier in able):
+            notices = tuple(notice for notice in notices if notice.code not in _GRAPH_ONLY)
+        held = None
+        strangers = _strangers(draft)
+        if strangers:
+            able, held, notice = _without_strangers(able, strangers)
+            notices += notice
+        return tuple(carrier.name for carrier in able), held, notices
+
+    def _transports(self, draft: Draft) -> tuple[str, ...]:
+        names = self._rule(draft)
+        pinned = draft.wishes.transport
+        if pinned is None:
+            return names
+        if pinned not in names:
+            detail = f"the route of {draft.sender} has {', '.join(names)}, not {pinned}"
+            raise Refused(Condition.VALIDATION_ERROR, detail, errors=(FieldError("/transport", detail),))
+        return (pinned,)
+
+    def _rule(self, draft: Draft) -> tuple[str, ...]:
+        """First match wins; a rule's recipients match when all recipients do (CONTRACT §4)."""
+        for rule in self.rules.routes:
+            if rule.senders and not matches(rule.senders, draft.sender):
+                continue
+            if rule.recipients and not all(matches(rule.recipients, to) for to in draft.envelope.addresses):
+                continue
+            return rule.transports
+        return self.rules.default_route
+
+
+def _check_expiry(expires_at: Millis | None, *, due_at: Millis, now: Millis) -> None:
+    if expires_at is None or expires_at > due_at:
+        return
+    detail = (
+        "expires_at has passed" if expires_at <= now else "it would expire before it is due (scheduled_at, send_in)"
+    )
+    raise Refused(Condition.VALIDATION_ERROR, detail, errors=(FieldError("/expires_at", detail),))
+
+
+def _fits(carrier: Carrier, draft: Draft) -> bool:
+    """Whether the wire form is within the carrier's limit: the header with exactly the envelope's recipients."""
+    limit = carrier.max_wire_bytes
+    if limit is None:
+        return True
+    most = draft.content.size + _BCC_FOLD * (len(draft.envelope.recipients) + 1)
+    most += sum(len(recipient.address) * 4 for recipient in draft.envelope.recipients)  # UTF-8: at most 4 octets
+    if most <= limit:
+        return True
+    return _wire_size(draft) <= limit
+
+
+def _wire_size(draft: Draft) -> int:
+    header = fit_to_envelope(draft.content.header, recipients=draft.envelope.addresses).header
+    return len(header) + 2 + draft.content.body.size
+
+
+def _too_large(carriers: Sequence[Carrier], draft: Draft) -> Refused:
+    limit = max(carrier.max_wire_bytes or 0 for carrier in carriers)
+    names = ", ".join(carrier.name for carrier in carriers)
+    detail = (
+        f"the message has {_wire_size(draft)} bytes on the wire, its route ({names}) carries at most {limit}; "
+        "an SMTP transport in the route of this sender lifts the limit"
+    )
+    return Refused(Condition.MESSAGE_TOO_LARGE, detail, limit_bytes=limit)
+
+
+def _strangers(draft: Draft) -> tuple[str, ...]:
+    """Addresses of the header that the envelope does not have (PROMISES §8); composed headers have none."""
+    if not draft.raw:
+        return ()
+    return fit_to_envelope(draft.content.header, recipients=draft.envelope.addresses).dropped
+
+
+def _without_strangers(
+    able: Sequence[Carrier], strangers: tuple[str, ...]
+) -> tuple[list[Carrier], str | None, tuple[Notice, ...]]:
+    """Graph takes To and Cc for the delivery list, so such mail goes by SMTP, or cut, or waits (PROMISES §6, §8)."""
+    smtp = [carrier for carrier in able if carrier.kind == "smtp"]
+    graph = [carrier for carrier in able if carrier.kind == "graph"]
+    keep = [
+        carrier
+        for carrier in able
+        if carrier.kind == "smtp"
+        or carrier.extra_header_recipients == "drop"
+        or (carrier.extra_header_recipients == "smtp_else_drop" and not smtp)
+    ]
+    if not keep:
+        return graph, EXTRA_RECIPIENTS, ()
+    if any(carrier.kind == "graph" for carrier in keep):
+        detail = f"through Graph the copy will not name {', '.join(strangers)}: the envelope does not have them"
+        return keep, None, (Notice("header_recipients_dropped", detail),)
+    return keep, None, ()
+
+
+def _ascii_domain(address: str) -> str:
+    domain = address.rpartition("@")[2]
+    if domain.isascii():
+        return domain
+    try:
+        return domain.encode("idna").decode()
+    except UnicodeError:
+        return "posthouse.invalid"  # RFC 6761 §6.4: a name that nobody has

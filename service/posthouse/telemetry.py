@@ -1,0 +1,81 @@
+"""The names of log lines and events, in one place, and the one way to write a log line."""
+
+import json
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+LOGGER: Final = logging.getLogger("posthouse")
+
+SERVICE_READY: Final = "service.ready"
+SERVICE_DRAINING: Final = "service.draining"
+SERVICE_STOPPED: Final = "service.stopped"
+SERVICE_FAULT: Final = "service.fault"
+MESSAGE_ACCEPTED: Final = "message.accepted"
+MESSAGE_SENDING: Final = "message.sending"
+MESSAGE_SENT: Final = "message.sent"
+MESSAGE_DEFERRED: Final = "message.deferred"
+MESSAGE_FELL_BACK: Final = "message.fell_back"
+MESSAGE_UNCONFIRMED: Final = "message.unconfirmed"
+MESSAGE_HELD: Final = "message.held"
+MESSAGE_RELEASED: Final = "message.released"
+MESSAGE_RETRIED: Final = "message.retried"
+MESSAGE_FAILED: Final = "message.failed"
+MESSAGE_EXPIRED: Final = "message.expired"
+MESSAGE_CANCELED: Final = "message.canceled"
+MESSAGE_SETTLED: Final = "message.settled"
+MESSAGE_LOOKED_UP: Final = "message.looked_up"
+MESSAGE_LATE_OUTCOME: Final = "message.late_outcome"
+MESSAGE_RECIPIENTS_DROPPED: Final = "message.recipients_dropped"
+LANE_PAUSED: Final = "lane.paused"
+LANE_RESUMED: Final = "lane.resumed"
+TRANSPORT_DEGRADED: Final = "transport.degraded"
+TRANSPORT_RECOVERED: Final = "transport.recovered"
+SENDER_BLOCKED: Final = "sender.blocked"
+SENDER_UNBLOCKED: Final = "sender.unblocked"
+REFUSED: Final = "submission.refused"
+AUTHENTICATION_REFUSED: Final = "authentication.refused"
+KEY_CREATED: Final = "key.created"
+KEY_REVOKED: Final = "key.revoked"
+
+
+def log(event: str, *, level: int = logging.INFO, **fields: object) -> None:
+    """Write one line for one change of state; the caller gives no content, token, key or full recipient address."""
+    if LOGGER.isEnabledFor(level):
+        LOGGER.log(level, event, extra={"fields": fields})
+
+
+def masked(address: str) -> str:
+    """A recipient as logs show it: the first letter and the domain."""
+    local, _, domain = address.rpartition("@")
+    return f"{local[:1]}…@{domain}"
+
+
+class JsonLines(logging.Formatter):
+    """Formats a record as one JSON object a line: at, level, event and the event's fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line; an exception's text is left out where it could carry secrets, its type and place are kept."""
+        fields = getattr(record, "fields", None)
+        line: dict[str, object] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        if isinstance(fields, Mapping):
+            line.update({str(name): value for name, value in fields.items() if value is not None})
+        if record.exc_info and record.exc_info[0] is not None:
+            line["error"] = record.exc_info[0].__name__
+            line["where"] = _where(record)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+def _where(record: logging.LogRecord) -> list[str]:
+    frames: list[str] = []
+    trace = record.exc_info[2] if record.exc_info else None
+    while trace is not None:
+        frames.append(f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return frames[-8:]

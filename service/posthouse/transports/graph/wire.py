@@ -1,0 +1,103 @@
+"""HTTP/1.1 for the Graph SDK over aiohttp: one request, one answer, no redirect, no retry, faults told apart by cause.
+
+httpx's own pool costs 5 to 10 times the CPU (SDK §5); what is here is all that the SDK needs of a transport.
+"""
+
+import ssl
+from collections.abc import AsyncIterable
+from typing import Final
+
+import aiohttp
+import httpx
+from yarl import URL
+
+ANSWER_LIMIT: Final = 1_048_576
+"""Bytes of an answer that are read; Graph's answers to us are some kilobytes, what is longer is cut."""
+
+KEEP_ALIVE: Final = 4.0
+"""Seconds that an idle connection is kept: below servers' usual 5 s, so that the idle race stays rare (SDK §3a)."""
+
+_NEW_CONNECTION: Final = 503
+"""After a 503 Microsoft asks for a new connection (FACTS A1, best-practices-concept.md)."""
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """An httpx transport over one aiohttp session.
+
+    Raises httpx.ConnectError or httpx.ConnectTimeout only where no byte of the request can have left (PROMISES §4),
+    another httpx.TransportError for everything later.
+    """
+
+    def __init__(
+        self, *, ssl_context: ssl.SSLContext, connections: int, connect_timeout: float, read_timeout: float
+    ) -> None:
+        self._ssl = ssl_context
+        self._connections = connections
+        # ``connect`` bounds the wait for a free connection and the making of it, ``sock_connect`` one address of it
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, connect=2 * connect_timeout, sock_connect=connect_timeout, sock_read=read_timeout
+        )
+        self._session: aiohttp.ClientSession | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """One exchange; a cancelled one closes its connection."""
+        try:
+            return await self._exchange(request)
+        except aiohttp.ConnectionTimeoutError as error:
+            raise httpx.ConnectTimeout("no connection in time", request=request) from error
+        except aiohttp.ClientConnectorError as error:
+            raise httpx.ConnectError("no connection", request=request) from error
+        except TimeoutError as error:
+            raise httpx.ReadTimeout("no answer in time", request=request) from error
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientResponseError, aiohttp.ClientPayloadError) as error:
+            raise httpx.RemoteProtocolError("no readable answer", request=request) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise httpx.ReadError("the connection broke", request=request) from error
+
+    async def aclose(self) -> None:
+        """Close all connections; idempotent."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _exchange(self, request: httpx.Request) -> httpx.Response:
+        async with self._open().request(
+            request.method,
+            URL(str(request.url), encoded=True),
+            data=_body(request),
+            headers=request.headers.multi_items(),
+            allow_redirects=False,
+        ) as answer:
+            content = await _read(answer)
+            if answer.status == _NEW_CONNECTION:
+                answer.close()
+            # kiota answers a claims challenge by a second POST of its own; without the header it cannot (SDK §2)
+            headers = [pair for pair in answer.headers.items() if pair[0].lower() != "www-authenticate"]
+            return httpx.Response(answer.status, headers=headers, content=content, request=request)
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._connections, ssl=self._ssl, keepalive_timeout=KEEP_ALIVE),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                timeout=self._timeout,
+            )
+        return self._session
+
+
+def _body(request: httpx.Request) -> bytes | AsyncIterable[bytes] | None:
+    stream = request.stream
+    if isinstance(stream, httpx.ByteStream):
+        return request.content or None
+    return stream if isinstance(stream, httpx.AsyncByteStream) else None
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    pieces = bytearray()
+    async for piece in answer.content.iter_any():
+        pieces += piece
+        if len(pieces) > ANSWER_LIMIT:
+            answer.close()
+            break
+    return bytes(pieces[:ANSWER_LIMIT])

@@ -1,0 +1,33 @@
+"""The emulator and a posthouse in front of it, for each test its own."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from posthouse.sandbox.emulator import Emulator, Options
+from tests.system.harness import Service
+
+
+@pytest.fixture
+async def emulator(tmp_path: Path) -> AsyncIterator[Emulator]:
+    directory = tmp_path / "microsoft"
+    directory.mkdir()
+    async with Emulator(Options(directory=directory)) as running:
+        yield running
+
+
+@pytest.fixture
+async def launch(tmp_path: Path, emulator: Emulator) -> AsyncIterator[Callable[..., Awaitable[Service]]]:
+    """Start a posthouse with changed settings."""
+    running: list[Service] = []
+
+    async def start(**changes: dict[str, object]) -> Service:
+        service = Service(tmp_path, emulator, **changes)
+        running.append(service)
+        await service.start()
+        return service
+
+    yield start
+    for service in running:
+        await service.close()

@@ -1,0 +1,196 @@
+"""Starts the real program as a user starts it, in front of the emulator, and counts at the other side."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from posthouse.sandbox.emulator import Emulator
+
+POSTHOUSE = (sys.executable, "-m", "posthouse")
+FINAL = frozenset({"sent", "failed", "expired", "canceled"})
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def toml(sections: dict[str, dict[str, object]]) -> str:
+    """The settings as TOML; JSON's scalars and lists are TOML's."""
+    lines: list[str] = []
+    for name, values in sections.items():
+        lines.append(f"[{name}]")
+        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+class Service:
+    """One posthouse, with its settings and state in ``home``."""
+
+    def __init__(self, home: Path, emulator: Emulator, **changes: dict[str, object]) -> None:
+        self.home = home
+        self.port = free_port()
+        self.state = home / "state"
+        self.state.mkdir(exist_ok=True, mode=0o700)
+        sections: dict[str, dict[str, object]] = {
+            "http": {"listen": f"127.0.0.1:{self.port}"},
+            "admin": {"listen": f"127.0.0.1:{free_port()}"},
+            "entra": {
+                "tenant_id": emulator.tenant_id,
+                "client_id": emulator.client_id,
+                "client_secret": emulator.client_secret,
+                "authority": emulator.authority,
+                "ca_file": str(emulator.ca_file),
+            },
+            "transports.graph": {"kind": "graph", "base_url": emulator.graph_url},
+            "transports.smtp": {"kind": "smtp", "host": emulator.smtp_host, "port": emulator.smtp_port},
+            "delivery": {
+                "route": ["graph", "smtp"],
+                "retry_first": "0.2s",
+                "retry_max": "2s",
+                "settle_checks": ["0.2s", "0.5s", "1s"],
+                "circuit_open": "1s",
+                "circuit_open_max": "2s",
+                "blocked_probe": "1s",
+            },
+            "limits": {"messages_per_minute": 0},
+        }
+        for section, values in changes.items():
+            sections.setdefault(section.replace("__", "."), {}).update(values)
+        self.config = home / "posthouse.toml"
+        self.config.write_text(toml(sections))
+        self.log = home / "service.log"
+        self.process: asyncio.subprocess.Process | None = None
+        self.key = ""
+        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The program's environment: nothing of another posthouse."""
+        own = {key: value for key, value in os.environ.items() if not key.startswith("POSTHOUSE_")}
+        return own | {"STATE_DIRECTORY": str(self.state), "POSTHOUSE_CONFIG": str(self.config)}
+
+    async def start(self) -> None:
+        """Start and wait until it is ready."""
+        log = self.log.open("ab")
+        self.process = await asyncio.create_subprocess_exec(
+            *POSTHOUSE, "serve", "--config", str(self.config), env=self.environment, stdout=log, stderr=log
+        )
+        log.close()
+        deadline = time.monotonic() + 25
+        while time.monotonic() < deadline:
+            if self.process.returncode is not None:
+                break
+            try:
+                if (await self.http.get("/readyz")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                await asyncio.sleep(0.05)
+        raise AssertionError(f"not ready: {self.log.read_text()[-4000:]}")
+
+    async def stop(self) -> int:
+        """SIGTERM, and its exit code."""
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+        return await asyncio.wait_for(self.process.wait(), 30)
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        assert self.process is not None
+        self.process.kill()
+        await self.process.wait()
+
+    async def close(self) -> None:
+        """End whatever still runs."""
+        await self.http.aclose()
+        if self.process is not None and self.process.returncode is None:
+            await self.kill()
+
+    async def run(self, *arguments: str) -> tuple[int, str, str]:
+        """Run a command of the program beside the service."""
+        process = await asyncio.create_subprocess_exec(
+            *POSTHOUSE,
+            *arguments,
+            env=self.environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await asyncio.wait_for(process.communicate(), 40)
+        return process.returncode or 0, out.decode(), err.decode()
+
+    async def admin(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """A request over the administrator's socket."""
+        transport = httpx.AsyncHTTPTransport(uds=str(self.state / "posthouse.sock"))
+        async with httpx.AsyncClient(transport=transport, base_url="http://posthouse", timeout=30) as client:
+            return await client.request(method, path, **options)
+
+    async def make_key(self, *senders: str) -> str:
+        """A key that may send as ``senders``; kept for ``post``."""
+        answer = await self.admin("POST", "/v1/keys", json={"client": "shop", "senders": list(senders)})
+        assert answer.status_code == 201, answer.text
+        self.key = answer.json()["key"]
+        self.http.headers["authorization"] = f"Bearer {self.key}"
+        return self.key
+
+    async def post(self, message: dict[str, object], **headers: str) -> httpx.Response:
+        """Submit one message."""
+        return await self.http.post("/v1/messages", json=message, headers=headers)
+
+    async def submit(self, message: dict[str, object], **headers: str) -> str:
+        """Submit one message that must be accepted; its id."""
+        answer = await self.post(message, **headers)
+        assert answer.status_code == 202, answer.text
+        return answer.json()["id"]
+
+    async def get(self, message_id: str) -> dict[str, Any]:
+        """A message as its client sees it."""
+        answer = await self.http.get(f"/v1/messages/{message_id}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def statuses(self) -> dict[str, str]:
+        """Every message's status."""
+        found: dict[str, str] = {}
+        query: dict[str, str] = {"limit": "100"}
+        while True:
+            page = (await self.http.get("/v1/messages", params=query)).json()
+            found |= {row["id"]: row["status"] for row in page["data"]}
+            if not page["has_more"]:
+                return found
+            query["after"] = page["next"]
+
+    async def until(self, ids: Sequence[str], *, wanted: frozenset[str] = FINAL, seconds: float = 40) -> dict[str, str]:
+        """Wait until every one of ``ids`` has a status of ``wanted``; the statuses."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found = await self.statuses()
+            statuses = {message_id: found[message_id] for message_id in ids}
+            if all(status in wanted for status in statuses.values()):
+                return statuses
+            if time.monotonic() > deadline:
+                short = {status: list(statuses.values()).count(status) for status in set(statuses.values())}
+                raise AssertionError(f"after {seconds} s: {short}")
+            await asyncio.sleep(0.1)
+
+
+def letter(sender: str, number: int, **changes: object) -> dict[str, object]:
+    """A small message with a subject that tells it from all others."""
+    return {
+        "from": sender,
+        "to": [f"r{number}@example.net"],
+        "subject": f"number {number}",
+        "text": f"This is number {number}.\n",
+        **changes,
+    }
