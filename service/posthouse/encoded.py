@@ -45,7 +45,7 @@ TOKEN: Final = re.compile(r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]+")
 
 _FORBIDDEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _ATOMS: Final = re.compile(rf"[{_ATEXT}]+(?: [{_ATEXT}]+)*")
-_PLAIN: Final = re.compile(r"[!#-\[\]-~]+(?: [!#-\[\]-~]+)*")
+_PLAIN: Final = re.compile(r"[!#-;=?-\[\]-~]+(?: [!#-;=?-\[\]-~]+)*")  # the library takes <> off a quoted value
 _BREAK: Final = re.compile(r"(?<=[^ \t])[ \t](?=[ \t]*[^ \t])")
 _BARE: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _ADDRESS_LIMIT: Final = 320  # octets: 64 + "@" + 255 (RFC 5321 §4.5.3.1)

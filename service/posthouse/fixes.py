@@ -91,6 +91,7 @@ smtp.token_refused | credentials | Exchange does not accept the app's token for 
 smtp.disabled_tenant | licence or policy | SMTP AUTH is off for the tenant | Set-TransportConfig -SmtpClientAuthenticationDisabled $false
 smtp.disabled_mailbox | licence or policy | SMTP AUTH is off for the mailbox | Set-CASMailbox <mailbox> -SmtpClientAuthenticationDisabled $false
 smtp.password | credentials | user name or password is wrong | Correct the transport's username and password.
+smtp.password_unreadable | credentials | the password cannot be read here | Check that the file or variable of the transport's password exists and is readable for the service.
 smtp.conditional_access | licence or policy | Conditional Access, multi-factor or an authentication policy blocks the login | Use auth = "xoauth2", or exclude the account from the policy.
 smtp.security_defaults | licence or policy | the tenant's security defaults block the login | Use auth = "xoauth2".
 smtp.basic_gone | licence or policy | basic authentication is not supported any more | Set auth = "xoauth2" for this transport.

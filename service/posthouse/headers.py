@@ -27,7 +27,7 @@ _ENCODED_WORD: Final = re.compile(r"=\?([^?*\s]+)(?:\*[^?\s]*)?\?([bBqQ])\?([^?]
 _HEX: Final = re.compile(rb"=([0-9A-Fa-f]{2})")
 _TOKEN: Final = re.compile(
     r"(?P<space>[ \t]+)|(?P<quoted>\"(?:[^\"\\]|\\.)*+\")|(?P<literal>\[[^\[\]\\]*+\])|(?P<comment>\()"
-    r"|(?P<mark>[<>,:;])|(?P<atom>[^ \t\"(),:;<>\[\]\\]+)|(?P<bad>.)",
+    r"|(?P<mark>[<>,:;])|(?P<atom>[^ \t\"(),:;<>\[\]\\]+)|(?P<bad>\".*|.)",
     re.DOTALL,
 )
 _COMMENT_EDGE: Final = re.compile(r"\\.|[()]", re.DOTALL)
@@ -298,14 +298,17 @@ def _is_phrase(tokens: _Tokens) -> bool:
 
 def _spec(tokens: _Tokens) -> str | None:
     """The addr-spec of these tokens; white space and comments may stand only around dots and the @ (RFC 5322 §4.4)."""
-    spec, gap = "", False
+    pieces: list[str] = []
+    gap = False
     for kind, word in tokens:
         if kind == "space":
             gap = True
             continue
-        if kind in ("bad", "mark") or (gap and spec and spec[-1] not in ".@" and word[0] not in ".@"):
+        if gap and pieces and pieces[-1][-1] not in ".@" and word[0] not in ".@":
             return None
-        spec, gap = spec + word, False
+        pieces.append(word)
+        gap = False
+    spec = "".join(pieces)
     return spec if ADDRESS.fullmatch(spec) else None
 
 

@@ -110,6 +110,8 @@ class Draft:
     wishes: Wishes
     notices: tuple[Notice, ...] = ()
     raw: bool = False
+    root: str = ""
+    """Where the draft stands in its request, as a JSON pointer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +228,7 @@ class DoorStep:
         self._permit(draft)
         identity, wishes = draft.identity, draft.wishes
         due_at = max(wishes.due_at or 0, identity.at)
-        _check_expiry(wishes.expires_at, due_at=due_at, now=identity.at)
+        _check_expiry(draft, due_at=due_at)
         mailbox = self._mailbox(draft.sender)
         route, held, notices = self._route(draft)
         account = self.rules.carriers[route[0]].account or mailbox
@@ -271,13 +273,13 @@ class DoorStep:
 
     def _permit(self, draft: Draft) -> None:
         rules, envelope = self.rules, draft.envelope
-        may_send_as(draft.client, draft.sender)
+        may_send_as(draft.client, draft.sender, pointer="" if draft.raw else f"{draft.root}/from")
         if envelope.sender is not None and envelope.sender != draft.sender:
             may_send_as(draft.client, envelope.sender, pointer="")
         count = len(envelope.recipients)
         if rules.recipients_per_message and count > rules.recipients_per_message:
             detail = f"a message has at most {rules.recipients_per_message} recipients, this one has {count}"
-            raise Refused(Condition.TOO_MANY_RECIPIENTS, detail, errors=(FieldError("/to", detail),))
+            raise Refused(Condition.TOO_MANY_RECIPIENTS, detail, errors=(FieldError(f"{draft.root}/to", detail),))
         if draft.client.recipient_domains:
             may_send_to(draft.client, envelope.addresses)
         if rules.max_message_bytes and draft.content.size > rules.max_message_bytes:
@@ -317,7 +319,7 @@ class DoorStep:
             return names
         if pinned not in names:
             detail = f"the route of {draft.sender} has {', '.join(names)}, not {pinned}"
-            raise Refused(Condition.VALIDATION_ERROR, detail, errors=(FieldError("/transport", detail),))
+            raise Refused(Condition.VALIDATION_ERROR, detail, errors=(FieldError(f"{draft.root}/transport", detail),))
         return (pinned,)
 
     def _rule(self, draft: Draft) -> tuple[str, ...]:
@@ -331,13 +333,13 @@ class DoorStep:
         return self.rules.default_route
 
 
-def _check_expiry(expires_at: Millis | None, *, due_at: Millis, now: Millis) -> None:
+def _check_expiry(draft: Draft, *, due_at: Millis) -> None:
+    expires_at = draft.wishes.expires_at
     if expires_at is None or expires_at > due_at:
         return
-    detail = (
-        "expires_at has passed" if expires_at <= now else "it would expire before it is due (scheduled_at, send_in)"
-    )
-    raise Refused(Condition.VALIDATION_ERROR, detail, errors=(FieldError("/expires_at", detail),))
+    passed = expires_at <= draft.identity.at
+    detail = "expires_at has passed" if passed else "it would expire before it is due (scheduled_at, send_in)"
+    raise Refused(Condition.VALIDATION_ERROR, detail, errors=(FieldError(f"{draft.root}/expires_at", detail),))
 
 
 def _fits(carrier: Carrier, draft: Draft) -> bool:

@@ -47,9 +47,9 @@ class Service:
             "http": {"listen": f"127.0.0.1:{self.port}"},
             "admin": {"listen": f"127.0.0.1:{free_port()}"},
             "entra": {
-                "tenant_id": emulator.tenant_id,
-                "client_id": emulator.client_id,
-                "client_secret": emulator.client_secret,
+                "tenant_id": emulator.options.tenant_id,
+                "client_id": emulator.options.client_id,
+                "client_secret": emulator.options.client_secret,
                 "authority": emulator.authority,
                 "ca_file": str(emulator.ca_file),
             },

@@ -29,6 +29,8 @@ USED_EVERY: Final[Millis] = 60_000
 FAILURES_PER_MINUTE: Final = 20
 """Failed authentications of one source after which further ones are answered 429; good keys are never slowed."""
 
+HOW: Final = "send 'Authorization: Bearer ph_live_…'"
+
 _SOURCES: Final = 4096
 _MINUTE: Final[Millis] = 60_000
 _BASE62: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -92,18 +94,18 @@ class Keys:
     def authenticate(self, text: str | None, *, source: str) -> Client:
         """The client behind a key; raises Refused (MISSING_CREDENTIALS, INVALID_KEY, or QUOTA_EXCEEDED after many)."""
         if text is None:
-            raise self._refusal(Condition.MISSING_CREDENTIALS, "no key", key_id=None, source=source)
+            raise Refused(Condition.MISSING_CREDENTIALS, f"no key; {HOW}")
         digest = hash_key(text)
         row, client = self._clients.get(digest, (None, None))
         if row is None or client is None or not hmac.compare_digest(row.key_hash, digest):
             key_id = key_id_of(text)
             why = "not a key of this service" if key_id is None else "unknown key"
-            raise self._refusal(Condition.INVALID_KEY, why, key_id=key_id, source=source)
+            raise self._refusal(why, key_id=key_id, source=source)
         now = self._clock.now()
         if row.revoked_at is not None and row.revoked_at <= now:
-            raise self._refusal(Condition.INVALID_KEY, "the key was revoked", key_id=row.id, source=source)
+            raise self._refusal("the key was revoked", key_id=row.id, source=source)
         if row.expires_at is not None and row.expires_at <= now:
-            raise self._refusal(Condition.INVALID_KEY, "the key has expired", key_id=row.id, source=source)
+            raise self._refusal("the key has expired", key_id=row.id, source=source)
         if now - self._noted.get(row.id, 0) >= USED_EVERY and row.id in self._kept:
             self._note(row, now)
         return client
@@ -181,9 +183,8 @@ class Keys:
         except SpoolUnavailableError:
             self._noted.pop(key_id, None)
 
-    def _refusal(self, condition: Condition, why: str, *, key_id: str | None, source: str) -> Refused:
+    def _refusal(self, why: str, *, key_id: str | None, source: str) -> Refused:
         """Counts, logs without the key, and slows whoever fails often."""
-        log(AUTHENTICATION_REFUSED, level=logging.WARNING, source=source, key=key_id, reason=why)
         now = self._clock.now()
         failures = self._failures.setdefault(source, deque(maxlen=FAILURES_PER_MINUTE))
         self._failures.move_to_end(source)
@@ -191,10 +192,11 @@ class Keys:
             self._failures.popitem(last=False)
         if len(failures) == FAILURES_PER_MINUTE and failures[0] > now - _MINUTE:
             wait = -(-(failures[0] + _MINUTE - now) // 1000)
-            detail = f"more than {FAILURES_PER_MINUTE} failed authentications within a minute"
+            detail = f"{why}; more than {FAILURES_PER_MINUTE} failed authentications within a minute"
             return Refused(Condition.QUOTA_EXCEEDED, detail, retry_after=wait)
+        log(AUTHENTICATION_REFUSED, level=logging.WARNING, source=source, key=key_id, reason=why)
         failures.append(now)
-        return Refused(condition, f"{why}; send 'Authorization: Bearer ph_live_…'")
+        return Refused(Condition.INVALID_KEY, f"{why}; {HOW}")
 
 
 def client_of(row: KeyRow) -> Client:

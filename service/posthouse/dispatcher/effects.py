@@ -1,7 +1,6 @@
 """What an outcome does beyond its message: pauses and blocks of lanes and senders, written down (PROMISES §4, §6)."""
 
 import logging
-from collections.abc import Callable
 
 from posthouse.delivery import Policy
 from posthouse.lanes import Lane
@@ -20,11 +19,10 @@ FIRST_PROBE: float = 120.0
 class Effects:
     """Pauses lanes, blocks senders, and ends both when a success shows that the cause is gone."""
 
-    def __init__(self, *, spool: Spool, policy: Policy, clock: Clock, sent: Callable[[str], None]) -> None:
+    def __init__(self, *, spool: Spool, policy: Policy, clock: Clock) -> None:
         self._spool = spool
         self._policy = policy
         self._clock = clock
-        self._sent = sent
         self._good_senders: set[tuple[str, str]] = set()
         self._good_accounts: set[str] = set()
 
@@ -50,7 +48,6 @@ class Effects:
 
     async def _succeeded(self, message: Message, outcome: Sent, *, lane: Lane, lane_key: int) -> None:
         self._good_accounts.add(message.account)
-        self._sent(message.account)
         await self._resume(lane, lane_key)
         pair = (message.mailbox, message.sender)
         if pair not in self._good_senders:

@@ -97,10 +97,15 @@ _TOKEN: Final = re.compile(r"\beyJ[\w-]+(?:\.[\w-]*){1,2}|[A-Za-z0-9+/=_-]{64,}"
 
 def public(text: str) -> str:
     """A server's words without control characters, hosts, tokens and local parts of addresses, at most 300 long."""
-    plain = _CONTROL.sub(" ", text[: 8 * TEXT_LIMIT])
+    plain = text[: 8 * TEXT_LIMIT]
     for pattern, instead in ((_DIAGNOSTIC, ""), (_TOKEN, "…"), (_HOST, "…"), (_ADDRESS, "…@")):
         plain = pattern.sub(instead, plain)
-    plain = " ".join(plain.split())
+    return one_line(plain)
+
+
+def one_line(text: str) -> str:
+    """The words on one line without control characters, at most 300 long."""
+    plain = " ".join(_CONTROL.sub(" ", text).split())
     return plain if len(plain) <= TEXT_LIMIT else plain[: TEXT_LIMIT - 1] + "…"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from types import TracebackType
 from typing import Final, Protocol, Self
 
 from azure.core.credentials import AccessToken
@@ -168,8 +169,15 @@ class TokenSource:
         self._failures: dict[str, _Failure] = {}
         self._flights: dict[str, asyncio.Task[AccessToken | _Failure]] = {}
 
-    async def get_token(self, *scopes: str, **_: object) -> AccessToken:
-        """The token of the one scope; claims and CAE, which kiota may ask for, are not served (PROMISES §4)."""
+    async def get_token(
+        self,
+        *scopes: str,
+        claims: str | None = None,  # noqa: ARG002 - kiota's protocol; CAE is off (PROMISES §4)
+        tenant_id: str | None = None,  # noqa: ARG002
+        enable_cae: bool = False,  # noqa: ARG002
+        **_: object,
+    ) -> AccessToken:
+        """The token of the one scope; claims, tenants and CAE, which kiota may ask for, are not served."""
         (scope,) = scopes
         held, now = self._held.get(scope), self._now()
         if held is None or now >= held.usable_until:
@@ -211,7 +219,12 @@ class TokenSource:
         """Nothing is opened before the first fetch."""
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
         """Close."""
         await self.close()
 

@@ -15,7 +15,7 @@ class _Life:
     seen: set[str] = field(default_factory=set)
     accepted: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
-    dropped: bool = False
+    ended: Refused | None = None
 
 
 class Refusals:
@@ -27,7 +27,7 @@ class Refusals:
         self._active: frozenset[str] = frozenset()
 
     def accepted(self, account: str, token: str) -> None:
-        """A 202 (or any answer that is no 401) came for this token."""
+        """A 202 came for this token."""
         life = self._life(account, token)
         life.accepted.add(account)
         life.refused.discard(account)
@@ -38,19 +38,20 @@ class Refusals:
         A token fetched after a refusal is renewed again only for an account that it had served: then it was revoked.
         """
         life = self._life(account, token)
-        if not life.renewed or life.dropped or account in life.accepted:
-            self._drop(life)
-            return Refused.RENEW
+        if life.ended is not None:
+            return life.ended
+        if not life.renewed or account in life.accepted:
+            return self._end(life, Refused.RENEW)
         life.refused.add(account)
         everyone = life.refused >= (life.seen | self._active)
         if not life.accepted and (len(life.refused) > 1 or everyone):
-            self._drop(life)
-            return Refused.TRANSPORT
+            return self._end(life, Refused.TRANSPORT)
         return Refused.MAILBOX
 
-    def _drop(self, life: _Life) -> None:
-        life.dropped = True
+    def _end(self, life: _Life, verdict: Refused) -> Refused:
+        life.ended = verdict
         self._renew_next = True
+        return verdict
 
     def _life(self, account: str, token: str) -> _Life:
         life = self._lives.get(token)

@@ -1,0 +1,245 @@
+"""From settings to parts: rules, times, limits, and the ways out with their token sources; opens nothing yet."""
+
+import asyncio
+import socket
+import ssl
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from posthouse.delivery import Policy
+from posthouse.lanes import Limits, Use
+from posthouse.message import Message, Millis
+from posthouse.ports import Clock, Evidence, Transport
+from posthouse.records import KeyRow
+from posthouse.settings.model import EntraSettings, GraphSettings, LimitSettings, Settings, SmtpSettings
+from posthouse.submission import Carrier, RouteRule, Rules, SenderRule
+from posthouse.transports.clouds import CLOUDS, Cloud
+from posthouse.transports.graph.transport import MIME_LIMIT, GraphTransport
+from posthouse.transports.smtp.connection import Login, NoLogin, Server, XOAuth2
+from posthouse.transports.smtp.transport import SmtpTransport
+from posthouse.transports.tokens import (
+    Certificate,
+    ClientSecret,
+    DefaultChain,
+    EntraOptions,
+    ManagedIdentity,
+    TokenSource,
+    WorkloadIdentity,
+    credential_factory,
+)
+
+SMTP_CONNECTIONS: Final = 3
+"""Connections at once that Exchange takes from one account (FACTS B1)."""
+WARM_EVERY: Final = 60.0
+"""Seconds between looks at the tokens' ages."""
+
+
+class SystemClock:
+    """The machine's time."""
+
+    def now(self) -> Millis:
+        """Milliseconds since 1970 UTC."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        """Seconds that never jump."""
+        return time.monotonic()
+
+
+def rules_of(settings: Settings) -> Rules:
+    """What every submission is held against."""
+    return Rules(
+        carriers={name: _carrier(name, transport) for name, transport in settings.transports.items()},
+        default_route=tuple(settings.delivery.route),
+        routes=tuple(
+            RouteRule(senders=tuple(rule.senders), recipients=tuple(rule.recipients), transports=tuple(rule.transports))
+            for rule in settings.routes
+        ),
+        senders=tuple(SenderRule(rule.address, tuple(rule.mailboxes)) for rule in settings.senders),
+        recipients_per_message=settings.limits.recipients_per_message,
+        max_message_bytes=settings.limits.max_message_bytes,
+        expire_after=settings.delivery.expire_after,
+        on_unconfirmed=settings.delivery.on_unconfirmed,
+    )
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The times of delivery."""
+    delivery = settings.delivery
+    return Policy(
+        retry_first=delivery.retry_first,
+        retry_max=delivery.retry_max,
+        expire_after=delivery.expire_after,
+        settle_checks=tuple(delivery.settle_checks),
+        blocked_probe=delivery.blocked_probe,
+        attempt_timeout=delivery.attempt_timeout,
+        drain_timeout=delivery.drain_timeout,
+    )
+
+
+def uses_of(settings: Settings) -> dict[str, Use]:
+    """How each transport draws on its lanes; one with limits of its own has a pace of its own."""
+    return {
+        name: Use(
+            pace=name if transport.limits is not None else "",
+            limits=limits_of(transport.limits or settings.limits),
+            slots=SMTP_CONNECTIONS if isinstance(transport, SmtpSettings) else 0,
+        )
+        for name, transport in settings.transports.items()
+    }
+
+
+def limits_of(settings: LimitSettings) -> Limits:
+    """The pace and the slots of an account."""
+    return Limits(messages_per_minute=settings.messages_per_minute, concurrent_requests=settings.concurrent_requests)
+
+
+def _carrier(name: str, transport: GraphSettings | SmtpSettings) -> Carrier:
+    if isinstance(transport, SmtpSettings):
+        account = transport.username.lower() if transport.auth == "login" and transport.username else None
+        return Carrier(name=name, kind="smtp", account=account)
+    return Carrier(
+        name=name,
+        kind="graph",
+        max_wire_bytes=MIME_LIMIT,
+        extra_header_recipients=transport.extra_header_recipients,
+    )
+
+
+def _entra_options(entra: EntraSettings, cloud: Cloud) -> EntraOptions:
+    return EntraOptions(
+        tenant_id=entra.tenant_id,
+        client_id=entra.client_id,
+        credential=_credential(entra),
+        authority=entra.authority or cloud.authority,
+        own_authority=bool(entra.authority),
+        ca_file=str(entra.ca_file) if entra.ca_file else None,
+    )
+
+
+def _credential(
+    entra: EntraSettings,
+) -> ClientSecret | Certificate | ManagedIdentity | WorkloadIdentity | DefaultChain:
+    if entra.client_secret is not None:
+        return ClientSecret(entra.client_secret.read)
+    if entra.client_certificate is not None:
+        certificate = entra.client_certificate
+        return Certificate(lambda: certificate.read().encode())
+    match entra.credential:
+        case "managed_identity":
+            return ManagedIdentity(entra.client_id or None)
+        case "workload_identity":
+            return WorkloadIdentity()
+        case _:
+            return DefaultChain()
+
+
+def _trust(ca_file: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+class WaysOut:
+    """The transports of the settings, and the token sources that they share where they ask the same Entra app."""
+
+    def __init__(self, settings: Settings, *, clock: Clock, unproven: Callable[[Message], bool]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._unproven = unproven
+        self._scopes = _scopes(settings)
+        self._sources: dict[str, TokenSource] = {}
+        self.by_name: dict[str, Transport] = {}
+        self.evidence: Evidence | None = None
+        for name, transport in settings.transports.items():
+            self.by_name[name] = self._make(name, transport)
+
+    async def warm(self) -> None:
+        """Keep all tokens fresh; runs until cancelled."""
+        while True:
+            await asyncio.gather(*(source.warm() for source in self._sources.values()))
+            await asyncio.sleep(WARM_EVERY)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for transport in self.by_name.values():
+            await transport.close()
+        for source in self._sources.values():
+            await source.close()
+
+    def _make(self, name: str, transport: GraphSettings | SmtpSettings) -> Transport:
+        entra = transport.entra or self._settings.entra
+        cloud = CLOUDS[entra.cloud]
+        if isinstance(transport, SmtpSettings):
+            return SmtpTransport(name=name, server=self._server(transport, entra, cloud), clock=self._clock)
+        graph = GraphTransport(
+            name=name,
+            base_url=transport.base_url or cloud.graph_url,
+            scope=cloud.graph_scope,
+            tokens=self._source(entra, cloud),
+            ssl_context=_trust(transport.ca_file or entra.ca_file),
+            clock=self._clock,
+            unproven=self._unproven,
+        )
+        self.evidence = self.evidence or graph
+        return graph
+
+    def _server(self, transport: SmtpSettings, entra: EntraSettings, cloud: Cloud) -> Server:
+        auth: NoLogin | Login | XOAuth2 = NoLogin()
+        if transport.auth == "xoauth2":
+            auth = XOAuth2(self._source(entra, cloud), cloud.smtp_scope)
+        elif transport.auth == "login" and transport.username and transport.password is not None:
+            auth = Login(transport.username, transport.password.read)
+        return Server(
+            host=transport.host or cloud.smtp_host,
+            port=transport.port,
+            security=transport.security,
+            auth=auth,
+            ssl_context=_trust(transport.ca_file or entra.ca_file),
+            local_hostname=socket.gethostname() or "localhost",
+        )
+
+    def _source(self, entra: EntraSettings, cloud: Cloud) -> TokenSource:
+        key = repr(entra)
+        if key not in self._sources:
+            self._sources[key] = TokenSource(
+                factory=credential_factory(_entra_options(entra, cloud)),
+                scopes=tuple(self._scopes[key]),
+                clock=self._clock,
+            )
+        return self._sources[key]
+
+
+def _scopes(settings: Settings) -> dict[str, list[str]]:
+    """Which tokens each Entra app is asked for, so that none is kept warm that nobody uses."""
+    scopes: defaultdict[str, list[str]] = defaultdict(list)
+    for transport in settings.transports.values():
+        entra = transport.entra or settings.entra
+        cloud = CLOUDS[entra.cloud]
+        scope = cloud.smtp_scope if isinstance(transport, SmtpSettings) else cloud.graph_scope
+        unused = isinstance(transport, SmtpSettings) and transport.auth != "xoauth2"
+        if not unused and scope not in scopes[repr(entra)]:
+            scopes[repr(entra)].append(scope)
+    return scopes
+
+
+def fixed_keys(settings: Settings) -> list[KeyRow]:
+    """The keys of ``[[clients]]``: they live as long as the settings say so."""
+    return [
+        KeyRow(
+            id=f"settings:{client.name}",
+            client=client.name,
+            key_hash=bytes.fromhex(client.key_hash),
+            senders=tuple(client.senders),
+            recipient_domains=tuple(client.recipient_domains),
+            scopes=tuple(client.scopes),
+            created_at=0,
+            expires_at=None,
+            revoked_at=None,
+            last_used_at=None,
+        )
+        for client in settings.clients
+    ]

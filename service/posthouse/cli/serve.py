@@ -1,0 +1,84 @@
+"""``posthouse serve``: the service in the foreground, until SIGTERM."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+import uvloop
+
+from posthouse.app import open_service
+from posthouse.doors.listener import ListenError
+from posthouse.settings.loading import load
+from posthouse.settings.model import Settings
+from posthouse.settings.problems import SettingsError
+from posthouse.spool.sqlite.guard import SpoolRefusedError
+from posthouse.telemetry import JsonLines
+
+CONFIGURATION = 3
+STOPPED_AT_ONCE = 1
+
+
+def serve(*, config: Path | None, listen: str | None) -> int:
+    """Run until SIGTERM; the exit code (CONTRACT §5). All problems of the settings are named at once."""
+    try:
+        settings = load(config, os.environ, overrides={"http.listen": listen} if listen else {})
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return CONFIGURATION
+    log_as_json(sys.stdout)
+    return uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> int:
+    try:
+        async with open_service(settings) as service:
+            stopping = asyncio.Event()
+            on_signals(stopping)
+            await service.start()
+            notify("READY=1")
+            await stopping.wait()
+            notify("STOPPING=1")
+            await service.stop()
+    except (SpoolRefusedError, ListenError) as error:
+        sys.stderr.write(f"posthouse: {error}\n")
+        return CONFIGURATION
+    return 0
+
+
+def on_signals(stopping: asyncio.Event) -> None:
+    """The first SIGTERM or SIGINT drains; a second one stops at once, and the spool says truthfully what was under way."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if stopping.is_set():
+            os._exit(STOPPED_AT_ONCE)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+
+
+def notify(state: str, *, environ: Callable[[str], str | None] = os.environ.get) -> None:
+    """Tell systemd (sd_notify(3)) where it asked to be told."""
+    address = environ("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.connect("\0" + address[1:] if address.startswith("@") else address)
+        channel.send(state.encode())
+
+
+def log_as_json(stream: TextIO) -> None:
+    """One JSON object a line; libraries only from warnings up, because their lines may carry addresses."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("posthouse").setLevel(logging.INFO)

@@ -1,0 +1,197 @@
+"""One table: every condition under which a door refuses, in the dialect of each door, and its page of documentation.
+
+The dialect of REST is RFC 9457 (``application/problem+json``); CONTRACT §2.1 fixes codes and statuses.
+"""
+
+from dataclasses import dataclass
+from html import escape
+from typing import Final
+
+from pydantic_core import to_json
+
+from posthouse.refusal import Condition, Refused
+
+MEDIA_TYPE: Final = "application/problem+json"
+PAGES: Final = "/docs/problems"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A condition at the REST door: HTTP status and title; and what its page says."""
+
+    status: int
+    title: str
+    page: str
+
+
+TABLE: Final[dict[Condition, Row]] = {
+    Condition.INVALID_JSON: Row(
+        400,
+        "The body is not JSON",
+        "The body could not be read as JSON (RFC 8259), in UTF-8. The text names the line and column.",
+    ),
+    Condition.INVALID_IDEMPOTENCY_KEY: Row(
+        400,
+        "The Idempotency-Key is malformed",
+        "An Idempotency-Key has 1 to 256 visible ASCII characters. A fresh UUID for every new message is a good one.",
+    ),
+    Condition.MISSING_CREDENTIALS: Row(
+        401,
+        "No credentials",
+        "Send the header Authorization: Bearer followed by a key. An administrator makes one: "
+        "posthouse keys create NAME --sender ADDRESS.",
+    ),
+    Condition.INVALID_KEY: Row(
+        401,
+        "The key is not valid",
+        "The key is mistyped, unknown, revoked or expired. posthouse keys list shows what exists; a key itself is "
+        "shown only once, when it is made.",
+    ),
+    Condition.INSUFFICIENT_SCOPE: Row(
+        403,
+        "The credential lacks a scope",
+        "The scopes are submit, read, content, manage and admin; none includes another. The text names the one that "
+        "is missing. An administrator makes a key with it: posthouse keys create NAME --sender ADDRESS --scope SCOPE.",
+    ),
+    Condition.SENDER_NOT_ALLOWED: Row(
+        403,
+        "The client may not send as this address",
+        "Every key has senders: exact addresses or *@domain. The text names the ones of this client. For raw messages "
+        "the rule holds for From and Sender.",
+    ),
+    Condition.RECIPIENT_NOT_ALLOWED: Row(
+        403,
+        "The client may not send to this recipient",
+        "The key is limited to recipient domains; the text names them and the first address outside of them.",
+    ),
+    Condition.NOT_FOUND: Row(
+        404,
+        "Not found",
+        "There is no such thing, or it belongs to another client: both answer the same. Finished messages are deleted "
+        "after [spool] retention, their content after [spool] content_retention.",
+    ),
+    Condition.METHOD_NOT_ALLOWED: Row(
+        405, "The method is not allowed here", "The header Allow names the methods that this address knows."
+    ),
+    Condition.NOT_CANCELABLE: Row(
+        409,
+        "The message cannot be canceled",
+        "A message that is being sent or is final cannot be canceled. An unconfirmed one only loses the right to be "
+        "sent again; it stays until it is known whether it was sent.",
+    ),
+    Condition.NOT_RETRYABLE: Row(
+        409,
+        "The action is not possible now",
+        "The rules: sent and canceled messages are final; an expired one needs a new expires_at; one whose content was "
+        "deleted cannot go again; an unconfirmed one needs accept_duplicate, because it may have been sent already.",
+    ),
+    Condition.MESSAGE_TOO_LARGE: Row(
+        413,
+        "The message is too large",
+        "limit_bytes holds the limit that was met: 10 MiB for a JSON body (send message/rfc822 for more), "
+        "3,145,728 bytes of MIME through Microsoft Graph (an SMTP transport in the sender's route lifts it), "
+        "[limits] max_message_bytes for all.",
+    ),
+    Condition.UNSUPPORTED_MEDIA_TYPE: Row(
+        415,
+        "The media type is not supported",
+        "Send Content-Type: application/json, or message/rfc822 for a complete message; without Content-Encoding.",
+    ),
+    Condition.VALIDATION_ERROR: Row(
+        422,
+        "A field breaks a rule",
+        "errors lists every field at fault: a JSON pointer (RFC 6901) and the rule. Unknown fields are refused, because "
+        "a mistyped bcc is an incident. Parameters of the address line stand under /query, headers under /header.",
+    ),
+    Condition.TOO_MANY_RECIPIENTS: Row(
+        422,
+        "Too many recipients",
+        "To, Cc and Bcc together have at most [limits] recipients_per_message addresses (500 is Exchange Online's "
+        "default). Split the message, or use a distribution group.",
+    ),
+    Condition.INVALID_ATTACHMENT: Row(
+        422,
+        "An attachment is not valid",
+        "content is base64 (RFC 4648 §4), content_type is type/subtype, every content_id stands once, a file name has "
+        "no control characters.",
+    ),
+    Condition.INVALID_MIME: Row(
+        422,
+        "The message is not RFC 5322",
+        "A raw message has one From with one address, a blank line after its header, lines of at most 998 octets, no "
+        "NUL, and recipients in To, Cc, Bcc or ?to=.",
+    ),
+    Condition.IDEMPOTENCY_KEY_REUSED: Row(
+        422,
+        "The Idempotency-Key came before with another request",
+        "The key of a request is bound to its content until 24 hours after the message is final. "
+        "The same request gets the stored answer; a new message needs a new key.",
+    ),
+    Condition.QUOTA_EXCEEDED: Row(
+        429,
+        "Too many requests",
+        "This caller's own rate was exceeded; Retry-After holds the seconds to wait. It never means that Microsoft is "
+        "throttled or down: that fills the spool, not this list.",
+    ),
+    Condition.SPOOL_FULL: Row(
+        503,
+        "No space to keep mail",
+        "Nothing was accepted. Send it again after Retry-After; an administrator frees space.",
+    ),
+    Condition.STORAGE_LOW: Row(
+        503,
+        "Mail cannot be kept durably now",
+        "The disk is below its floor or cannot be written. Nothing was accepted. Send it again after Retry-After; "
+        "/readyz names the reason.",
+    ),
+    Condition.DRAINING: Row(
+        503, "The service is stopping", "Nothing was accepted. Send it again after Retry-After: it is being restarted."
+    ),
+}
+
+FAULT: Final = "internal_error"
+
+
+def status_of(refused: Refused) -> int:
+    """The HTTP status of the REST door."""
+    return TABLE[refused.condition].status
+
+
+def problem(refused: Refused, *, request_id: str) -> bytes:
+    """The problem document of RFC 9457 §3."""
+    row, code = TABLE[refused.condition], refused.condition.value
+    document: dict[str, object] = {
+        "type": f"{PAGES}/{code}",
+        "title": row.title,
+        "status": row.status,
+        "detail": refused.detail,
+        "code": code,
+        "errors": [{"pointer": error.pointer, "detail": error.detail} for error in refused.errors],
+        "request_id": request_id,
+    }
+    if refused.limit_bytes is not None:
+        document["limit_bytes"] = refused.limit_bytes
+    return to_json(document)
+
+
+def fault(*, request_id: str) -> bytes:
+    """What a caller sees of a fault of ours: nothing but the id under which it was logged."""
+    document: dict[str, object] = {
+        "type": "about:blank",
+        "title": "Internal Server Error",
+        "status": 500,
+        "detail": "a fault of posthouse; its log has more under this request_id",
+        "code": FAULT,
+        "errors": [],
+        "request_id": request_id,
+    }
+    return to_json(document)
+
+
+def page(condition: Condition) -> str:
+    """The documentation of a code, as a small page."""
+    row, code = TABLE[condition], condition.value
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(code)} - posthouse</title>'
+        f"<h1>{escape(code)}</h1><p>HTTP {row.status}: {escape(row.title)}.</p><p>{escape(row.page)}</p></html>\n"
+    )

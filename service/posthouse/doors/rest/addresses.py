@@ -1,0 +1,92 @@
+"""Reads addresses as clients write them in JSON: ``a@b``, ``Name <a@b>`` or ``{name, address}``, one or a list."""
+
+import re
+from typing import Final
+
+from posthouse.compose import Person
+from posthouse.encoded import ADDRESS
+
+_LOCAL_LIMIT: Final = 64  # octets, RFC 5321 §4.5.3.1.1
+_DOMAIN_LIMIT: Final = 255  # octets, RFC 5321 §4.5.3.1.2
+_LABEL: Final = r"[a-zA-Z0-9\u00a1-\U0010ffff](?:[a-zA-Z0-9\u00a1-\U0010ffff-]{0,61}[a-zA-Z0-9\u00a1-\U0010ffff])?"
+_DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[[!-Z^-~]+\]")  # RFC 5321 §4.1.2, RFC 6531 §3.3
+_SIMPLE: Final = re.compile(
+    r"[a-zA-Z0-9_+-]+(?:\.[a-zA-Z0-9_+-]+)*@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)+"
+)
+_SIMPLE_LIMIT: Final = 64
+_QUOTED_NAME: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_PLAIN_NAME: Final = re.compile(r'[^()<>\[\]:;@\\,"]*')
+_QUOTED_PAIR: Final = re.compile(r"\\(.)")
+
+
+class RuleError(ValueError):
+    """A value breaks a rule; the text names it, ``at`` is the place inside the value, as a JSON pointer."""
+
+    def __init__(self, rule: str, *, at: str = "") -> None:
+        super().__init__(rule)
+        self.at = at
+
+
+def is_address(text: str) -> bool:
+    """Whether text is an address that a mail system could have (RFC 5321 §4.1.2, RFC 6531 §3.3)."""
+    if len(text) <= _SIMPLE_LIMIT and _SIMPLE.fullmatch(text):
+        return True
+    local, _, domain = text.rpartition("@")
+    return (
+        ADDRESS.fullmatch(text) is not None
+        and len(local.encode()) <= _LOCAL_LIMIT
+        and len(domain.encode()) <= _DOMAIN_LIMIT
+        and _DOMAIN.fullmatch(domain) is not None
+    )
+
+
+def person(value: object) -> Person:
+    """One address with its display name; raises RuleError."""
+    if isinstance(value, str):
+        return _named(value) if value[-1:] == ">" or not is_address(value) else Person("", value)
+    if isinstance(value, dict):
+        return _from_object(value)
+    raise RuleError("an address is a string 'Name <a@b>' or an object {name, address}")
+
+
+def people(value: object) -> tuple[Person, ...]:
+    """One address or a list of them; raises RuleError for the first that is none."""
+    if not isinstance(value, list):
+        return (person(value),)
+    found: list[Person] = []
+    for index, item in enumerate(value):
+        try:
+            found.append(person(item))
+        except RuleError as fault:
+            raise RuleError(str(fault), at=f"/{index}{fault.at}") from None
+    return tuple(found)
+
+
+def _named(text: str) -> Person:
+    name, bracket, rest = text.strip().rpartition("<")
+    address = rest.removesuffix(">")
+    if not bracket or address == rest or not is_address(address):
+        if text.count("@") > 1 and not bracket:
+            raise RuleError("one string holds one address; write several as a list")
+        raise RuleError("an address is local-part@domain (RFC 5321 §4.1.2), or 'Name <local-part@domain>'")
+    name = name.strip()
+    quoted = _QUOTED_NAME.fullmatch(name)
+    if quoted:
+        return Person(_QUOTED_PAIR.sub(r"\1", quoted[1]), address)
+    if not _PLAIN_NAME.fullmatch(name):
+        raise RuleError(
+            'a name with any of ()<>[]:;@\\," stands in double quotes (RFC 5322 §3.2.5), or use {name, address}'
+        )
+    return Person(name, address)
+
+
+def _from_object(value: dict[object, object]) -> Person:
+    unknown = [key for key in value if key not in ("name", "address")]
+    if unknown:
+        raise RuleError("an address object has name and address, nothing else", at=f"/{unknown[0]}")
+    name, address = value.get("name", ""), value.get("address")
+    if not isinstance(address, str) or not is_address(address):
+        raise RuleError("an address is local-part@domain (RFC 5321 §4.1.2)", at="/address")
+    if not isinstance(name, str | None):
+        raise RuleError("a name is a string", at="/name")
+    return Person(name or "", address)

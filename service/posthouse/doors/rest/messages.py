@@ -1,0 +1,226 @@
+"""/v1/messages: a client's own messages (all with the scope ``read``), their history, content and actions."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Final, Literal
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+
+from posthouse.doors.rest import views
+from posthouse.doors.rest.models import RetryIn, SettleIn, moment
+from posthouse.doors.rest.parts import Parts, answer, known_id, no_message, path_parameter
+from posthouse.doors.rest.reading import JSON_LIMIT, body, from_query, parsed
+from posthouse.message import Content, MessageId, Status, parse_id
+from posthouse.policy import Client, Right, must_have
+from posthouse.records import Action, Command, Filters, NoSuchMessage, NotPossible, Obeyed, Record
+from posthouse.refusal import Condition, FieldError, Refused
+from posthouse.telemetry import log
+
+CONTENT_VIEWED: Final = "message.content_viewed"
+
+_RETRY: Final = TypeAdapter(RetryIn)
+_SETTLE: Final = TypeAdapter(SettleIn)
+
+
+class ListQuery(BaseModel):
+    """What a list is narrowed by; beside it stand tag.<name>=value."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Status | None = None
+    sender: str | None = Field(default=None, alias="from")
+    to: str | None = None
+    subject: str | None = None
+    reference: str | None = None
+    message_id: str | None = None
+    client: str | None = None
+    door: str | None = None
+    transport: str | None = None
+    created_after: AwareDatetime | None = None
+    created_before: AwareDatetime | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 50
+    after: str | None = None
+    before: str | None = None
+
+
+class Messages:
+    """Reads and acts; unknown and foreign ids answer the same."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._spool = parts.spool
+
+    async def listed(self, request: Request) -> Response:
+        """GET /v1/messages."""
+        caller = self._parts.caller(request)
+        _may_look(caller)
+        filters = _filters(dict(request.query_params), caller)
+        page = await self._spool.find(filters, now=self._parts.clock.now())
+        return answer(views.page(page, diagnosis=self._parts.diagnosis))
+
+    async def one(self, request: Request) -> Response:
+        """GET /v1/messages/{id}."""
+        _, record = await self._visible(request)
+        return await self._shown(record)
+
+    async def events(self, request: Request) -> Response:
+        """GET /v1/messages/{id}/events."""
+        _, record = await self._visible(request)
+        return answer(views.everything([views.event(event) for event in await self._spool.events(record.id)]))
+
+    async def content(self, request: Request) -> Response:
+        """GET /v1/messages/{id}/content: the message as it is kept, without Bcc."""
+        caller, record = await self._visible(request)
+        must_have(caller, Right.CONTENT)
+        key = await self._spool.key_of(record.id)
+        content = None if key is None else await self._spool.content(key)
+        if content is None:
+            raise Refused(Condition.NOT_FOUND, "the content of this message was deleted ([spool] content_retention)")
+        log(CONTENT_VIEWED, message=record.id, by=caller.by)
+        headers = {
+            "content-length": str(content.size),
+            "content-disposition": f'attachment; filename="{record.id}.eml"',
+            "x-content-type-options": "nosniff",
+        }
+        return StreamingResponse(_whole(content), headers=headers, media_type="message/rfc822")
+
+    async def cancel(self, request: Request) -> Response:
+        """POST /v1/messages/{id}/cancel."""
+        caller, record = await self._managed(request)
+        return await self._obey(caller, record, Action.CANCEL, refusal=Condition.NOT_CANCELABLE)
+
+    async def release(self, request: Request) -> Response:
+        """POST /v1/messages/{id}/release: sends what is held, looks again for what is unsettled."""
+        caller, record = await self._managed(request)
+        return await self._obey(caller, record, Action.RELEASE)
+
+    async def retry(self, request: Request) -> Response:
+        """POST /v1/messages/{id}/retry."""
+        caller, record = await self._managed(request)
+        raw = await body(request.receive, dict(request.headers.raw), limit=JSON_LIMIT)
+        options = parsed(_RETRY, raw or b"{}", model=RetryIn)
+        return await self._obey(caller, record, Action.RETRY, options=options)
+
+    async def settle(self, request: Request) -> Response:
+        """POST /v1/messages/{id}/settle: the operator's word."""
+        caller, record = await self._managed(request)
+        raw = await body(request.receive, dict(request.headers.raw), limit=JSON_LIMIT)
+        word = parsed(_SETTLE, raw, model=SettleIn).as_
+        action = Action.SETTLE_SENT if word == "sent" else Action.SETTLE_NOT_SENT
+        return await self._obey(caller, record, action)
+
+    async def _obey(
+        self,
+        caller: Client,
+        record: Record,
+        action: Action,
+        *,
+        options: RetryIn | None = None,
+        refusal: Literal[Condition.NOT_CANCELABLE, Condition.NOT_RETRYABLE] = Condition.NOT_RETRYABLE,
+    ) -> Response:
+        now, options = self._parts.clock.now(), options or RetryIn()
+        result = await self._spool.obey(
+            Command(
+                action=action,
+                id=record.id,
+                at=now,
+                by=caller.by,
+                client=None if Right.READ in caller.rights else caller.name,
+                accept_duplicate=options.accept_duplicate,
+                expires_at=moment(options.expires_at, options.expires_in, now=now),
+                gives_up_at=now + int(self._parts.step.rules.expire_after * 1000),
+            )
+        )
+        match result:
+            case Obeyed():
+                return await self._shown(await self._found(record.id))
+            case NotPossible():
+                raise Refused(refusal, result.detail)
+            case NoSuchMessage():
+                raise no_message()
+
+    async def _visible(self, request: Request) -> tuple[Client, Record]:
+        caller = self._parts.caller(request)
+        _may_look(caller)
+        record = await self._found(known_id(request.path_params["message_id"]))
+        if not caller.sees(record.client):
+            raise no_message()
+        return caller, record
+
+    async def _managed(self, request: Request) -> tuple[Client, Record]:
+        caller, record = await self._visible(request)
+        must_have(caller, Right.MANAGE)
+        return caller, record
+
+    async def _found(self, message_id: MessageId) -> Record:
+        record = await self._spool.get(message_id, now=self._parts.clock.now())
+        if record is None:
+            raise no_message()
+        return record
+
+    async def _shown(self, record: Record) -> Response:
+        attempts = await self._spool.attempts(record.id)
+        return answer(views.record(record, attempts=attempts, diagnosis=self._parts.diagnosis))
+
+
+def install(app: FastAPI, parts: Parts) -> None:
+    """Mount the routes."""
+    messages, one, extra = Messages(parts), "/v1/messages/{message_id}", path_parameter("message_id")
+    app.get("/v1/messages", summary="Messages, newest first", openapi_extra=_narrowed())(messages.listed)
+    app.get(one, summary="A message with its attempts", openapi_extra=extra)(messages.one)
+    app.get(f"{one}/events", summary="What happened to a message", openapi_extra=extra)(messages.events)
+    app.get(f"{one}/content", summary="The message as kept (.eml)", openapi_extra=extra)(messages.content)
+    app.post(f"{one}/cancel", summary="Do not send it", openapi_extra=extra)(messages.cancel)
+    app.post(f"{one}/retry", summary="Send it again", openapi_extra=extra)(messages.retry)
+    app.post(f"{one}/release", summary="Let a held message go", openapi_extra=extra)(messages.release)
+    app.post(f"{one}/settle", summary="Say what became of an unsettled message", openapi_extra=extra)(messages.settle)
+
+
+def _narrowed() -> dict[str, object]:
+    properties = ListQuery.model_json_schema()["properties"]
+    return {"parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]}
+
+
+def _may_look(caller: Client) -> None:
+    """``submit`` reads its own, ``read`` all (CONTRACT §3)."""
+    if Right.READ not in caller.rights:
+        must_have(caller, Right.SUBMIT)
+
+
+def _filters(query: dict[str, str], caller: Client) -> Filters:
+    tags = {name.removeprefix("tag."): value for name, value in query.items() if name.startswith("tag.")}
+    wanted = from_query(ListQuery, {name: value for name, value in query.items() if not name.startswith("tag.")})
+    return Filters(
+        status=wanted.status,
+        sender=wanted.sender,
+        recipient=wanted.to,
+        subject=wanted.subject,
+        reference=wanted.reference,
+        message_id=wanted.message_id,
+        tags=tags,
+        client=wanted.client if Right.READ in caller.rights else caller.name,
+        door=wanted.door,
+        transport=wanted.transport,
+        created_after=moment(wanted.created_after, None, now=0),
+        created_before=moment(wanted.created_before, None, now=0),
+        after=_cursor("after", wanted.after),
+        before=_cursor("before", wanted.before),
+        limit=wanted.limit,
+    )
+
+
+def _cursor(name: str, text: str | None) -> MessageId | None:
+    if text is None:
+        return None
+    message_id = parse_id(text)
+    if message_id is None:
+        detail = f"{name} is the id of a message"
+        raise Refused(Condition.VALIDATION_ERROR, detail, errors=(FieldError(f"/query/{name}", detail),))
+    return message_id
+
+
+async def _whole(content: Content) -> AsyncIterator[bytes]:
+    yield content.header + b"\r\n"
+    async for block in content.body.blocks():
+        yield block

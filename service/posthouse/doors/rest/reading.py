@@ -1,0 +1,153 @@
+"""Reads what a client sent: bounded body, media type, JSON into a model; every fault becomes a Refused with pointers."""
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Final, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+from starlette.types import Receive
+
+from posthouse.compose import Unfit
+from posthouse.doors.rest.addresses import RuleError
+from posthouse.doors.rest.models import AttachmentIn, fields_of
+from posthouse.refusal import Condition, FieldError, Refused
+
+JSON_LIMIT: Final = 10 * 1024 * 1024
+"""Bytes of a JSON body (HOUSE: larger goes as message/rfc822)."""
+
+JSON: Final = b"application/json"
+RAW: Final = b"message/rfc822"
+
+_IDEMPOTENCY_KEY: Final = re.compile(rb"[!-~]{1,256}")
+_WAIT: Final = re.compile(rb"(?:^|[,;])[ \t]*wait[ \t]*=[ \t]*\"?(\d{1,9})\"?[ \t]*(?=[,;]|$)", re.IGNORECASE)
+_LONGEST_WAIT: Final = 30
+
+Model = TypeVar("Model")
+Headers = Mapping[bytes, bytes]
+
+
+class GoneError(Exception):
+    """The client closed the connection before its request was complete: there is nobody to answer."""
+
+
+def media_type(headers: Headers) -> bytes:
+    """JSON or RAW; raises Refused(UNSUPPORTED_MEDIA_TYPE) for anything else."""
+    essence, _, parameters = headers.get(b"content-type", b"").partition(b";")
+    essence = essence.strip().lower()
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise Refused(Condition.UNSUPPORTED_MEDIA_TYPE, "send the body as it is, without Content-Encoding")
+    if essence not in (JSON, RAW):
+        given = essence.decode("ascii", "replace") or "no Content-Type"
+        raise Refused(
+            Condition.UNSUPPORTED_MEDIA_TYPE, f"send application/json or message/rfc822; this is {given[:100]!r}"
+        )
+    if essence == JSON and b"charset" in parameters.lower() and b"utf-8" not in parameters.lower():
+        raise Refused(Condition.UNSUPPORTED_MEDIA_TYPE, "JSON is UTF-8 (RFC 8259 §8.1)")
+    return essence
+
+
+async def body(receive: Receive, headers: Headers, *, limit: int) -> bytes:
+    """The whole body; raises Refused(MESSAGE_TOO_LARGE) as soon as it is known to exceed ``limit`` bytes."""
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and int(length) > limit:
+        raise _too_large(limit)
+    message = await receive()
+    first = message.get("body", b"")
+    if message["type"] == "http.request" and not message.get("more_body"):
+        if len(first) > limit:
+            raise _too_large(limit)
+        return first
+    pieces, size = [first], len(first)
+    while message["type"] == "http.request" and message.get("more_body"):
+        message = await receive()
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > limit:
+            raise _too_large(limit)
+        pieces.append(piece)
+    if message["type"] != "http.request":
+        raise GoneError
+    return b"".join(pieces)
+
+
+def parsed(adapter: TypeAdapter[Model], raw: bytes, *, model: type[BaseModel]) -> Model:
+    """The validated request; raises Refused (INVALID_JSON, INVALID_ATTACHMENT, VALIDATION_ERROR).
+
+    ``model`` is whose field names are offered for a mistyped one.
+    """
+    try:
+        return adapter.validate_json(raw)
+    except ValidationError as fault:
+        raise refusal(fault, model=model) from None
+
+
+def from_query(model: type[Model], query: Mapping[str, str]) -> Model:
+    """The same for parameters of the address line; pointers stand under /query."""
+    try:
+        return TypeAdapter(model).validate_strings(query)
+    except ValidationError as fault:
+        raise refusal(fault, root="/query", model=model) from None
+
+
+def idempotency_key(headers: Headers) -> str | None:
+    """The client's own key; raises Refused(INVALID_IDEMPOTENCY_KEY)."""
+    key = headers.get(b"idempotency-key")
+    if key is None:
+        return None
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise Refused(Condition.INVALID_IDEMPOTENCY_KEY, "an Idempotency-Key has 1 to 256 visible ASCII characters")
+    return key.decode()
+
+
+def wait_of(headers: Headers) -> int:
+    """Seconds of ``Prefer: wait=N`` (RFC 7240 §4.3), at most 30; 0 where nobody waits."""
+    match = _WAIT.search(headers.get(b"prefer", b""))
+    return min(int(match[1]), _LONGEST_WAIT) if match else 0
+
+
+def unfit(fault: Unfit, *, root: str = "") -> Refused:
+    """What composing could not write, as a refusal."""
+    return _refused((FieldError(root + fault.pointer, str(fault)),), root)
+
+
+def refusal(fault: ValidationError, *, root: str = "", model: type) -> Refused:
+    """What pydantic found, as a refusal that names every field and never shows a value."""
+    found = fault.errors(include_url=False, include_input=False)
+    if found[0]["type"] == "json_invalid":
+        return Refused(Condition.INVALID_JSON, found[0]["msg"])
+    return _refused(tuple(_field_error(error, root, model) for error in found), root)
+
+
+def _refused(errors: tuple[FieldError, ...], root: str) -> Refused:
+    files = all("/attachments/" in error.pointer.removeprefix(root) for error in errors)
+    condition = Condition.INVALID_ATTACHMENT if files else Condition.VALIDATION_ERROR
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    place = f"{errors[0].pointer}: " if errors[0].pointer else ""
+    return Refused(condition, f"{place}{errors[0].detail}{more}", errors=errors)
+
+
+def _field_error(error: ErrorDetails, root: str, model: type) -> FieldError:
+    place = [str(step) for step in error["loc"] if step != "[key]"]
+    pointer = root + "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in place)
+    cause = error.get("ctx", {}).get("error")
+    if isinstance(cause, RuleError):
+        return FieldError(pointer + cause.at, str(cause))
+    if error["type"] == "extra_forbidden":
+        return FieldError(pointer, _unknown(place, model))
+    if error["type"] == "missing":
+        return FieldError(pointer, "this field is required")
+    return FieldError(pointer, error["msg"])
+
+
+def _unknown(place: list[str], model: type) -> str:
+    parent: type = AttachmentIn if "attachments" in place[:-1] else model
+    names = fields_of(parent).values() if issubclass(parent, BaseModel) else ()
+    near = get_close_matches(place[-1], names, n=1)
+    return f"unknown field; did you mean {near[0]!r}?" if near else f"unknown field; there are {', '.join(names)}"
+
+
+def _too_large(limit: int) -> Refused:
+    hint = "; larger messages go as message/rfc822" if limit == JSON_LIMIT else ""
+    return Refused(Condition.MESSAGE_TOO_LARGE, f"the body has more than {limit} bytes{hint}", limit_bytes=limit)

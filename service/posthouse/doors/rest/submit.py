@@ -1,0 +1,233 @@
+"""POST /v1/messages and /v1/messages/batch: the hot way in."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Annotated, Final, TypeVar
+
+from fastapi import FastAPI, Request, Response
+from pydantic import Field, TypeAdapter
+from starlette.datastructures import QueryParams
+
+from posthouse.doors.rest import views
+from posthouse.doors.rest.drafts import from_json, from_raw
+from posthouse.doors.rest.models import MessageIn, RawOptions, hashed_batch
+from posthouse.doors.rest.parts import Parts
+from posthouse.doors.rest.reading import (
+    JSON,
+    JSON_LIMIT,
+    RAW,
+    Headers,
+    body,
+    from_query,
+    idempotency_key,
+    media_type,
+    parsed,
+    wait_of,
+)
+from posthouse.message import MessageId, Status
+from posthouse.policy import Client
+from posthouse.records import Idempotency, Replayed
+from posthouse.refusal import Condition, FieldError, Refused
+from posthouse.submission import Accepted, Draft
+
+BATCH: Final = 100
+
+_HEAVY: Final = 256 * 1024
+"""Bytes of a body from which on reading and composing leave the event loop to others."""
+
+_Batch = Annotated[tuple[MessageIn, ...], Field(min_length=1, max_length=BATCH, strict=False)]
+_ONE: Final = TypeAdapter(MessageIn)
+_MANY: Final[TypeAdapter[tuple[MessageIn, ...]]] = TypeAdapter(_Batch)
+
+Result = TypeVar("Result")
+
+
+class Submit:
+    """Takes messages and answers 202 only after they are kept durably."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._step = parts.step
+
+    async def one(self, request: Request) -> Response:
+        """POST /v1/messages as application/json or message/rfc822."""
+        headers: Headers = dict(request.scope["headers"])
+        client = self._parts.caller_of(headers, request.scope)
+        self._step.welcome(client)
+        media, key = media_type(headers), idempotency_key(headers)
+        if media == JSON:
+            query = _no_more(request, "dry_run") if request.scope["query_string"] else {}
+            raw = await body(request.receive, headers, limit=JSON_LIMIT)
+            draft, request_hash = await self._in_turn(raw, lambda: self._json(raw, client, hashed=key is not None))
+        else:
+            query, to, options = _raw_query(request.query_params)
+            raw = await body(request.receive, headers, limit=self._raw_limit())
+            draft, request_hash = await self._in_turn(raw, lambda: self._raw(raw, client, to=to, options=options))
+        return await self._accept(
+            (draft,),
+            idempotency=None if key is None else Idempotency(client.name, key, request_hash),
+            dry_run=_dry_run(query),
+            wait=wait_of(headers),
+        )
+
+    async def batch(self, request: Request) -> Response:
+        """POST /v1/messages/batch: up to 100 messages, all or nothing."""
+        headers: Headers = dict(request.scope["headers"])
+        client = self._parts.caller(request)
+        self._step.welcome(client)
+        if media_type(headers) == RAW:
+            raise Refused(Condition.UNSUPPORTED_MEDIA_TYPE, "a batch is a JSON array of messages")
+        key, query = idempotency_key(headers), _no_more(request, "dry_run")
+        raw = await body(request.receive, headers, limit=JSON_LIMIT)
+        drafts, request_hash = await self._in_turn(raw, lambda: self._batch(raw, client))
+        idempotency = None if key is None else Idempotency(client.name, key, request_hash)
+        dry_run = _dry_run(query)
+        render = views.resolved_batch if dry_run else views.batch
+        result = await self._step.accept(drafts, answer=render, idempotency=idempotency, dry_run=dry_run)
+        return _ready(result.answer, status=200 if dry_run else 202, replayed=isinstance(result, Replayed))
+
+    def _json(self, raw: bytes, client: Client, *, hashed: bool) -> tuple[Draft, bytes]:
+        message = parsed(_ONE, raw, model=MessageIn)
+        return from_json(message, client=client, step=self._step), message.fingerprint() if hashed else b""
+
+    def _raw(self, raw: bytes, client: Client, *, to: tuple[str, ...], options: RawOptions) -> tuple[Draft, bytes]:
+        draft = from_raw(raw, options, to=to, client=client, step=self._step)
+        return draft, options.fingerprint(to=to, raw=raw)
+
+    def _batch(self, raw: bytes, client: Client) -> tuple[list[Draft], bytes]:
+        messages = parsed(_MANY, raw, model=MessageIn)
+        drafts = [
+            from_json(message, client=client, step=self._step, root=f"/{index}")
+            for index, message in enumerate(messages)
+        ]
+        return drafts, hashed_batch(messages)
+
+    async def _in_turn(self, raw: bytes, work: Callable[[], Result]) -> Result:
+        return work() if len(raw) < _HEAVY else await asyncio.to_thread(work)
+
+    def _raw_limit(self) -> int:
+        """Bytes of a raw body; bare line feeds make the message that is kept longer, never shorter."""
+        return self._step.rules.max_message_bytes or 157_286_400  # Exchange's largest message: 150 MB (FACTS B1)
+
+    async def _accept(
+        self, drafts: tuple[Draft], *, idempotency: Idempotency | None, dry_run: bool, wait: int
+    ) -> Response:
+        if dry_run:
+            result = await self._step.accept(drafts, answer=views.resolved, dry_run=True)
+            return _ready(result.answer, status=200)
+        message_id = drafts[0].identity.id
+        if not wait:
+            result = await self._step.accept(drafts, answer=views.single, idempotency=idempotency)
+            if isinstance(result, Accepted):
+                return _ready(result.answer, location=message_id)
+            return _ready(result.answer, location=_id_in(result.answer), replayed=True)
+        return await self._accept_and_wait(drafts, idempotency=idempotency, wait=wait)
+
+    async def _accept_and_wait(self, drafts: tuple[Draft], *, idempotency: Idempotency | None, wait: int) -> Response:
+        """As ``Prefer: wait`` asks: still 202, with the status that was reached."""
+        watch, message_id = self._parts.watch, drafts[0].identity.id
+        future = watch.expect(message_id)
+        try:
+            result = await self._step.accept(drafts, answer=views.single, idempotency=idempotency)
+            if isinstance(result, Accepted):
+                await asyncio.wait({future}, timeout=wait)
+        finally:
+            watch.forget(message_id, future)
+        replayed = isinstance(result, Replayed)
+        if replayed:
+            message_id = _id_in(result.answer)
+            await self._wait_again(message_id, wait)
+        document = json.loads(result.answer) | {"status": await self._status(message_id)}
+        return _ready(json.dumps(document).encode(), location=message_id, replayed=replayed, waited=wait)
+
+    async def _wait_again(self, message_id: MessageId, wait: int) -> None:
+        """A replay waits like the first: from before its status is read, so that the end is not missed."""
+        future = self._parts.watch.expect(message_id)
+        try:
+            if not Status(await self._status(message_id)).final:
+                await asyncio.wait({future}, timeout=wait)
+        finally:
+            self._parts.watch.forget(message_id, future)
+
+    async def _status(self, message_id: MessageId) -> str:
+        record = await self._parts.spool.get(message_id, now=self._parts.clock.now())
+        return record.status.value if record else Status.QUEUED.value
+
+
+def install(app: FastAPI, parts: Parts) -> None:
+    """Mount the routes."""
+    submit = Submit(parts)
+    ok: dict[int | str, dict[str, object]] = {
+        202: {"description": "kept durably", "headers": {"Location": {"schema": {"type": "string"}}}}
+    }
+    app.post(
+        "/v1/messages",
+        summary="Submit a message",
+        status_code=202,
+        responses=ok,
+        openapi_extra=_takes("MessageIn", RAW.decode()),
+    )(submit.one)
+    app.post(
+        "/v1/messages/batch",
+        summary="Submit up to 100 messages, all or nothing",
+        status_code=202,
+        responses=ok,
+        openapi_extra=_takes("Batch"),
+    )(submit.batch)
+
+
+def schemas() -> dict[str, object]:
+    """The models of the hot routes for the OpenAPI document."""
+    template = "#/components/schemas/{model}"
+    batch = {"type": "array", "maxItems": BATCH, "minItems": 1, "items": {"$ref": "#/components/schemas/MessageIn"}}
+    one = MessageIn.model_json_schema(ref_template=template)
+    return {**one.pop("$defs", {}), "MessageIn": one, "Batch": batch}
+
+
+def _takes(model: str, *others: str) -> dict[str, object]:
+    content: dict[str, object] = {JSON.decode(): {"schema": {"$ref": f"#/components/schemas/{model}"}}}
+    content |= {other: {"schema": {"type": "string", "format": "binary"}} for other in others}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _raw_query(query: QueryParams) -> tuple[dict[str, str], tuple[str, ...], RawOptions]:
+    """?to= overrides the envelope; the rest is what the JSON form has as fields."""
+    to = tuple(address.strip() for text in query.getlist("to") for address in text.split(",") if address.strip())
+    plain = {name: value for name, value in query.items() if name not in ("to", "dry_run")}
+    return {"dry_run": query.get("dry_run", "")}, to, from_query(RawOptions, plain)
+
+
+def _no_more(request: Request, *known: str) -> dict[str, str]:
+    query = dict(request.query_params)
+    unknown = [name for name in query if name not in known]
+    if unknown:
+        detail = f"unknown parameter; there are {', '.join(known)}"
+        error = FieldError(f"/query/{unknown[0]}", detail)
+        raise Refused(Condition.VALIDATION_ERROR, f"{error.pointer}: {detail}", errors=(error,))
+    return query
+
+
+def _dry_run(query: dict[str, str]) -> bool:
+    value = query.get("dry_run", "")
+    if value not in ("", "true", "false"):
+        detail = "dry_run is true or false"
+        raise Refused(Condition.VALIDATION_ERROR, detail, errors=(FieldError("/query/dry_run", detail),))
+    return value == "true"
+
+
+def _id_in(stored: bytes) -> MessageId:
+    return MessageId(json.loads(stored)["id"])
+
+
+def _ready(
+    content: bytes, *, status: int = 202, location: str | None = None, replayed: bool = False, waited: int = 0
+) -> Response:
+    response = Response(content, status, media_type="application/json")
+    if location is not None:
+        response.headers["location"] = f"/v1/messages/{location}"
+    if replayed:
+        response.headers["idempotency-replayed"] = "true"
+    if waited:
+        response.headers["preference-applied"] = f"wait={waited}"
+    return response

@@ -1,0 +1,40 @@
+"""What a running emulator can be told to do differently, by the control API or in the same process."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The switches of one emulator; times in seconds, mailboxes and addresses in lower case.
+
+    ``grants`` are application permissions by name (FACTS F); ``mailboxes`` None means that every address is one;
+    ``send_as`` maps a mailbox to the other addresses it may send from; ``smtp_enabled`` and ``smtp_disabled`` are
+    SmtpClientAuthentication of the tenant and of mailboxes (FACTS D2); ``appear_after`` is how long after sending
+    an item becomes visible to look-ups, ``draft_for`` how long it then shows as a draft (FACTS A2).
+    """
+
+    client_secret: str
+    secret_expired: bool = False
+    expires_in: int = 3599
+    grants: frozenset[str]
+    mailboxes: frozenset[str] | None = None
+    unlicensed: frozenset[str] = frozenset()
+    send_as: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    latency: float = 0.0
+    enforce_limits: bool = False
+    rewrite_message_ids: bool = False
+    appear_after: float = 0.0
+    draft_for: float = 0.0
+    smtp_enabled: bool = True
+    smtp_disabled: frozenset[str] = frozenset()
+    tls_required: bool = True
+
+    def knows(self, mailbox: str) -> bool:
+        """Whether the tenant has this mailbox (lower case)."""
+        return self.mailboxes is None or mailbox in self.mailboxes
+
+    def may_send_as(self, mailbox: str, address: str) -> bool:
+        """Whether the mailbox may send with this From address (FACTS A3)."""
+        sender = address.lower()
+        return sender == mailbox or sender in self.send_as.get(mailbox, frozenset())

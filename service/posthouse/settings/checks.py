@@ -1,0 +1,152 @@
+"""What a single value cannot tell: rules between settings, and files and secrets that must be readable at start."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from posthouse.settings.model import SQLITE, EntraSettings, GraphSettings, Settings, SmtpSettings
+from posthouse.settings.problems import Problem, nearest
+from posthouse.settings.values import Secret, SecretError, is_loopback
+
+LATER: Final = "comes with a later release"
+
+_GUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_DOMAIN: Final = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
+_PLACEHOLDER: Final = "00000000-0000-0000-0000-000000000000"
+_FOUND_BY_ITSELF: Final = frozenset({"managed_identity", "default"})
+
+
+def mistakes(settings: Settings, *, transports: Iterable[str]) -> Iterator[Problem]:
+    """All mistakes between settings; ``transports`` are the names as written, also of those with mistakes inside."""
+    yield from _doors(settings)
+    yield from _spool(settings.spool.url)
+    names = sorted(transports)
+    yield from _route("delivery.route", settings.delivery.route, names)
+    for number, route in enumerate(settings.routes):
+        yield from _route(f"routes[{number}].transports", route.transports, names)
+        if not route.senders and not route.recipients:
+            yield Problem(f"routes[{number}]", "a route needs senders or recipients", "delivery.route is for all mail")
+    for name, transport in settings.transports.items():
+        yield from _transport(f"transports.{name}", transport, settings.entra)
+    yield from _times(settings)
+    yield from _twice("senders", "address", [sender.address.lower() for sender in settings.senders])
+    yield from _twice("clients", "key_hash", [client.key_hash for client in settings.clients])
+
+
+def _doors(settings: Settings) -> Iterator[Problem]:
+    http, admin = settings.http, settings.admin.listen
+    if (http.tls_cert is None) != (http.tls_key is None):
+        missing = "tls_key" if http.tls_key is None else "tls_cert"
+        yield Problem(f"http.{missing}", "a certificate and its key belong together", "write both or none")
+    yield from _readable("http.tls_cert", http.tls_cert)
+    yield from _readable("http.tls_key", http.tls_key)
+    if not is_loopback(admin.rpartition(":")[0]):
+        hint = "commands reach it by the socket in the state directory; put a proxy with TLS in front for others"
+        yield Problem("admin.listen", "the administrator's listener is for this machine only", hint)
+    if http.listen == admin and not admin.endswith(":0"):
+        yield Problem("admin.listen", "two listeners cannot have the same address")
+
+
+def _spool(url: str) -> Iterator[Problem]:
+    if url.startswith(("postgresql://", "postgres://")):
+        yield Problem("spool.url", f"PostgreSQL {LATER}", "leave it empty for SQLite in the state directory")
+    elif url and not Path(url.removeprefix(SQLITE)).is_absolute():
+        yield Problem("spool.url", "a spool is an absolute path of a local disk", "such as 'sqlite:///srv/mail/spool'")
+
+
+def _route(path: str, route: Sequence[str], names: Sequence[str]) -> Iterator[Problem]:
+    if not route:
+        yield Problem(path, "a route names at least one transport", f"there is {', '.join(names)}")
+    for name in dict.fromkeys(route):
+        if name not in names:
+            yield Problem(path, f"there is no transport {name!r}", nearest(name, names))
+    if len(set(route)) < len(route):
+        yield Problem(path, "a transport stands in a route once")
+
+
+def _transport(path: str, transport: GraphSettings | SmtpSettings, base: EntraSettings) -> Iterator[Problem]:
+    yield from _readable(f"{path}.ca_file", transport.ca_file)
+    if isinstance(transport, SmtpSettings):
+        yield from _smtp(path, transport)
+    if isinstance(transport, GraphSettings) or transport.auth == "xoauth2":
+        own = transport.entra is not None
+        yield from _entra(f"{path}.entra" if own else "entra", transport.entra or base)
+
+
+def _smtp(path: str, smtp: SmtpSettings) -> Iterator[Problem]:
+    if smtp.security == "none" and not is_loopback(smtp.host):
+        yield Problem(f"{path}.security", "mail goes in clear text to this machine only", "'starttls' or 'tls'")
+    if smtp.auth == "login":
+        if not smtp.username:
+            yield Problem(f"{path}.username", "auth = 'login' needs a username")
+        if smtp.password is None:
+            yield Problem(f"{path}.password", "auth = 'login' needs a password", "env:NAME or file:PATH")
+        yield from _secret(f"{path}.password", smtp.password)
+    elif smtp.username or smtp.password is not None:
+        unused = "username" if smtp.username else "password"
+        yield Problem(f"{path}.{unused}", f"auth = {smtp.auth!r} does not use it", "write auth = 'login', or remove it")
+
+
+def _entra(path: str, entra: EntraSettings) -> Iterator[Problem]:
+    given = [name for name in ("client_secret", "client_certificate", "credential") if getattr(entra, name) is not None]
+    if len(given) > 1:
+        yield Problem(f"{path}.{given[1]}", f"there is {given[0]} already", "one credential, not several")
+    if not given:
+        yield Problem(
+            f"{path}.client_secret", "there is no credential", "client_secret, client_certificate or credential"
+        )
+    yield from _ids(path, entra)
+    yield from _secret(f"{path}.client_secret", entra.client_secret)
+    yield from _secret(f"{path}.client_certificate", entra.client_certificate)
+    yield from _readable(f"{path}.ca_file", entra.ca_file)
+
+
+def _ids(path: str, entra: EntraSettings) -> Iterator[Problem]:
+    needed = entra.credential not in _FOUND_BY_ITSELF
+    hint = "Entra admin center > Overview > Tenant ID"
+    if not entra.tenant_id and needed:
+        yield Problem(f"{path}.tenant_id", "the tenant is missing", hint)
+    elif entra.tenant_id and not (_GUID.fullmatch(entra.tenant_id) or _DOMAIN.fullmatch(entra.tenant_id)):
+        yield Problem(f"{path}.tenant_id", "a tenant is a GUID or a domain", hint)
+    hint = "Entra admin center > App registrations > Application (client) ID"
+    if not entra.client_id and needed:
+        yield Problem(f"{path}.client_id", "the application is missing", hint)
+    elif entra.client_id and not _GUID.fullmatch(entra.client_id):
+        yield Problem(f"{path}.client_id", "an application's id is a GUID", hint)
+    for name in ("tenant_id", "client_id"):
+        if getattr(entra, name) == _PLACEHOLDER:
+            yield Problem(f"{path}.{name}", "this is still the placeholder of the example")
+
+
+def _times(settings: Settings) -> Iterator[Problem]:
+    delivery = settings.delivery
+    checks = delivery.settle_checks
+    if not checks or list(checks) != sorted(set(checks)):
+        yield Problem("delivery.settle_checks", "the checks are one or more times, each later than the one before")
+    if delivery.retry_max < delivery.retry_first:
+        yield Problem("delivery.retry_max", "retry_max is at least retry_first")
+    if delivery.circuit_open_max < delivery.circuit_open:
+        yield Problem("delivery.circuit_open_max", "circuit_open_max is at least circuit_open")
+
+
+def _twice(table: str, name: str, values: Sequence[str]) -> Iterator[Problem]:
+    for value in (value for value, count in Counter(values).items() if count > 1):
+        second = values.index(value, values.index(value) + 1)
+        yield Problem(f"{table}[{second}].{name}", "this stands twice", f"also at {table}[{values.index(value)}]")
+
+
+def _secret(path: str, secret: Secret | None) -> Iterator[Problem]:
+    if secret is None:
+        return
+    try:
+        secret.read()
+    except SecretError as error:
+        yield Problem(path, str(error))
+
+
+def _readable(path: str, file: Path | None) -> Iterator[Problem]:
+    if file is not None and not (file.is_file() and os.access(file, os.R_OK)):
+        yield Problem(path, f"{file} is not a file that can be read")

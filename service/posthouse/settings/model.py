@@ -1,0 +1,221 @@
+"""Every setting of this version with its default (CONTRACT §4); frozen, complete, read by nobody but ``loading``."""
+
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from posthouse.message import OnUnconfirmed
+from posthouse.settings.values import (
+    Address,
+    Addresses,
+    ClientName,
+    Count,
+    Domains,
+    Duration,
+    Durations,
+    FilePath,
+    KeyHash,
+    Listen,
+    Names,
+    Networks,
+    Patterns,
+    Port,
+    PublicUrl,
+    SecretValue,
+    TransportName,
+    Url,
+)
+
+SPOOL_NAME: Final = "spool.sqlite"
+"""The spool's file in the state directory."""
+
+SQLITE: Final = "sqlite://"
+
+ScopeName = Literal["submit", "read", "content", "manage", "admin"]
+
+
+class Table(BaseModel):
+    """A table of the file: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class HttpSettings(Table):
+    """[http]: submission and a client's own messages."""
+
+    listen: Listen = "127.0.0.1:8080"
+    tls_cert: FilePath | None = None
+    tls_key: FilePath | None = None
+    trusted_proxies: Networks = ()
+    public_url: PublicUrl = ""
+
+
+class AdminSettings(Table):
+    """[admin]: keys, lanes, transports; this machine only."""
+
+    listen: Listen = "127.0.0.1:8081"
+
+
+class SpoolSettings(Table):
+    """[spool]: where messages lie (a path of SQLite; empty: in the state directory) and for how many seconds."""
+
+    url: str = ""
+    retention: Duration = 2_592_000.0
+    content_retention: Duration = 86_400.0
+
+
+class EntraSettings(Table):
+    """[entra], and what a transport changes of it: who asks for tokens, with which credential, where."""
+
+    tenant_id: str = ""
+    client_id: str = ""
+    client_secret: SecretValue | None = None
+    client_certificate: SecretValue | None = None
+    credential: Literal["managed_identity", "workload_identity", "default"] | None = None
+    cloud: Literal["worldwide", "usgov", "usgovdod", "china"] = "worldwide"
+    authority: Url = ""
+    ca_file: FilePath | None = None
+
+
+class LimitSettings(Table):
+    """What one mailbox may do; 0 means no limit; the defaults are Exchange's published limits (FACTS B1)."""
+
+    messages_per_minute: Count = 30
+    concurrent_requests: Count = 4
+
+
+class MessageLimitSettings(LimitSettings):
+    """[limits]: the same for every transport without limits of its own, and what one message may be (bytes)."""
+
+    recipients_per_message: Count = 500
+    max_message_bytes: Count = 36_700_160
+
+
+class GraphSettings(Table):
+    """[transports.NAME] of kind graph; an empty URL comes from the cloud."""
+
+    kind: Literal["graph"]
+    base_url: Url = ""
+    extra_header_recipients: Literal["smtp_else_drop", "drop", "hold"] = "smtp_else_drop"
+    entra: EntraSettings | None = None
+    ca_file: FilePath | None = None
+    limits: LimitSettings | None = None
+
+
+class SmtpSettings(Table):
+    """[transports.NAME] of kind smtp; an empty host comes from the cloud."""
+
+    kind: Literal["smtp"]
+    host: str = ""
+    port: Port = 587
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    auth: Literal["xoauth2", "login", "none"] = "xoauth2"
+    username: str = ""
+    password: SecretValue | None = None
+    entra: EntraSettings | None = None
+    ca_file: FilePath | None = None
+    limits: LimitSettings | None = None
+
+
+class DeliverySettings(Table):
+    """[delivery]: the default route and the times of PROMISES §3 to §6, in seconds.
+
+    ``circuit_open`` and ``circuit_open_max``: how long an open circuit stays open at first and at most.
+    """
+
+    route: Names = ("graph", "smtp")
+    retry_first: Duration = 5.0
+    retry_max: Duration = 900.0
+    expire_after: Duration = 432_000.0
+    on_unconfirmed: OnUnconfirmed = OnUnconfirmed.SETTLE
+    settle_checks: Durations = (5.0, 30.0, 120.0, 600.0, 1800.0)
+    blocked_probe: Duration = 900.0
+    attempt_timeout: Duration = 60.0
+    drain_timeout: Duration = 20.0
+    circuit_open: Duration = 30.0
+    circuit_open_max: Duration = 300.0
+
+
+class RouteSettings(Table):
+    """[[routes]]: the first that matches wins; recipients match when all of them do."""
+
+    senders: Patterns = ()
+    recipients: Patterns = ()
+    transports: Names
+
+
+class SenderSettings(Table):
+    """[[senders]]: an address that other mailboxes send."""
+
+    address: Address
+    mailboxes: Addresses = Field(min_length=1)
+
+
+class ClientSettings(Table):
+    """[[clients]]: a client whose key was made elsewhere; ``key_hash`` is what ``posthouse keys hash`` prints."""
+
+    name: ClientName
+    key_hash: KeyHash
+    senders: Patterns = Field(min_length=1)
+    recipient_domains: Domains = ()
+    scopes: tuple[ScopeName, ...] = Field(default=("submit",), min_length=1)
+
+
+def _default_transports() -> dict[TransportName, GraphSettings | SmtpSettings]:
+    return {"graph": GraphSettings(kind="graph"), "smtp": SmtpSettings(kind="smtp")}
+
+
+class Settings(Table):
+    """All settings, complete: each transport's ``entra`` and ``limits`` hold what it inherits."""
+
+    http: HttpSettings = HttpSettings()
+    admin: AdminSettings = AdminSettings()
+    spool: SpoolSettings = SpoolSettings()
+    entra: EntraSettings = EntraSettings()
+    transports: dict[TransportName, Annotated[GraphSettings | SmtpSettings, Field(discriminator="kind")]] = Field(
+        default_factory=_default_transports, min_length=1
+    )
+    delivery: DeliverySettings = DeliverySettings()
+    limits: MessageLimitSettings = MessageLimitSettings()
+    routes: tuple[RouteSettings, ...] = ()
+    senders: tuple[SenderSettings, ...] = ()
+    clients: tuple[ClientSettings, ...] = ()
+
+    _state: Path = PrivateAttr(default=Path())
+
+    def at(self, state: Path) -> "Settings":
+        """The same settings with their state directory, each transport with what it inherits."""
+        whole = self.model_copy(update={"transports": {name: self._inherit(t) for name, t in self.transports.items()}})
+        whole._state = state  # noqa: SLF001 - our own copy
+        return whole
+
+    def state_directory(self) -> Path:
+        """Where the socket and, unless ``spool.url`` says otherwise, the spool lie."""
+        return self._state
+
+    def spool_path(self) -> Path:
+        """The file of the spool."""
+        return Path(self.spool.url.removeprefix(SQLITE)) if self.spool.url else self._state / SPOOL_NAME
+
+    def _inherit(self, transport: GraphSettings | SmtpSettings) -> GraphSettings | SmtpSettings:
+        update: dict[str, object] = {}
+        if transport.entra is not None:
+            update["entra"] = _over(self.entra, transport.entra)
+        if transport.limits is not None:
+            update["limits"] = LimitSettings.model_validate(
+                self.limits.model_dump(include=set(LimitSettings.model_fields))
+                | transport.limits.model_dump(exclude_unset=True)
+            )
+        return transport.model_copy(update=update)
+
+
+_CREDENTIALS: Final = ("client_secret", "client_certificate", "credential")
+
+
+def _over(base: EntraSettings, own: EntraSettings) -> EntraSettings:
+    """What a transport sets stands above what it inherits; its own credential replaces any other."""
+    update: dict[str, object] = {name: getattr(own, name) for name in own.model_fields_set}
+    if own.model_fields_set.intersection(_CREDENTIALS):
+        update = dict.fromkeys(_CREDENTIALS) | update
+    return base.model_copy(update=update)

@@ -1,0 +1,1 @@
+insert into chunks (content, n, body) values (:content, :n, :body);

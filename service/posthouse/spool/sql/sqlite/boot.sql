@@ -1,0 +1,1 @@
+insert into workers (boot, host, version, started_at) values (:owner, :host, :version, :at) returning id;

@@ -1,0 +1,1 @@
+select min(look_at) from unsettled where look_at is not null;

@@ -1,0 +1,172 @@
+"""Accepting: prepares submissions on the event loop's thread and keeps a whole group of them with a few statements."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+from posthouse.message import Bytes, Content, Millis, id_bytes
+from posthouse.records import Added, AddResult, Idempotency, KeyReused, NewMessage, Replayed, Submission
+from posthouse.spool.sqlite.database import Database, array, to_json
+from posthouse.spool.sqlite.threads import Verb
+
+INLINE_BYTES: Final = 256 * 1024
+"""Up to here a content is one row (SPOOL §7)."""
+ANSWER_KEPT: Final[Millis] = 24 * 3_600_000
+"""An idempotency key is kept until 24 h after its last message is final (CONTRACT §2.1)."""
+_ENTRY_OVERHEAD: Final = 1_024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A content as it goes into its row: ``data`` is the header, and the body too unless that lies in chunks."""
+
+    header_size: int
+    body_size: int
+    location: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddLoad:
+    """A submission as the writer takes it: the rows as JSON text, the contents as bytes."""
+
+    first: int
+    rows: tuple[str, ...]
+    accounts: tuple[str, ...]
+    contents: tuple[Stored, ...]
+    tags: tuple[str, ...]
+    at: Millis
+    answer: bytes
+    idempotency: Idempotency | None
+
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        return sum(len(stored.data) for stored in self.contents) + _ENTRY_OVERHEAD * len(self.rows) + len(self.answer)
+
+
+def stored_inline(content: Content) -> Stored:
+    """A content that lies in memory, as one row."""
+    body = content.body
+    data = body.data if isinstance(body, Bytes) else b""
+    return Stored(header_size=len(content.header), body_size=len(data), location="inline", data=content.header + data)
+
+
+def prepare(submission: Submission, *, first: int, contents: tuple[Stored, ...]) -> AddLoad:
+    """The load of a submission whose messages get the keys from ``first`` on."""
+    messages = submission.messages
+    return AddLoad(
+        first=first,
+        rows=tuple(to_json(_row(first + i, message)) for i, message in enumerate(messages)),
+        accounts=tuple(message.account for message in messages),
+        contents=contents,
+        tags=tuple(to_json([first + i, dict(message.tags)]) for i, message in enumerate(messages) if message.tags),
+        at=messages[0].accepted_at,
+        answer=submission.answer,
+        idempotency=submission.idempotency,
+    )
+
+
+def _row(key: int, new: NewMessage) -> list[object]:
+    """The order is that of add.sql."""
+    return [
+        key,
+        id_bytes(new.id).hex(),
+        new.client,
+        new.account,
+        new.priority,
+        new.due_at,
+        new.expires_at,
+        new.gives_up_at,
+        new.held_cause,
+        new.mailbox,
+        new.sender,
+        new.content.size,
+        new.accepted_at,
+        new.subject,
+        new.reference,
+        new.message_id,
+        int(new.own_message_id),
+        new.route,
+        dict(new.tags),
+        dict(new.metadata),
+        new.door,
+        new.key_id,
+        new.envelope.sender,
+        new.on_unconfirmed,
+        [(recipient.address, recipient.kind) for recipient in new.envelope.recipients],
+    ]
+
+
+def _add_many(db: Database, loads: Sequence[AddLoad]) -> Sequence[AddResult]:
+    given = _given(db, loads)
+    fresh: list[AddLoad] = []
+    results: list[AddResult] = []
+    for load in loads:
+        name = None if load.idempotency is None else (load.idempotency.client, load.idempotency.key)
+        known = None if name is None else given.get(name)
+        if load.idempotency is None or name is None or known is None:
+            fresh.append(load)
+            results.append(Added())
+            if load.idempotency is not None and name is not None:
+                given[name] = (load.idempotency.request_hash, load.answer)
+        else:
+            same = known[0] == load.idempotency.request_hash
+            results.append(Replayed(known[1]) if same else KeyReused())
+    if fresh:
+        _insert(db, fresh)
+    return results
+
+
+def _given(db: Database, loads: Sequence[AddLoad]) -> dict[tuple[str, str], tuple[bytes, bytes]]:
+    """What was answered before to the keys of this group, by client and key: hash and answer."""
+    keys = [(load.idempotency.client, load.idempotency.key) for load in loads if load.idempotency is not None]
+    if not keys:
+        return {}
+    rows = db.rows("add_known", {"keys": to_json(keys)})
+    return {(cast("str", r[0]), cast("str", r[1])): (cast("bytes", r[2]), cast("bytes", r[3])) for r in rows}
+
+
+def _insert(db: Database, loads: Sequence[AddLoad]) -> None:
+    contents: list[str] = []
+    offset = 1
+    for load in loads:
+        for key, stored in enumerate(load.contents, load.first):
+            length = len(stored.data)
+            contents.append(
+                f'[{key},{stored.header_size},{stored.body_size},"{stored.location}",{offset},{length}]'
+            )
+            offset += length
+    db.run(
+        "add",
+        {
+            "contents": array(contents),
+            "bytes": b"".join([stored.data for load in loads for stored in load.contents]),
+            "messages": array([row for load in loads for row in load.rows]),
+        },
+    )
+    tags = [tag for load in loads for tag in load.tags]
+    if tags:
+        db.run("add_tags", {"tags": array(tags)})
+    _insert_keys(db, loads)
+    db.woken |= db.lanes_of(account for load in loads for account in load.accounts)
+
+
+def _insert_keys(db: Database, loads: Sequence[AddLoad]) -> None:
+    keys: list[list[object]] = []
+    answers: list[bytes] = []
+    offset = 1
+    for load in loads:
+        given = load.idempotency
+        if given is None:
+            continue
+        last, check = load.first + len(load.rows) - 1, load.at + ANSWER_KEPT
+        length = len(load.answer)
+        keys.append([given.client, given.key, given.request_hash.hex(), load.first, last, check, offset, length])
+        answers.append(load.answer)
+        offset += length
+    if keys:
+        db.run("add_keys", {"keys": to_json(keys), "answers": b"".join(answers)})
+
+
+ADD: Final[Verb[AddLoad, AddResult]] = Verb(rank=0, many=_add_many)

@@ -1,0 +1,96 @@
+"""Lanes: who may send for an account, from what its pace goes on, and when it has something to do (PROMISES §7)."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final, cast
+
+from posthouse.message import Millis
+from posthouse.records import Lease, Pause
+from posthouse.spool.sqlite.database import Database, to_json
+from posthouse.spool.sqlite.threads import Job
+
+PACE_WINDOW: Final[Millis] = 60_000
+"""The sliding window over attempt starts (PROMISES §7)."""
+WHOLE_LANE: Final = ""
+
+
+def lease(*, owner: str, now: Millis, most: int) -> Job[Sequence[Lease]]:
+    """Take lanes that have something due and no owner; each new lease has a higher fence."""
+
+    def take(db: Database) -> Sequence[Lease]:
+        taken = cast(
+            "Sequence[tuple[int, str, int]]", db.rows("lease", {"owner": owner, "now": now, "most": most})
+        )
+        if not taken:
+            return ()
+        starts, pauses = _past(db, [lane for lane, _, _ in taken], since=now - PACE_WINDOW)
+        return [
+            Lease(lane=lane, account=account, fence=fence, starts=tuple(starts[lane]), pauses=tuple(pauses[lane]))
+            for lane, account, fence in taken
+        ]
+
+    return take
+
+
+def _past(
+    db: Database, lanes: Sequence[int], *, since: Millis
+) -> tuple[defaultdict[int, list[Millis]], defaultdict[int, list[Pause]]]:
+    row = db.row("lease_past", {"lanes": to_json(lanes), "since": since})
+    text = cast("str", row[0]) if row else "[[],[]]"
+    first, second = cast(
+        "tuple[list[tuple[int, int]], list[tuple[int, str, int, str, int, int]]]", json.loads(text)
+    )
+    starts: defaultdict[int, list[Millis]] = defaultdict(list)
+    for lane, at in first:
+        starts[lane].append(at)
+    pauses: defaultdict[int, list[Pause]] = defaultdict(list)
+    for lane, transport, until, reason, blocked, at in second:
+        pauses[lane].append(pause_of(transport, until, reason, blocked=blocked, since=at))
+    return starts, pauses
+
+
+def pause_of(transport: str, until: Millis, reason: str, *, blocked: int, since: Millis) -> Pause:
+    """A pause as the house speaks of it."""
+    return Pause(transport or None, until, reason, blocked=bool(blocked), since=since)
+
+
+def release(*, lane: int, fence: int) -> Job[None]:
+    """Give a lane back, if the lease is still this one, and reckon when it has something to do."""
+
+    def give(db: Database) -> None:
+        db.run("release", {"lane": lane, "fence": fence})
+        if db.changes():
+            db.run("reckon_lane", {"lane": lane})
+
+    return give
+
+
+def pause(*, lane: int, pause: Pause) -> Job[None]:
+    """Write a pause down; the lane sleeps until its end."""
+
+    def write(db: Database) -> None:
+        parameters = {
+            "lane": lane,
+            "transport": pause.transport or WHOLE_LANE,
+            "until": pause.until,
+            "reason": pause.reason,
+            "blocked": int(pause.blocked),
+            "since": pause.since,
+        }
+        db.run("pause", parameters)
+        db.run("reckon_lane", {"lane": lane})
+        db.woken.add(lane)
+
+    return write
+
+
+def resume(*, lane: int, transport: str | None) -> Job[None]:
+    """End a pause; the lane wakes."""
+
+    def write(db: Database) -> None:
+        db.run("resume", {"lane": lane, "transport": transport or WHOLE_LANE})
+        db.run("reckon_lane", {"lane": lane})
+        db.woken.add(lane)
+
+    return write

@@ -1,0 +1,389 @@
+"""A raw TLS server that resets, ends or garbles: what may have been processed is never taken for certain."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import trustme
+from azure.core.credentials import AccessToken
+
+from posthouse.message import Bytes
+from posthouse.outcome import Blocked, Outcome, Scope, Sent, TransientFailure, Unconfirmed
+from posthouse.records import NoSight
+from posthouse.transports.tokens import ClientSecret, EntraOptions, NoToken, TokenSource, credential_factory
+from tests.contract.transport_kit import GRAPH_SCOPE, SystemClock, dispatch, graph_to, listening
+
+ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
+BIG = Bytes(b"x" * 998 + b"\r\n" + b"y" * 2_000_000)
+
+
+class Always:
+    """A credential that always has a token."""
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def get_token(self, *_: str) -> AccessToken:
+        return AccessToken("token", 4_000_000_000)
+
+
+@dataclass
+class Authority:
+    """A certificate authority made on the spot."""
+
+    made: trustme.CA
+    file: Path
+
+    def context(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.made.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+        return context
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory) -> Authority:
+    made = trustme.CA()
+    file = tmp_path_factory.mktemp("ca") / "ca.pem"
+    made.cert_pem.write_to_path(file)
+    return Authority(made, file)
+
+
+@dataclass
+class Graph:
+    """Speaks HTTP badly: reads a request (its body only where told), counts the POSTs, answers, maybe breaks off."""
+
+    answer: bytes = b""
+    ending: str = "close"
+    read_body: bool = True
+    posts: int = 0
+    requests: list[bytes] = field(default_factory=list)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                self.requests.append(head)
+                self.posts += head.startswith(b"POST ")
+                if self.read_body:
+                    await reader.readexactly(length(head))
+                writer.write(self.answer)
+                await writer.drain()
+                if self.ending == "keep":
+                    continue
+                if self.ending == "silence":
+                    await reader.read()
+                if self.ending == "reset":
+                    linger = struct.pack("ii", 1, 0)
+                    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    writer.transport.abort()
+                return
+        finally:
+            self.ended.set()
+
+
+def length(head: bytes) -> int:
+    lines = (line.split(b":", 1) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    return next((int(value) for _, value in lines), 0)
+
+
+@contextlib.asynccontextmanager
+async def sender(url: str, ca: Path, **settings: float):
+    async with (
+        TokenSource(factory=Always, scopes=(GRAPH_SCOPE,), clock=SystemClock()) as tokens,
+        graph_to(url, tokens, ca, **settings) as transport,
+    ):
+        yield transport
+
+
+async def send_to(graph: Graph, authority: Authority, *, body: Bytes | None = None, **settings: float) -> Outcome:
+    async with (
+        listening(graph, context=authority.context()) as port,
+        sender(f"https://127.0.0.1:{port}/v1.0", authority.file, **settings) as transport,
+    ):
+        return await transport.send(dispatch(body=body))
+
+
+BROKEN = [
+    pytest.param(b"", "reset", id="reset"),
+    pytest.param(b"", "close", id="eof"),
+    pytest.param(b"HTTP/1.1 20", "close", id="partial-status-line"),
+    pytest.param(b"HTTP/1.1 20", "reset", id="partial-status-line-then-reset"),
+    pytest.param(b"HTTP/1.1 202 Accepted\r\nContent-Le", "close", id="partial-header"),
+    pytest.param(b"220 mail.example ESMTP\r\n\r\n", "close", id="another-protocol"),
+    pytest.param(b"\x00\xff\x15\x03\x01\x00\x02\x02\r\n\r\n", "close", id="garbage"),
+    pytest.param(b"HTTP/1.1 202 Accepted\r\nContent-Length: 9\r\n\r\nshort", "close", id="short-body"),
+    pytest.param(b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "close", id="bad-chunk"),
+    pytest.param(
+        b"HTTP/1.1 202 Accepted\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", "close", id="bad-gzip"
+    ),
+]
+
+
+@pytest.mark.parametrize(("answer", "ending"), BROKEN)
+@pytest.mark.parametrize("read_body", [True, False], ids=["after-the-body", "before-the-body"])
+async def test_a_broken_answer_is_doubt_and_one_post(authority, answer, ending, read_body):
+    graph = Graph(answer, ending, read_body)
+    outcome = await send_to(graph, authority)
+    assert isinstance(outcome, Unconfirmed)
+    assert graph.posts == 1
+
+
+@pytest.mark.parametrize("ending", ["reset", "close"])
+async def test_a_connection_that_breaks_inside_a_large_body_is_doubt_and_one_post(authority, ending):
+    graph = Graph(b"", ending, read_body=False)
+    outcome = await send_to(graph, authority, body=BIG)
+    assert isinstance(outcome, Unconfirmed)
+    assert graph.posts == 1
+
+
+async def test_silence_after_the_body_is_doubt_and_one_post(authority):
+    graph = Graph(b"", "silence")
+    outcome = await send_to(graph, authority, read_timeout=0.3)
+    assert isinstance(outcome, Unconfirmed)
+    assert outcome.answer.code == "network_silence"
+    assert graph.posts == 1
+
+
+async def test_an_answer_before_the_body_was_read_counts(authority):
+    early = b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n"
+    graph = Graph(early, "silence", read_body=False)
+    outcome = await send_to(graph, authority, body=BIG)
+    assert isinstance(outcome, TransientFailure)
+    assert outcome.answer.retry_after == 7.0
+    assert graph.posts == 1
+
+
+@pytest.mark.parametrize("status", [200, 301, 302, 303, 307, 308])
+async def test_a_redirect_or_another_success_is_doubt_and_never_followed(authority, status):
+    graph = Graph(ending="keep")
+    async with (
+        listening(graph, context=authority.context()) as port,
+        sender(f"https://127.0.0.1:{port}/v1.0", authority.file) as transport,
+    ):
+        head = f"HTTP/1.1 {status} Moved\r\nLocation: https://127.0.0.1:{port}/elsewhere\r\nContent-Length: 0\r\n\r\n"
+        graph.answer = head.encode()
+        outcome = await transport.send(dispatch())
+    assert isinstance(outcome, Unconfirmed)
+    assert len(graph.requests) == 1
+
+
+async def test_a_claims_challenge_does_not_make_the_sdk_send_again(authority):
+    challenge = (
+        b'HTTP/1.1 401 No\r\nWWW-Authenticate: Bearer error="x", claims="eyJhIjoxfQ=="\r\nContent-Length: 0\r\n\r\n'
+    )
+    graph = Graph(challenge, "keep")
+    outcome = await send_to(graph, authority)
+    assert isinstance(outcome, TransientFailure)
+    assert (outcome.scope, outcome.at_once) == (Scope.MESSAGE, True)
+    assert graph.posts == 1
+
+
+async def test_a_kept_connection_that_was_closed_meanwhile_is_replaced(authority):
+    graph = Graph(ACCEPTED, "close")
+    async with (
+        listening(graph, context=authority.context()) as port,
+        sender(f"https://127.0.0.1:{port}/v1.0", authority.file) as transport,
+    ):
+        assert isinstance(await transport.send(dispatch()), Sent)
+        await graph.ended.wait()
+        assert isinstance(await transport.send(dispatch()), Sent)
+    assert graph.posts == 2
+
+
+async def test_after_a_503_the_next_request_uses_a_new_connection(authority):
+    graph = Graph(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", "keep")
+    async with (
+        listening(graph, context=authority.context()) as port,
+        sender(f"https://127.0.0.1:{port}/v1.0", authority.file) as transport,
+    ):
+        await transport.send(dispatch())
+        await graph.ended.wait()
+        graph.answer = ACCEPTED
+        assert isinstance(await transport.send(dispatch()), Sent)
+
+
+async def test_a_cancelled_send_closes_its_connection(authority):
+    graph = Graph(b"", "silence")
+    async with (
+        listening(graph, context=authority.context()) as port,
+        sender(f"https://127.0.0.1:{port}/v1.0", authority.file) as transport,
+    ):
+        sending = asyncio.create_task(transport.send(dispatch()))
+        while not graph.posts:
+            await asyncio.sleep(0.01)
+        sending.cancel()
+        await asyncio.wait({sending})
+        assert sending.cancelled()
+        await graph.ended.wait()
+
+
+async def test_a_content_of_the_wrong_size_is_never_completed(authority):
+    class Longer(Bytes):
+        @property
+        def size(self) -> int:
+            return len(self.data) - 30
+
+    graph = Graph(ACCEPTED, "keep")
+    outcome = await send_to(graph, authority, body=Longer(b"z" * 1000), read_timeout=2.0)
+    assert isinstance(outcome, Unconfirmed)
+
+
+# --- certain: nothing can have been processed ------------------------------------------------------------------------
+
+
+async def plain_reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    linger = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
+
+
+async def plain_eof(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+
+
+async def plain_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    await writer.drain()
+
+
+async def mute(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+@pytest.mark.parametrize("talk", [plain_reset, plain_eof, plain_http, mute])
+async def test_a_tls_handshake_that_fails_is_certain(authority, talk):
+    async with (
+        listening(talk) as port,
+        sender(f"https://127.0.0.1:{port}/v1.0", authority.file, connect_timeout=0.5) as transport,
+    ):
+        assert_certain(await transport.send(dispatch()))
+
+
+async def test_an_unknown_certificate_authority_is_certain(authority, tmp_path):
+    other = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(other)
+    graph = Graph(ACCEPTED)
+    async with (
+        listening(graph, context=authority.context()) as port,
+        sender(f"https://127.0.0.1:{port}/v1.0", other) as transport,
+    ):
+        outcome = await transport.send(dispatch())
+        assert_certain(outcome)
+        assert outcome.answer.fix == "network.certificate"
+    assert graph.posts == 0
+
+
+async def test_a_refused_connection_is_certain(authority):
+    async with listening(mute) as port:
+        pass
+    async with sender(f"https://127.0.0.1:{port}/v1.0", authority.file) as transport:
+        outcome = await transport.send(dispatch())
+        assert_certain(outcome)
+        assert outcome.answer.code == "network_refused"
+        assert await transport.probe() is False
+
+
+async def test_a_name_that_cannot_be_resolved_is_certain(authority):
+    async with sender("https://graph.invalid/v1.0", authority.file) as transport:
+        outcome = await transport.send(dispatch())
+        assert_certain(outcome)
+        assert outcome.answer.code == "network_dns"
+        assert "graph.invalid" not in outcome.answer.text
+
+
+async def test_no_free_connection_is_certain(authority):
+    graph = Graph(b"", "silence")
+    async with (
+        listening(graph, context=authority.context()) as port,
+        sender(f"https://127.0.0.1:{port}/v1.0", authority.file, connections=1, connect_timeout=0.2) as transport,
+    ):
+        first = asyncio.create_task(transport.send(dispatch()))
+        while not graph.posts:
+            await asyncio.sleep(0.01)
+        assert_certain(await transport.send(dispatch()))
+        assert graph.posts == 1
+        first.cancel()
+        await asyncio.wait({first})
+
+
+# --- Entra: never doubt ----------------------------------------------------------------------------------------------
+
+
+def http(status: int, body: bytes, *headers: bytes) -> bytes:
+    head = b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n" % (status, len(body))
+    return head + b"".join(header + b"\r\n" for header in headers) + b"\r\n" + body
+
+
+@pytest.mark.parametrize(
+    ("answer", "ending", "kind"),
+    [
+        (http(200, b"<html>welcome</html>", b"Content-Type: text/html"), "keep", TransientFailure),
+        (http(200, b"{}", b"Content-Type: application/json"), "keep", TransientFailure),
+        (http(502, b"<html>bad</html>", b"Content-Type: text/html"), "keep", TransientFailure),
+        (http(429, b"", b"Retry-After: 17"), "keep", TransientFailure),
+        (http(403, b"<html>proxy</html>", b"Content-Type: text/html"), "keep", TransientFailure),
+        (http(407, b""), "keep", Blocked),
+        (b"", "reset", TransientFailure),
+        (b"HTTP/1.1 20", "close", TransientFailure),
+        (b"220 mail.example ESMTP\r\n\r\n", "close", TransientFailure),
+    ],
+)
+async def test_an_unreadable_entra_is_transient_and_a_refusing_one_blocks(authority, answer, ending, kind):
+    async with listening(Graph(answer, ending), context=authority.context()) as port:
+        options = EntraOptions(
+            tenant_id="11111111-2222-4333-8444-555555555555",
+            client_id="11111111-2222-4333-8444-666666666666",
+            credential=ClientSecret(lambda: "planted-secret"),
+            authority=f"https://127.0.0.1:{port}",
+            own_authority=True,
+            ca_file=str(authority.file),
+        )
+        async with TokenSource(
+            factory=credential_factory(options), scopes=(GRAPH_SCOPE,), clock=SystemClock()
+        ) as tokens:
+            with pytest.raises(NoToken) as caught:
+                await tokens.get_token(GRAPH_SCOPE)
+    outcome = caught.value.outcome
+    assert isinstance(outcome, kind)
+    assert outcome.scope is Scope.TRANSPORT
+    assert "planted-secret" not in repr(outcome) + repr(caught.value) + repr(options)
+    if b"Retry-After" in answer:
+        assert outcome.answer.retry_after == 17.0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
+        b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"value":[1]}'[:-1],
+        b'HTTP/1.1 200 OK\r\nContent-Length: 36\r\n\r\n{"value":[{"internetMessageId":"<1>"}',
+        b'HTTP/1.1 404 No\r\nContent-Length: 12\r\n\r\n{"value":[]}',
+        b'HTTP/1.1 206 Part\r\nContent-Length: 12\r\n\r\n{"value":[]}',
+        b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n",
+        b'HTTP/1.1 200 OK\r\nContent-Length: 65\r\n\r\n{"value":[],"@odata.nextLink":"https://evil.example/v1.0/users/a"}',
+    ],
+)
+async def test_only_a_complete_answer_200_counts_as_a_look(authority, answer):
+    graph = Graph(answer, "keep")
+    async with (
+        listening(graph, context=authority.context()) as port,
+        sender(f"https://127.0.0.1:{port}/v1.0", authority.file, read_timeout=1.0) as transport,
+    ):
+        sight = await transport.look_up(account="a@contoso.com", message_ids=["<1@x>"])
+    assert isinstance(sight, NoSight)
+
+
+def assert_certain(outcome: Outcome) -> None:
+    assert isinstance(outcome, TransientFailure)
+    assert outcome.scope is Scope.TRANSPORT
