@@ -10,11 +10,10 @@ import asyncio
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
@@ -23,6 +22,8 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 from pydantic import BaseModel
+
+from tests.contract.rest_door import rest_door
 
 CONNECTIONS = 32
 SECONDS = 5.0
@@ -62,20 +63,21 @@ def baseline() -> FastAPI:
     return app
 
 
-def real(directory: Path) -> FastAPI:
-    """The REST door with policy, composing and the durable spool behind it; nothing sends."""
-    from tests.bench.door import door_over_spool  # noqa: PLC0415 - the baseline must not pay for it
-
-    return door_over_spool(directory)
-
-
-def serve(name: str, port: int, directory: Path) -> None:
-    """One server, alone on its core."""
+async def serve(name: str, port: int, directory: Path) -> None:
+    """One server, alone on its core; the real one is the door with policy, composing and spool, and nothing sends."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    app = baseline() if name == "baseline" else real(directory)
-    uvicorn.run(
-        app, host="127.0.0.1", port=port, loop="uvloop", http="httptools", log_level="error", access_log=False
-    )
+    if name == "baseline":
+        await listen(baseline(), port)
+        return
+    async with rest_door(directory, admin=False) as door:
+        (directory / "key").write_text(await door.key())
+        await listen(door.app, port)
+
+
+async def listen(app: FastAPI, port: int) -> None:
+    """Until terminated."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, http="httptools", log_level="error", access_log=False)
+    await uvicorn.Server(config).serve()
 
 
 class Hammer(asyncio.Protocol):
@@ -125,10 +127,10 @@ async def load(port: int, request: bytes) -> float:
 
 
 @asynccontextmanager
-async def server(name: str, port: int, directory: str) -> AsyncIterator[None]:
+async def server(name: str, port: int, directory: str) -> AsyncGenerator[None]:
     """A server process that answers."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.accept", "--serve", name, "--port", str(port), "--directory", directory]
+    process = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-m", "tests.bench.accept", "--serve", name, "--port", str(port), "--directory", directory]
     )
     try:
         deadline = time.monotonic() + START_SECONDS
@@ -144,7 +146,7 @@ async def server(name: str, port: int, directory: str) -> AsyncIterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(10)
+        await process.wait()
 
 
 def http_request(body: bytes, key: str | None) -> bytes:
@@ -184,7 +186,7 @@ def main() -> None:
     options.add_argument("--directory", type=Path, default=Path())
     given = options.parse_args()
     if given.serve:
-        serve(given.serve, given.port, given.directory)
+        uvloop.run(serve(given.serve, given.port, given.directory))
     else:
         uvloop.run(measure(given.port))
 

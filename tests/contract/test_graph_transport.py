@@ -62,9 +62,10 @@ async def test_content_of_any_length_in_any_blocks_arrives_whole(microsoft365, g
             for start in range(0, len(self.data), 70_001):
                 yield self.data[start : start + 70_001]
 
-    one = dispatch(body=Pieces(b"0123456789abcdef\r\n" * (size // 18) + b"." * extra + b"\r\n"))
+    body = b"0123456789abcdef\r\n" * (size // 18) + b"." * extra + b"\r\n"
+    one = dispatch(body=Pieces(body))
     assert isinstance(await graph.send(one), Sent)
-    assert microsoft365.world.received[0].mime == one.content.header + b"\r\n" + one.content.body.data
+    assert microsoft365.world.received[0].mime == one.content.header + b"\r\n" + body
 
 
 async def test_the_envelope_decides_who_gets_a_copy(microsoft365, graph):
@@ -260,7 +261,7 @@ async def test_an_unproven_mailbox_fails_the_message_instead_of_blocking_a_lane_
     microsoft365.world.faults = [Rule(target=Target.GRAPH, fault="404", code="ErrorInvalidUser")]
     async with (
         tokens_of(microsoft365) as tokens,
-        graph_to(microsoft365.graph_url, tokens, microsoft365.ca_file, unproven=lambda _: True) as graph,
+        graph_to(microsoft365.graph_url, tokens, microsoft365.ca_file, unproven=True) as graph,
     ):
         outcome = await graph.send(dispatch())
     assert isinstance(outcome, PermanentFailure)
@@ -318,7 +319,9 @@ async def test_a_look_up_with_a_refused_token_gets_a_new_one_for_the_next(micros
 # --- credentials -----------------------------------------------------------------------------------------------------
 
 
-async def sent_with(emulator: Emulator, credential: object) -> None:
+async def sent_with(
+    emulator: Emulator, credential: Certificate | ManagedIdentity | WorkloadIdentity | DefaultChain
+) -> None:
     async with (
         tokens_of(emulator, credential=credential) as tokens,
         graph_to(emulator.graph_url, tokens, emulator.ca_file) as graph,
@@ -392,3 +395,11 @@ async def test_doubt_after_acceptance_is_found_by_the_look_up(microsoft365, grap
     sight = await graph.look_up(account=ALERTS, message_ids=["<1@posthouse.test>"])
     assert isinstance(sight, Sightings)
     assert sight.found["<1@posthouse.test>"] == (False,)
+
+
+@pytest.mark.parametrize("account", ["o'brien+tag@contoso.com", "a/b?c#d%41@contoso.com", "jürgen@contoso.com"])
+async def test_an_account_with_odd_letters_is_named_exactly(microsoft365, graph, account):
+    outcome = await graph.send(dispatch(message(account=account, sender=account)))
+    (post,) = microsoft365.world.posts
+    assert post.mailbox == account
+    assert isinstance(outcome, Sent)

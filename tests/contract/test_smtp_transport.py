@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import ssl
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 import pytest
@@ -22,10 +23,10 @@ from posthouse.outcome import (
     name_of,
     scope_of,
 )
-from posthouse.ports import SpoolUnavailableError
+from posthouse.ports import Dispatch, SpoolUnavailableError
 from posthouse.sandbox.emulator import Emulator
 from posthouse.sandbox.options import Options
-from posthouse.transports.smtp.connection import Login, NoLogin, Server, XOAuth2
+from posthouse.transports.smtp.connection import Login, NoLogin, Security, Server, XOAuth2
 from posthouse.transports.smtp.transport import SmtpTransport
 from tests.contract.transport_kit import (
     ALERTS,
@@ -45,10 +46,30 @@ async def microsoft365(tmp_path):
         yield emulator
 
 
+Auth = NoLogin | Login | XOAuth2
+
+
 @contextlib.asynccontextmanager
-async def smtp_to(host: str, port: int, *, context: ssl.SSLContext | None = None, **settings: object):
-    options = {"security": "none", "auth": NoLogin(), "local_hostname": "posthouse.test", **settings}
-    server = Server(host=host, port=port, ssl_context=context or ssl.create_default_context(), **options)
+async def smtp_to(
+    host: str,
+    port: int,
+    *,
+    context: ssl.SSLContext | None = None,
+    security: Security = "none",
+    auth: Auth | None = None,
+    connect_timeout: float = 10.0,
+    reply_timeout: float = 60.0,
+) -> AsyncGenerator[SmtpTransport]:
+    server = Server(
+        host=host,
+        port=port,
+        security=security,
+        auth=auth or NoLogin(),
+        ssl_context=context or ssl.create_default_context(),
+        local_hostname="posthouse.test",
+        connect_timeout=connect_timeout,
+        reply_timeout=reply_timeout,
+    )
     transport = SmtpTransport(name="smtp", server=server, clock=SystemClock())
     try:
         yield transport
@@ -61,7 +82,7 @@ def trusting(emulator: Emulator) -> ssl.SSLContext:
 
 
 @contextlib.asynccontextmanager
-async def submission(emulator: Emulator, auth: object):
+async def submission(emulator: Emulator, auth: Auth):
     async with smtp_to(
         emulator.smtp_host, emulator.smtp_port, context=trusting(emulator), security="starttls", auth=auth
     ) as transport:
@@ -198,9 +219,17 @@ class Script:
     commands: list[str] = field(default_factory=list)
     mails: list[bytes] = field(default_factory=list)
     sessions: int = 0
+    one_mail_a_session: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.sessions += 1
+        try:
+            await self.talk(reader, writer)
+        finally:
+            self.ended.set()
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not await self.say("connect", reader, writer):
             return
         while line := await reader.readline():
@@ -218,6 +247,9 @@ class Script:
                     return
                 self.mails.append(await reader.readuntil(b"\r\n.\r\n"))
                 if not await self.say(".", reader, writer):
+                    return
+                if self.one_mail_a_session:
+                    await reader.readline()
                     return
 
     def special(self, command: str) -> str | None:
@@ -239,8 +271,26 @@ class Script:
         return not answer.startswith("421")
 
 
-async def send_to(script: Script, one=None, **settings: object) -> Outcome:
-    async with listening(script) as port, smtp_to("127.0.0.1", port, **settings) as smtp:
+async def send_to(
+    script: Script,
+    one: Dispatch | None = None,
+    *,
+    security: Security = "none",
+    auth: Auth | None = None,
+    connect_timeout: float = 10.0,
+    reply_timeout: float = 60.0,
+) -> Outcome:
+    async with (
+        listening(script) as port,
+        smtp_to(
+            "127.0.0.1",
+            port,
+            security=security,
+            auth=auth,
+            connect_timeout=connect_timeout,
+            reply_timeout=reply_timeout,
+        ) as smtp,
+    ):
         return await smtp.send(one or dispatch())
 
 
@@ -314,9 +364,18 @@ async def test_a_cancelled_send_gives_its_connection_up_so_that_no_reply_meets_t
         sending.cancel()
         await asyncio.wait({sending})
         assert sending.cancelled()
+        await script.ended.wait()
         script.answers.clear()
         assert isinstance(await smtp.send(dispatch()), Sent)
     assert script.sessions == 2
+
+
+async def test_a_kept_connection_that_ends_at_the_next_command_is_replaced():
+    script = Script(one_mail_a_session=True)
+    async with listening(script) as port, smtp_to("127.0.0.1", port) as smtp:
+        for _ in range(3):
+            assert isinstance(await smtp.send(dispatch()), Sent)
+    assert (script.sessions, len(script.mails)) == (3, 3)
 
 
 # --- recipients ------------------------------------------------------------------------------------------------------

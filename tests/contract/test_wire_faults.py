@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import socket
 import ssl
 import struct
@@ -14,7 +15,7 @@ from azure.core.credentials import AccessToken
 
 from posthouse.message import Bytes
 from posthouse.outcome import Blocked, Outcome, Scope, Sent, TransientFailure, Unconfirmed
-from posthouse.records import NoSight
+from posthouse.records import NoSight, Sightings
 from posthouse.transports.tokens import ClientSecret, EntraOptions, NoToken, TokenSource, credential_factory
 from tests.contract.transport_kit import GRAPH_SCOPE, SystemClock, dispatch, graph_to, listening
 
@@ -64,10 +65,13 @@ class Graph:
     ending: str = "close"
     read_body: bool = True
     posts: int = 0
+    connections: int = 0
+    answers: list[bytes] = field(default_factory=list)
     requests: list[bytes] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -75,7 +79,7 @@ class Graph:
                 self.posts += head.startswith(b"POST ")
                 if self.read_body:
                     await reader.readexactly(length(head))
-                writer.write(self.answer)
+                writer.write(self.answers.pop(0) if self.answers else self.answer)
                 await writer.drain()
                 if self.ending == "keep":
                     continue
@@ -95,19 +99,35 @@ def length(head: bytes) -> int:
     return next((int(value) for _, value in lines), 0)
 
 
+def http(status: int, body: bytes, *headers: bytes) -> bytes:
+    head = b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n" % (status, len(body))
+    return head + b"".join(header + b"\r\n" for header in headers) + b"\r\n" + body
+
+
 @contextlib.asynccontextmanager
-async def sender(url: str, ca: Path, **settings: float):
+async def sender(
+    url: str, ca: Path, *, connections: int = 64, connect_timeout: float = 5.0, read_timeout: float = 60.0
+):
     async with (
         TokenSource(factory=Always, scopes=(GRAPH_SCOPE,), clock=SystemClock()) as tokens,
-        graph_to(url, tokens, ca, **settings) as transport,
+        graph_to(
+            url,
+            tokens,
+            ca,
+            connections=connections,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+        ) as transport,
     ):
         yield transport
 
 
-async def send_to(graph: Graph, authority: Authority, *, body: Bytes | None = None, **settings: float) -> Outcome:
+async def send_to(
+    graph: Graph, authority: Authority, *, body: Bytes | None = None, read_timeout: float = 60.0
+) -> Outcome:
     async with (
         listening(graph, context=authority.context()) as port,
-        sender(f"https://127.0.0.1:{port}/v1.0", authority.file, **settings) as transport,
+        sender(f"https://127.0.0.1:{port}/v1.0", authority.file, read_timeout=read_timeout) as transport,
     ):
         return await transport.send(dispatch(body=body))
 
@@ -199,16 +219,15 @@ async def test_a_kept_connection_that_was_closed_meanwhile_is_replaced(authority
     assert graph.posts == 2
 
 
-async def test_after_a_503_the_next_request_uses_a_new_connection(authority):
-    graph = Graph(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", "keep")
+async def test_connections_are_kept(authority):
+    graph = Graph(ACCEPTED, "keep")
     async with (
         listening(graph, context=authority.context()) as port,
         sender(f"https://127.0.0.1:{port}/v1.0", authority.file) as transport,
     ):
-        await transport.send(dispatch())
-        await graph.ended.wait()
-        graph.answer = ACCEPTED
-        assert isinstance(await transport.send(dispatch()), Sent)
+        for _ in range(3):
+            await transport.send(dispatch())
+    assert (graph.posts, graph.connections) == (3, 1)
 
 
 async def test_a_cancelled_send_closes_its_connection(authority):
@@ -226,14 +245,15 @@ async def test_a_cancelled_send_closes_its_connection(authority):
         await graph.ended.wait()
 
 
-async def test_a_content_of_the_wrong_size_is_never_completed(authority):
-    class Longer(Bytes):
+@pytest.mark.parametrize("more", [30, 300_000, -30])
+async def test_a_content_of_the_wrong_size_is_never_completed(authority, more):
+    class Wrong(Bytes):
         @property
         def size(self) -> int:
-            return len(self.data) - 30
+            return 1000
 
     graph = Graph(ACCEPTED, "keep")
-    outcome = await send_to(graph, authority, body=Longer(b"z" * 1000), read_timeout=2.0)
+    outcome = await send_to(graph, authority, body=Wrong(b"z" * (1000 + more)), read_timeout=2.0)
     assert isinstance(outcome, Unconfirmed)
 
 
@@ -320,11 +340,6 @@ async def test_no_free_connection_is_certain(authority):
 # --- Entra: never doubt ----------------------------------------------------------------------------------------------
 
 
-def http(status: int, body: bytes, *headers: bytes) -> bytes:
-    head = b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n" % (status, len(body))
-    return head + b"".join(header + b"\r\n" for header in headers) + b"\r\n" + body
-
-
 @pytest.mark.parametrize(
     ("answer", "ending", "kind"),
     [
@@ -371,7 +386,6 @@ async def test_an_unreadable_entra_is_transient_and_a_refusing_one_blocks(author
         b'HTTP/1.1 404 No\r\nContent-Length: 12\r\n\r\n{"value":[]}',
         b'HTTP/1.1 206 Part\r\nContent-Length: 12\r\n\r\n{"value":[]}',
         b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n",
-        b'HTTP/1.1 200 OK\r\nContent-Length: 65\r\n\r\n{"value":[],"@odata.nextLink":"https://evil.example/v1.0/users/a"}',
     ],
 )
 async def test_only_a_complete_answer_200_counts_as_a_look(authority, answer):
@@ -387,3 +401,32 @@ async def test_only_a_complete_answer_200_counts_as_a_look(authority, answer):
 def assert_certain(outcome: Outcome) -> None:
     assert isinstance(outcome, TransientFailure)
     assert outcome.scope is Scope.TRANSPORT
+
+
+async def test_the_token_does_not_follow_a_link_to_elsewhere(authority):
+    graph = Graph(ending="keep")
+    async with (
+        listening(graph, context=authority.context()) as port,
+        sender(f"https://127.0.0.1:{port}/v1.0", authority.file) as transport,
+    ):
+        link = f"https://localhost:{port}/v1.0/users/a"
+        graph.answer = http(200, json.dumps({"value": [], "@odata.nextLink": link}).encode())
+        assert isinstance(await transport.look_up(account="a@contoso.com", message_ids=["<1@x>"]), NoSight)
+    assert len(graph.requests) == 1
+
+
+async def test_pages_of_a_look_up_are_counted_together(authority):
+    def page(port: int, *, more: bool) -> bytes:
+        link = {"@odata.nextLink": f"https://127.0.0.1:{port}/v1.0/users/a/messages?$skip=1"} if more else {}
+        return http(200, json.dumps({"value": [{"internetMessageId": "<1@x>", "isDraft": False}], **link}).encode())
+
+    graph = Graph(ending="keep")
+    async with (
+        listening(graph, context=authority.context()) as port,
+        sender(f"https://127.0.0.1:{port}/v1.0", authority.file) as transport,
+    ):
+        graph.answers = [page(port, more=True), page(port, more=True), page(port, more=False)]
+        sight = await transport.look_up(account="a@contoso.com", message_ids=["<1@x>"])
+    assert isinstance(sight, Sightings)
+    assert sight.found["<1@x>"] == (False, False, False)
+    assert graph.requests[1].startswith(b"GET /v1.0/users/a/messages?$skip=1 ")

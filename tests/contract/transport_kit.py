@@ -5,8 +5,9 @@ import contextlib
 import ssl
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from posthouse.message import (
     Body,
@@ -24,7 +25,16 @@ from posthouse.outcome import RefusedRecipient
 from posthouse.ports import Dispatch
 from posthouse.sandbox.emulator import Emulator
 from posthouse.transports.graph.transport import GraphTransport
-from posthouse.transports.tokens import ClientSecret, EntraOptions, TokenSource, credential_factory
+from posthouse.transports.tokens import (
+    Certificate,
+    ClientSecret,
+    DefaultChain,
+    EntraOptions,
+    ManagedIdentity,
+    TokenSource,
+    WorkloadIdentity,
+    credential_factory,
+)
 
 GRAPH_SCOPE = "https://graph.microsoft.com/.default"
 SMTP_SCOPE = "https://outlook.office365.com/.default"
@@ -99,30 +109,47 @@ def dispatch(
     )
 
 
-def tokens_of(emulator: Emulator, *, scopes: tuple[str, ...] = (GRAPH_SCOPE, SMTP_SCOPE), **changes: object):
-    secret = changes.pop("secret", None) or (lambda: emulator.options.client_secret)
-    options = {
-        "tenant_id": emulator.options.tenant_id,
-        "client_id": emulator.options.client_id,
-        "credential": ClientSecret(secret),
-        "authority": emulator.authority,
-        "own_authority": True,
-        "ca_file": str(emulator.ca_file),
-    }
-    factory = credential_factory(EntraOptions(**{**options, **changes}))
-    return TokenSource(factory=factory, scopes=scopes, clock=SystemClock())
+def tokens_of(
+    emulator: Emulator,
+    *,
+    secret: Callable[[], str] | None = None,
+    credential: Certificate | ManagedIdentity | WorkloadIdentity | DefaultChain | None = None,
+) -> TokenSource:
+    """Tokens of the emulator, by its client secret unless told otherwise."""
+    options = EntraOptions(
+        tenant_id=emulator.options.tenant_id,
+        client_id=emulator.options.client_id,
+        credential=credential or ClientSecret(secret or (lambda: emulator.options.client_secret)),
+        authority=emulator.authority,
+        own_authority=True,
+        ca_file=str(emulator.ca_file),
+    )
+    return TokenSource(factory=credential_factory(options), scopes=(GRAPH_SCOPE, SMTP_SCOPE), clock=SystemClock())
 
 
 @contextlib.asynccontextmanager
-async def graph_to(base_url: str, tokens: TokenSource, ca_file: object, **settings: object):
+async def graph_to(
+    base_url: str,
+    tokens: TokenSource,
+    ca_file: Path,
+    *,
+    unproven: bool = False,
+    connections: int = 64,
+    connect_timeout: float = 5.0,
+    read_timeout: float = 60.0,
+) -> AsyncGenerator[GraphTransport]:
+    """A Graph transport to this place, closed at the end."""
     transport = GraphTransport(
         name="graph",
         base_url=base_url,
         scope=GRAPH_SCOPE,
         tokens=tokens,
-        ssl_context=ssl.create_default_context(cafile=str(ca_file)),
+        ssl_context=ssl.create_default_context(cafile=ca_file),
         clock=SystemClock(),
-        **{"unproven": lambda _: False, **settings},
+        unproven=lambda _: unproven,
+        connections=connections,
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
     )
     try:
         yield transport
@@ -134,7 +161,7 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def listening(talk: Talk, *, context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+async def listening(talk: Talk, *, context: ssl.SSLContext | None = None) -> AsyncGenerator[int]:
     """A server on a free port of 127.0.0.1 that talks as told; whatever the client breaks off is no error."""
     tasks: set[asyncio.Task[None]] = set()
 

@@ -188,7 +188,7 @@ class Attempt:
             attempt=self._number,
             outcome=name_of(outcome),
             scope=scope_of(outcome),
-            code=outcome.answer.code,
+            code=None if finish.status is Status.SENT else outcome.answer.code,
             request_id=outcome.answer.request_id,
         )
         return finish

@@ -1,6 +1,5 @@
 """The only reader of the settings file and of the environment; finds every mistake before it gives up (CONTRACT §4)."""
 
-import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,12 +22,8 @@ from posthouse.settings.model import (
     Settings,
     SmtpSettings,
 )
+from posthouse.settings.places import find, state_directory
 from posthouse.settings.problems import Problem, RuleError, SettingsError, nearest
-
-PLACES: Final = (Path("posthouse.toml"), Path("/etc/posthouse/posthouse.toml"))
-"""Where the file is looked for when neither ``--config`` nor POSTHOUSE_CONFIG names it."""
-
-STATE: Final = Path("/var/lib/posthouse")
 
 _VARIABLE: Final = re.compile(r"POSTHOUSE_([A-Z0-9]+(?:_[A-Z0-9]+)*)__([A-Z0-9_-]+)")
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
@@ -75,22 +70,6 @@ def build(
     if draft.problems:
         raise SettingsError(sorted(draft.problems, key=lambda problem: problem.path))
     return settings.at(state_directory(environ))
-
-
-def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """The file that counts: the one named, by ``path`` or POSTHOUSE_CONFIG, else the first of ``PLACES``; or none."""
-    named = path or (Path(environ["POSTHOUSE_CONFIG"]) if environ.get("POSTHOUSE_CONFIG") else None)
-    return named or next((place for place in PLACES if place.is_file()), None)
-
-
-def state_directory(environ: Mapping[str, str]) -> Path:
-    """$STATE_DIRECTORY, else /var/lib/posthouse where it is ours to write, else ~/.local/state/posthouse."""
-    named = environ.get("STATE_DIRECTORY", "").partition(":")[0]  # systemd.exec(5): several are separated by colons
-    if named:
-        return Path(named)
-    if os.access(STATE, os.W_OK | os.X_OK):
-        return STATE
-    return Path(environ.get("HOME") or Path.home()) / ".local" / "state" / "posthouse"
 
 
 def _read(file: Path) -> Mapping[str, object]:

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
-from posthouse.message import Bytes, Content, Millis, id_bytes
+from posthouse.message import Millis, id_bytes
 from posthouse.records import Added, AddResult, Idempotency, KeyReused, NewMessage, Replayed, Submission
 from posthouse.spool.sqlite.database import Database, array, to_json
 from posthouse.spool.sqlite.threads import Verb
 
-INLINE_BYTES: Final = 256 * 1024
-"""Up to here a content is one row (SPOOL §7)."""
 ANSWER_KEPT: Final[Millis] = 24 * 3_600_000
 """An idempotency key is kept until 24 h after its last message is final (CONTRACT §2.1)."""
 _ENTRY_OVERHEAD: Final = 1_024
@@ -43,13 +41,6 @@ class AddLoad:
     def size(self) -> int:
         """Bytes, about."""
         return sum(len(stored.data) for stored in self.contents) + _ENTRY_OVERHEAD * len(self.rows) + len(self.answer)
-
-
-def stored_inline(content: Content) -> Stored:
-    """A content that lies in memory, as one row."""
-    body = content.body
-    data = body.data if isinstance(body, Bytes) else b""
-    return Stored(header_size=len(content.header), body_size=len(data), location="inline", data=content.header + data)
 
 
 def prepare(submission: Submission, *, first: int, contents: tuple[Stored, ...]) -> AddLoad:
@@ -133,9 +124,7 @@ def _insert(db: Database, loads: Sequence[AddLoad]) -> None:
     for load in loads:
         for key, stored in enumerate(load.contents, load.first):
             length = len(stored.data)
-            contents.append(
-                f'[{key},{stored.header_size},{stored.body_size},"{stored.location}",{offset},{length}]'
-            )
+            contents.append(f'[{key},{stored.header_size},{stored.body_size},"{stored.location}",{offset},{length}]')
             offset += length
     db.run(
         "add",

@@ -21,6 +21,7 @@ Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 _CACHED_STATEMENTS: Final = 300
 _WRITER: Final = (
+    "pragma auto_vacuum = incremental",  # takes effect on a new file only
     "pragma journal_mode = wal",
     "pragma synchronous = full",  # an answered commit survives power loss (SPOOL §1)
     "pragma wal_autocheckpoint = 0",  # the writer checkpoints between groups
@@ -90,6 +91,10 @@ class Database:
         found = self.row(verb, parameters)
         return [] if found is None or found[0] is None else cast("list[Json]", json.loads(cast("str", found[0])))
 
+    def ask(self, text: str, parameters: Mapping[str, Value]) -> Sequence[Row]:
+        """All rows of a question put together from parts of verbs."""
+        return cast("list[Row]", self.connection.execute(text, parameters).fetchall())
+
     def text(self, verb: str) -> str:
         """The text of a verb, for those that are put together from parts."""
         return self._verbs[verb]
@@ -123,9 +128,7 @@ def open_writer(path: Path, verbs: Mapping[str, str]) -> Database:
 
 def open_reader(path: Path, verbs: Mapping[str, str]) -> Database:
     """A connection that cannot write."""
-    connection = apsw.Connection(
-        str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=_CACHED_STATEMENTS
-    )
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=_CACHED_STATEMENTS)
     for pragma in _READER:
         connection.execute(pragma).fetchall()
     return Database(connection, verbs)

@@ -16,12 +16,55 @@ from posthouse.ports import Clock
 
 _POLL: Final = 0.05
 _NETWORK: Final = frozenset(
-    "9p afs beegfs ceph cifs coda davfs gfs2 glusterfs gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs pvfs2 smb2 smb3 smbfs"
-    " vboxsf vmhgfs".split()
+    [
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "coda",
+        "davfs",
+        "gfs2",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "orangefs",
+        "pvfs2",
+        "smb2",
+        "smb3",
+        "smbfs",
+        "vboxsf",
+        "vmhgfs",
+    ]
 )
 _NETWORK_FUSE: Final = frozenset(
-    "beegfs blobfuse blobfuse2 ceph-fuse ceph cifs cvmfs2 davfs davfs2 gcsfuse glusterfs goofys grpcfuse juicefs"
-    " mount-s3 rclone s3fs seaweedfs smbnetfs sshfs vmhgfs-fuse".split()
+    [
+        "beegfs",
+        "blobfuse",
+        "blobfuse2",
+        "ceph-fuse",
+        "ceph",
+        "cifs",
+        "cvmfs2",
+        "davfs",
+        "davfs2",
+        "gcsfuse",
+        "glusterfs",
+        "goofys",
+        "grpcfuse",
+        "juicefs",
+        "mount-s3",
+        "rclone",
+        "s3fs",
+        "seaweedfs",
+        "smbnetfs",
+        "sshfs",
+        "vmhgfs-fuse",
+    ]
 )
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 

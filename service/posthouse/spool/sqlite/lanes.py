@@ -19,9 +19,7 @@ def lease(*, owner: str, now: Millis, most: int) -> Job[Sequence[Lease]]:
     """Take lanes that have something due and no owner; each new lease has a higher fence."""
 
     def take(db: Database) -> Sequence[Lease]:
-        taken = cast(
-            "Sequence[tuple[int, str, int]]", db.rows("lease", {"owner": owner, "now": now, "most": most})
-        )
+        taken = cast("Sequence[tuple[int, str, int]]", db.rows("lease", {"owner": owner, "now": now, "most": most}))
         if not taken:
             return ()
         starts, pauses = _past(db, [lane for lane, _, _ in taken], since=now - PACE_WINDOW)
@@ -38,9 +36,7 @@ def _past(
 ) -> tuple[defaultdict[int, list[Millis]], defaultdict[int, list[Pause]]]:
     row = db.row("lease_past", {"lanes": to_json(lanes), "since": since})
     text = cast("str", row[0]) if row else "[[],[]]"
-    first, second = cast(
-        "tuple[list[tuple[int, int]], list[tuple[int, str, int, str, int, int]]]", json.loads(text)
-    )
+    first, second = cast("tuple[list[tuple[int, int]], list[tuple[int, str, int, str, int, int]]]", json.loads(text))
     starts: defaultdict[int, list[Millis]] = defaultdict(list)
     for lane, at in first:
         starts[lane].append(at)
@@ -90,6 +86,17 @@ def resume(*, lane: int, transport: str | None) -> Job[None]:
 
     def write(db: Database) -> None:
         db.run("resume", {"lane": lane, "transport": transport or WHOLE_LANE})
+        db.run("reckon_lane", {"lane": lane})
+        db.woken.add(lane)
+
+    return write
+
+
+def defer(*, key: int, lane: int, due_at: Millis) -> Job[None]:
+    """Move a queued row's due time."""
+
+    def write(db: Database) -> None:
+        db.run("defer", {"message": key, "due_at": due_at})
         db.run("reckon_lane", {"lane": lane})
         db.woken.add(lane)
 

@@ -1,32 +1,20 @@
-"""Turns rows into the records that the house speaks of."""
+"""What the dispatcher and settling work on: due messages and doubtful ones."""
 
-import json
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from typing import Final, cast
+from collections.abc import Sequence
+from typing import cast
 
 from posthouse.message import (
-    Bytes,
-    Content,
     Envelope,
-    Event,
     Kind,
     Message,
-    MessageId,
     Millis,
     OnUnconfirmed,
     Priority,
     Recipient,
-    id_bytes,
     id_from_bytes,
 )
-from posthouse.ports import SpoolUnavailableError
 from posthouse.records import TransportKind, Unsettled
-from posthouse.spool.sqlite.database import Database, Row
-from posthouse.spool.sqlite.threads import Job, Readers
-
-CHUNK_BYTES: Final = 256 * 1024
-"""The size of a chunk of a large content, the last one apart (SPOOL §7)."""
+from posthouse.spool.sqlite.threads import Job
 
 _MessageRow = tuple[
     int, str, str, int, str, str, str, str | None, list[tuple[str, str]], str, int, list[str], str | None, int, int, int,
@@ -93,47 +81,3 @@ def _unsettled(row: _UnsettledRow) -> Unsettled:
         may_resend=bool(may_resend),
         held=bool(held),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkedBody:
-    """A large body that is read from the spool chunk by chunk, never as a whole."""
-
-    readers: Readers
-    content: int
-    size: int
-
-    async def blocks(self) -> AsyncIterator[bytes]:
-        """Blocks of 256 KB; raises SpoolUnavailableError where one is missing."""
-        for n in range(-(-self.size // CHUNK_BYTES)):
-            row = await self.readers.read(self._chunk(n))
-            if row is None:
-                raise SpoolUnavailableError("a part of the content is gone")
-            yield cast("bytes", row[0])
-
-    def _chunk(self, n: int) -> Job[Row | None]:
-        return lambda db: db.row("chunk", {"content": self.content, "n": n})
-
-
-async def content(readers: Readers, key: int) -> Content | None:
-    """A message's content; None where it was purged."""
-    row = await readers.read(lambda db: db.row("content", {"id": key}))
-    if row is None:
-        return None
-    header_size, body_size, location, data = cast("tuple[int, int, str, bytes]", row)
-    if location == "inline":
-        return Content(data[:header_size], Bytes(data[header_size:]))
-    return Content(data, ChunkedBody(readers, key, body_size))
-
-
-def events(message_id: MessageId) -> Job[Sequence[Event]]:
-    """A message's history."""
-
-    def read(db: Database) -> Sequence[Event]:
-        rows = cast("Sequence[tuple[int, int, str, str]]", db.rows("events", {"public_id": id_bytes(message_id)}))
-        return [
-            Event(position=position, message_id=message_id, at=at, type=type_, data=json.loads(data))
-            for position, at, type_, data in rows
-        ]
-
-    return read

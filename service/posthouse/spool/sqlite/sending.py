@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from posthouse.message import Status
-from posthouse.outcome import Outcome, PermanentFailure, RefusedRecipient, Sent, TransientFailure, Unconfirmed, name_of, scope_of
+from posthouse.outcome import (
+    Outcome,
+    PermanentFailure,
+    RefusedRecipient,
+    Sent,
+    TransientFailure,
+    Unconfirmed,
+    name_of,
+    scope_of,
+)
 from posthouse.records import Finish, Mark
 from posthouse.spool.sqlite.database import Database, Json, array, to_json
 from posthouse.spool.sqlite.threads import Job, Verb
@@ -140,9 +149,14 @@ def refuse(db: Database, refused: Sequence[tuple[int, RefusedRecipient]]) -> Non
     db.run("refuse", {"refused": to_json(rows)})
 
 
-def note_refused(key: int, refused: Sequence[RefusedRecipient]) -> Job[None]:
-    """Write refused recipients of one message down before DATA."""
-    return lambda db: refuse(db, [(key, one) for one in refused])
+def note_refused(key: int, number: int, refused: Sequence[RefusedRecipient]) -> Job[None]:
+    """Write refused recipients down before DATA, for the attempt that is under way."""
+
+    def write(db: Database) -> None:
+        if refused and db.row("attempt_running", {"message": key, "number": number}) is not None:
+            refuse(db, [(key, one) for one in refused])
+
+    return write
 
 
 def wake(db: Database, keys: Sequence[int]) -> None:

@@ -3,45 +3,87 @@
 import asyncio
 import os
 import platform
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
 from posthouse.message import Content, Event, Message, MessageId, Millis, Status, id_bytes
 from posthouse.outcome import RefusedRecipient
 from posthouse.ports import Clock, SpoolUnavailableError, Wake
 from posthouse.records import (
     AddResult,
+    AttemptRow,
+    Command,
+    CommandResult,
+    Filters,
     Finish,
+    KeyRow,
+    LaneRow,
     Lease,
     Mark,
+    Page,
     Pause,
+    Record,
+    SenderBlock,
+    Settlement,
     Submission,
+    TransportKind,
+    TransportRow,
     Unsettled,
+    Witness,
 )
-from posthouse.spool.sqlite import lanes, reading, sending
-from posthouse.spool.sqlite.accepting import ADD, INLINE_BYTES, Stored, prepare, stored_inline
+from posthouse.spool.sqlite import (
+    blocks,
+    commands,
+    contents,
+    finding,
+    lanes,
+    purging,
+    reading,
+    registers,
+    sending,
+    settlements,
+    sweeping,
+)
+from posthouse.spool.sqlite.accepting import ADD, AddLoad, prepare
 from posthouse.spool.sqlite.database import Database, load_verbs, open_reader, open_writer
 from posthouse.spool.sqlite.guard import Lock, SpoolRefusedError, lock_spool, refuse_network
 from posthouse.spool.sqlite.schema import check_library, migrate
 from posthouse.spool.sqlite.threads import Readers, Writer
 
-READERS = 2
+READERS: Final = 2
+DISK_FLOOR: Final = 64 * 1024 * 1024
+"""Free bytes below which the spool says that it cannot keep mail, while it still can finish what it has."""
+KEY_USE_NOTED: Final[Millis] = 60_000
+"""A key's last use is written at most this often."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What ``open_spool`` found and made."""
+
+    path: Path
+    owner: str
+    lock: Lock
+    writer: Database
+    readers: tuple[Database, ...]
+    worker: int
+    last_key: int
 
 
 class SqliteSpool:
-    """One process's spool in one file; made by ``open_spool``."""
+    """One process's spool in one file, bound to the event loop that opened it; made by ``open_spool``."""
 
-    def __init__(self, *, path: Path, lock: Lock, databases: tuple[Database, ...], owner: str, worker: int, last_key: int) -> None:
-        self._path = path
-        self._lock = lock
-        self._owner = owner
-        self._worker = worker
-        self._next_key = last_key + 1
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self._next_key = opened.last_key + 1
         self._told: Wake | None = None
-        self._writer = Writer(databases[0], wake=self._wake)
-        self._readers = Readers(databases[1:])
-        self._mark = sending.mark_verb(worker)
+        self._writer = Writer(opened.writer, wake=self._wake)
+        self._readers = Readers(opened.readers)
+        self._mark = sending.mark_verb(opened.worker)
+        self._used: dict[str, Millis] = {}
 
     def on_wake(self, wake: Wake) -> None:
         """Tell ``wake`` from now on of lanes that got something to do."""
@@ -51,16 +93,18 @@ class SqliteSpool:
         if self._told is not None:
             self._told(woken)
 
+    # --- accepting
+
     async def add(self, submission: Submission) -> AddResult:
         """Keep it durably, all of it or nothing; raises SpoolUnavailableError."""
         first = self._next_key
         self._next_key += len(submission.messages)
-        contents = [await self._store(first + i, message.content) for i, message in enumerate(submission.messages)]
-        load = prepare(submission, first=first, contents=tuple(contents))
-        return await self._writer.submit(ADD, load, size=load.size)
+        async with contents.Storing(self._writer, first) as storing:
+            stored = tuple([await storing.store(message.content) for message in submission.messages])
+            load: AddLoad = prepare(submission, first=first, contents=stored)
+            return storing.kept(await self._writer.submit(ADD, load, size=load.size))
 
-    async def _store(self, key: int, content: Content) -> Stored:
-        return stored_inline(content)
+    # --- sending
 
     async def lease(self, *, owner: str, now: Millis, most: int) -> Sequence[Lease]:
         """Take lanes that have something due and no owner."""
@@ -71,7 +115,7 @@ class SqliteSpool:
         return await self._readers.read(lambda db: db.number("next_due", {}))
 
     async def peek(self, *, lane: int, now: Millis, most: int) -> Sequence[Message]:
-        """What is due in a lane, by priority, then age."""
+        """What is due in a lane, by priority, then age; at most ``most``."""
         return await self._readers.read(reading.peek(lane=lane, now=now, most=most))
 
     async def next_in(self, *, lane: int) -> Millis | None:
@@ -80,7 +124,7 @@ class SqliteSpool:
 
     async def content(self, key: int) -> Content | None:
         """The content; None where it was purged."""
-        return await reading.content(self._readers, key)
+        return await contents.read(self._readers, key)
 
     async def mark(self, mark: Mark) -> bool:
         """Write ``sending`` and the attempt; False where the row is not queued any more or the fence is old."""
@@ -88,15 +132,27 @@ class SqliteSpool:
         return await self._writer.submit(self._mark, load, size=len(load[1]))
 
     async def note_refused(self, *, key: int, number: int, refused: Sequence[RefusedRecipient]) -> None:
-        """Write down refused recipients before DATA."""
-        await self._writer.write(sending.note_refused(key, refused))
+        """Write down refused recipients before DATA, so that settling knows them."""
+        await self._writer.write(sending.note_refused(key, number, refused))
 
     async def finish(self, finish: Finish) -> bool:
         """Write the outcome; False where a later attempt exists or another has settled it: then it is an event."""
         load = sending.finish_load(finish)
         return await self._writer.submit(sending.FINISH, load, size=len(load[1]))
 
-    async def release(self, *, lane: int, fence: int, now: Millis) -> None:
+    async def defer(self, *, key: int, lane: int, due_at: Millis) -> None:
+        """Put a queued row later (or earlier) without an attempt."""
+        await self._writer.write(lanes.defer(key=key, lane=lane, due_at=due_at))
+
+    async def hold(self, *, key: int, id: MessageId, at: Millis, cause: str) -> None:  # noqa: A002, ARG002 - the port's
+        """Hold a queued row that no transport of its route can carry."""
+        await self._writer.write(lambda db: db.run("hold", {"message": key, "at": at, "cause": cause}))
+
+    async def expire(self, *, now: Millis, most: int) -> int:
+        """End queued and held rows whose client's own expiry is over; how many."""
+        return await self._writer.write(sweeping.expire(now=now, most=most))
+
+    async def release(self, *, lane: int, fence: int, now: Millis) -> None:  # noqa: ARG002 - the port's
         """Give a lane back; its ``next_at`` is computed from its rows and pauses."""
         await self._writer.write(lanes.release(lane=lane, fence=fence))
 
@@ -108,6 +164,34 @@ class SqliteSpool:
         """End a pause."""
         await self._writer.write(lanes.resume(lane=lane, transport=transport))
 
+    async def block_sender(self, block: SenderBlock) -> None:
+        """Hold all queued and future rows of this sender in this mailbox."""
+        await blocks.block(self._writer, self._readers, block)
+
+    async def unblock_sender(self, *, mailbox: str, sender: str, at: Millis) -> None:
+        """Delete the block and release its rows in order of age."""
+        await blocks.unblock(self._writer, self._readers, mailbox=mailbox, sender=sender, at=at)
+
+    async def probe_senders(self, *, now: Millis, next_probe: Millis) -> int:
+        """Release the oldest row of every block whose probe is due; how many."""
+        return await self._writer.write(blocks.probe(now=now, next_probe=next_probe))
+
+    async def save_transport(self, row: TransportRow) -> None:
+        """Write down a circuit's or a block's state."""
+        await self._writer.write(registers.save_transport(row))
+
+    async def transports(self) -> Sequence[TransportRow]:
+        """What was written down."""
+        return await self._readers.read(registers.transports)
+
+    # --- settling
+
+    async def recover(self, *, now: Millis, grace: float) -> int:
+        """At start: every row a dead process left in ``sending`` is unconfirmed from its deadline plus ``grace``."""
+        opened = self._opened
+        sweep = sweeping.recover(now=now, grace=grace, worker=opened.worker, owner=opened.owner)
+        return await self._writer.write(sweep)
+
     async def unsettled(self, *, now: Millis, most: int) -> Sequence[Unsettled]:
         """Rows whose next look-up is due."""
         return await self._readers.read(reading.unsettled(now=now, most=most))
@@ -116,19 +200,100 @@ class SqliteSpool:
         """When the next look-up is due."""
         return await self._readers.read(lambda db: db.number("next_look", {}))
 
+    async def witnesses(
+        self, *, account: str | None, kind: TransportKind, own: bool, before: Millis, after: Millis, most: int
+    ) -> Sequence[Witness]:
+        """Messages known as sent with that kind and origin of Message-ID, latest first; None asks all accounts."""
+        asked = settlements.witnesses(account=account, kind=kind, own=own, before=before, after=after, most=most)
+        return await self._readers.read(asked)
+
+    async def sharing(self, *, account: str, message_id: str) -> Sequence[tuple[MessageId, Status]]:
+        """Every message that went out through this account with this Message-ID, and where it stands."""
+        return await self._readers.read(settlements.sharing(account=account, message_id=message_id))
+
+    async def settle(self, settlement: Settlement) -> bool:
+        """Write a conclusion; False where the row is settled already."""
+        return await self._writer.write(settlements.settle(settlement))
+
+    async def obey(self, command: Command) -> CommandResult:
+        """Do what a person asked, under the rules of PROMISES §5."""
+        return await self._writer.write(commands.obey(command))
+
+    # --- asking
+
+    async def find(self, filters: Filters, *, now: Millis) -> Page:
+        """A page of records."""
+        return await self._readers.read(finding.find(filters, now=now))
+
+    async def get(self, message_id: MessageId, *, now: Millis) -> Record | None:  # noqa: ARG002 - the port's
+        """One record."""
+        return await self._readers.read(finding.get(message_id))
+
     async def key_of(self, message_id: MessageId) -> int | None:
         """The spool's own key of a message."""
         return await self._readers.read(lambda db: db.number("key_of", {"public_id": id_bytes(message_id)}))
 
+    async def attempts(self, message_id: MessageId) -> Sequence[AttemptRow]:
+        """Every try of a message, oldest first."""
+        return await self._readers.read(finding.attempts(message_id))
+
     async def events(self, message_id: MessageId) -> Sequence[Event]:
         """A message's history, oldest first."""
-        return await self._readers.read(reading.events(message_id))
+        return await self._readers.read(finding.events(message_id))
+
+    async def lanes(self) -> Sequence[LaneRow]:
+        """Every lane that has unfinished rows or a pause."""
+        return await self._readers.read(finding.lanes)
+
+    async def counts(self) -> Mapping[Status, int]:
+        """Messages by stored status."""
+        return await self._readers.read(finding.counts)
+
+    # --- operating
+
+    async def save_key(self, key: KeyRow) -> None:
+        """Keep a key; the client is made where there is none."""
+        await self._writer.write(registers.save_key(key))
+
+    async def revoke_key(self, key_id: str, *, at: Millis, by: str) -> bool:
+        """End a key; False where there is none."""
+        return await self._writer.write(registers.revoke_key(key_id, at=at, by=by))
+
+    async def keys(self) -> Sequence[KeyRow]:
+        """All keys."""
+        return await self._readers.read(registers.keys)
+
+    async def used(self, *, key_id: str, at: Millis) -> None:
+        """Remember a key's last use, to the minute."""
+        if at - self._used.get(key_id, 0) >= KEY_USE_NOTED:
+            self._used[key_id] = at
+            await self._writer.write(lambda db: db.run("key_used", {"id": key_id, "at": at}))
+
+    async def purge(self, *, now: Millis, retention: float, content_retention: float, most: int) -> int:
+        """Delete finished messages, contents and answers whose time is over; how many rows."""
+        purge = purging.Purge(self._writer, self._readers, now=now)
+        return await purge.run(retention=retention, content_retention=content_retention, most=most)
+
+    async def writable(self) -> str | None:
+        """None where mail can be kept durably, else the reason."""
+        try:
+            free = await self._writer.write(self._try_write)
+        except SpoolUnavailableError as fault:
+            return str(fault)
+        if free < DISK_FLOOR:
+            return f"only {free >> 20} MB are free on the disk under the spool; {DISK_FLOOR >> 20} MB are needed."
+        return None
+
+    def _try_write(self, db: Database) -> int:
+        db.run("alive", {"worker": self._opened.worker})
+        disk = os.statvfs(self._opened.path.parent)
+        return disk.f_bavail * disk.f_frsize
 
     async def close(self) -> None:
         """Write what waits and close; idempotent."""
         await self._readers.close()
         await self._writer.close()
-        self._lock.release()
+        self._opened.lock.release()
 
 
 async def open_spool(path: Path, *, owner: str, clock: Clock, create: bool = True, wait: float = 10.0) -> SqliteSpool:
@@ -137,27 +302,41 @@ async def open_spool(path: Path, *, owner: str, clock: Clock, create: bool = Tru
     Raises SpoolRefusedError where it may not be opened, saying what to do.
     """
     check_library()
-    if not create and not path.exists():
-        raise SpoolRefusedError(f"there is no spool at {path}; `posthouse serve` or `posthouse keys create` makes one.")
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    refuse_network(path.parent)
+    await asyncio.to_thread(_make_room, path, create=create)
     lock = await lock_spool(path, owner=owner, clock=clock, wait=wait)
     try:
-        databases, worker, last_key = await asyncio.to_thread(_open, path, owner, clock.now())
-        return SqliteSpool(
-            path=path, lock=lock, databases=databases, owner=owner, worker=worker, last_key=last_key
-        )
+        opened = await asyncio.to_thread(_open, path, owner, now=clock.now(), lock=lock)
+        return SqliteSpool(opened)
     except BaseException:
         lock.release()
         raise
 
 
-def _open(path: Path, owner: str, now: Millis) -> tuple[tuple[Database, ...], int, int]:
+def _make_room(path: Path, *, create: bool) -> None:
+    if not create and not path.exists():
+        raise SpoolRefusedError(f"there is no spool at {path}; `posthouse serve` or `posthouse keys create` makes one.")
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    refuse_network(path.parent)
+
+
+def _open(path: Path, owner: str, *, now: Millis, lock: Lock) -> Opened:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    path.chmod(0o600)
+    path.chmod(0o600)  # the log and the index beside it get the same mode
     verbs = load_verbs()
     writer = open_writer(path, verbs)
-    migrate(writer.connection)
-    boot = {"owner": owner, "host": platform.node(), "version": version("posthouse"), "at": now}
-    worker, last_key = writer.number("boot", boot), writer.number("last_key", {})
-    return (writer, *(open_reader(path, verbs) for _ in range(READERS))), worker or 0, last_key or 0
+    try:
+        migrate(writer.connection)
+        contents.drop_lost(writer)
+        boot = {"owner": owner, "host": platform.node(), "version": version("posthouse"), "at": now}
+        return Opened(
+            path=path,
+            owner=owner,
+            lock=lock,
+            writer=writer,
+            readers=tuple(open_reader(path, verbs) for _ in range(READERS)),
+            worker=writer.number("boot", boot) or 0,
+            last_key=writer.number("last_key", {}) or 0,
+        )
+    except BaseException:
+        writer.connection.close()
+        raise

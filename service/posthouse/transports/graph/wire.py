@@ -9,16 +9,12 @@ from typing import Final
 
 import aiohttp
 import httpx
-from yarl import URL
 
 ANSWER_LIMIT: Final = 1_048_576
 """Bytes of an answer that are read; Graph's answers to us are some kilobytes, what is longer is cut."""
 
 KEEP_ALIVE: Final = 4.0
 """Seconds that an idle connection is kept: below servers' usual 5 s, so that the idle race stays rare (SDK §3a)."""
-
-_NEW_CONNECTION: Final = 503
-"""After a 503 Microsoft asks for a new connection (FACTS A1, best-practices-concept.md)."""
 
 
 class Wire(httpx.AsyncBaseTransport):
@@ -63,14 +59,12 @@ class Wire(httpx.AsyncBaseTransport):
     async def _exchange(self, request: httpx.Request) -> httpx.Response:
         async with self._open().request(
             request.method,
-            URL(str(request.url), encoded=True),
+            str(request.url),
             data=_body(request),
             headers=request.headers.multi_items(),
             allow_redirects=False,
         ) as answer:
             content = await _read(answer)
-            if answer.status == _NEW_CONNECTION:
-                answer.close()
             # kiota answers a claims challenge by a second POST of its own; without the header it cannot (SDK §2)
             headers = [pair for pair in answer.headers.items() if pair[0].lower() != "www-authenticate"]
             return httpx.Response(answer.status, headers=headers, content=content, request=request)

@@ -1,6 +1,7 @@
 """The way out by SMTP: one transaction a mail, in stages, so that what was certainly not sent is known (SDK §7)."""
 
 from dataclasses import dataclass
+from email.utils import parseaddr
 from typing import Final, Literal
 
 import aiosmtplib
@@ -90,6 +91,7 @@ class SmtpTransport:
 
     async def _transact(self, client: aiosmtplib.SMTP, dispatch: Dispatch) -> Outcome:
         try:
+            _check(self._sender(dispatch))
             mail = await _mail(client, dispatch, sender=self._sender(dispatch))
             action = client.mail(mail.sender, options=mail.options, encoding=mail.encoding)
             await step(Stage.MAIL, action, own_from=mail.own_from)
@@ -99,7 +101,7 @@ class SmtpTransport:
             await _reset(client)
             return over.outcome
         except ValueError:
-            # aiosmtplib refuses an address that would end the command (CVE-2026-53533)
+            # also raised by aiosmtplib for an address that would end the command (CVE-2026-53533)
             await _reset(client)
             return _refused_message(
                 "an address cannot be written in SMTP", status="5.1.3", fix="smtp.recipient_refused"
@@ -166,6 +168,7 @@ async def _recipients(client: aiosmtplib.SMTP, dispatch: Dispatch, mail: _Mail) 
     refused: list[RefusedRecipient] = []
     deferred: list[Reply] = []
     addresses = dispatch.message.envelope.addresses
+    _check(*addresses)
     for address in addresses:
         reply = await _recipient(client, address, mail)
         if reply is None:
@@ -181,6 +184,13 @@ async def _recipients(client: aiosmtplib.SMTP, dispatch: Dispatch, mail: _Mail) 
     if refused:
         await _note(dispatch, refused)
     return tuple(refused)
+
+
+def _check(*addresses: str) -> None:
+    """Raises ValueError where aiosmtplib would write another address than the one that was given."""
+    for address in addresses:
+        if parseaddr(address)[1] != address:
+            raise ValueError(address)
 
 
 async def _recipient(client: aiosmtplib.SMTP, address: str, mail: _Mail) -> Reply | None:

@@ -55,8 +55,9 @@ create table messages (
 create index messages_ready on messages (lane, priority, due_at, id) where status = 'queued';     -- peek
 create index messages_status on messages (status, id) where status <> 'sent';                     -- list, recover, counts
 create index messages_client on messages (client, id);                                            -- list
-create index messages_expiry on messages (expires_at) where expires_at is not null and status in ('queued', 'held');
+create index messages_expiry on messages (expires_at) where expires_at is not null and status in ('queued', 'held', 'unconfirmed');
 create index messages_finished on messages (finished_at) where finished_at is not null;           -- purge, witnesses
+create index messages_kept on messages (status, finished_at) where finished_at is not null and content_purged_at is null;
 
 create table details (
   message integer primary key,
@@ -143,6 +144,7 @@ create table attempts (
   retry_after real,
   receipt text,
   fix text,
+  settled text,                               -- sent | not_sent: what became of an unconfirmed one
   primary key (message, number)
 ) without rowid;
 create index attempts_account on attempts (account, kind, started_at);                            -- pace, witnesses

@@ -1,2 +1,5 @@
--- A part of one content's chunks, so that no transaction grows large (SPOOL §7); 64 chunks are 16 MB.
-delete from chunks where rowid in (select rowid from chunks where content = :content limit 64);
+-- A part of one content's chunks, so that no transaction grows large (SPOOL §7): 64 chunks are 16 MB. Nothing goes
+-- while a content refers to them.
+delete from chunks where rowid in (
+  select rowid from chunks
+  where content = :content and not exists (select 1 from contents where id = :content) limit 64);

@@ -1,0 +1,106 @@
+"""The command line: every command in one look (CONTRACT §5). Heavy things are imported by the commands, late."""
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from posthouse.cli import config, keys, messages, queue
+from posthouse.cli.exits import Stop
+from posthouse.cli.options import AsJson
+from posthouse.cli.output import output
+from posthouse.cli.send import send, with_wait
+
+HELP = "Takes mail, keeps it durably and sends it through Microsoft 365: Graph first, SMTP when Graph is down."
+
+
+def main() -> None:
+    """Run the command of this process's arguments and exit with its code."""
+    try:
+        args = sys.argv[1:]
+        application()(with_wait(args) if args[:1] == ["send"] else args, prog_name="posthouse")
+    except Stop as stop:
+        if str(stop):
+            sys.stderr.write(f"posthouse: {stop}\n")
+        sys.exit(stop.code)
+
+
+def application() -> typer.Typer:
+    """All commands."""
+    app = _group(HELP, {"serve": serve, "sandbox": sandbox})
+    app.command("send")(send)
+    app.command("queue")(queue.queue)
+    app.add_typer(
+        _group(
+            "What happened to messages, and what to do about it.",
+            {
+                "list": messages.list_,
+                "show": messages.show,
+                "events": messages.events,
+                "retry": messages.retry,
+                "cancel": messages.cancel,
+                "release": messages.release,
+                "settle": messages.settle,
+                "content": messages.content,
+            },
+        ),
+        name="messages",
+    )
+    app.add_typer(_group("The ways out.", {"list": queue.transports}), name="transports")
+    app.add_typer(
+        _group(
+            "Who may submit.",
+            {"create": keys.create, "list": keys.list_, "revoke": keys.revoke, "hash": keys.hash_},
+        ),
+        name="keys",
+    )
+    app.add_typer(
+        _group("The settings.", {"check": config.check, "show": config.show, "schema": config.schema}), name="config"
+    )
+    app.command("version")(version)
+    return app
+
+
+def _group(text: str, commands: Mapping[str, Callable[..., None]]) -> typer.Typer:
+    group = typer.Typer(help=text, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    for name, command in commands.items():
+        group.command(name)(command)
+    return group
+
+
+def serve(
+    config: Annotated[Path | None, typer.Option("--config", help="The settings file.")] = None,
+    listen: Annotated[str | None, typer.Option("--listen", help="host:port, in place of http.listen.")] = None,
+) -> None:
+    """Run the service until SIGTERM; exit code 3 where the settings are wrong."""
+    from posthouse.cli.serve import serve
+
+    sys.exit(serve(config=config, listen=listen))
+
+
+def sandbox(
+    *,
+    port: Annotated[int, typer.Option("--port", help="Of the API; any where it is taken.")] = 8080,
+    inbox_port: Annotated[int, typer.Option("--inbox-port", help="Of the inbox; any where it is taken.")] = 8025,
+    chaos: Annotated[
+        str, typer.Option("--chaos", help="Bad days: graph=429:20%,graph=504-after-send:2%,smtp=421:5%")
+    ] = "",
+    limits: Annotated[bool, typer.Option("--limits/--no-limits", help="Enforce Microsoft's published limits.")] = False,
+    directory: Annotated[Path | None, typer.Option("--directory", help="Keep all state here.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The addresses and the key as one JSON object.")] = False,
+) -> None:
+    """Run the real service in front of an emulated Microsoft 365: no tenant, no settings."""
+    from posthouse.cli.sandbox import Wish, sandbox
+
+    wish = Wish(port=port, inbox_port=inbox_port, chaos=chaos, limits=limits, directory=directory, as_json=as_json)
+    sys.exit(sandbox(wish))
+
+
+def version(as_json: AsJson = False) -> None:
+    """The installed version."""
+    from importlib.metadata import version
+
+    number, out = version("posthouse"), output(as_json=as_json)
+    out.item({"version": number}) if out.as_json else out.line(number)

@@ -1,0 +1,211 @@
+"""``posthouse messages``: what happened, and what a person may do about it."""
+
+import os
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
+
+import typer
+
+from posthouse.cli.exits import Code, Stop
+from posthouse.cli.options import AsJson, MessageIds, OneMessage, earlier, later
+from posthouse.cli.output import Output, clean, moment, output
+
+if TYPE_CHECKING:
+    from posthouse.cli.client import Desk
+    from posthouse.cli.shapes import Event, Listing, Message
+
+PAGE = 100
+
+
+class Word(StrEnum):
+    """What a person saw for himself."""
+
+    SENT = "sent"
+    NOT_SENT = "not-sent"
+
+
+def list_(
+    *,
+    status: Annotated[
+        str | None, typer.Option("--status", help="queued, deferred, held, unconfirmed, sent, failed …")
+    ] = None,
+    sender: Annotated[str | None, typer.Option("--from", help="The sender's address.")] = None,
+    to: Annotated[str | None, typer.Option("--to", help="A recipient's address.")] = None,
+    subject: Annotated[str | None, typer.Option("--subject", help="Words of the subject.")] = None,
+    reference: Annotated[str | None, typer.Option("--reference", help="The caller's own id.")] = None,
+    message_id: Annotated[str | None, typer.Option("--message-id", help="The Message-ID.")] = None,
+    client: Annotated[str | None, typer.Option("--client")] = None,
+    transport: Annotated[str | None, typer.Option("--transport")] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", metavar="NAME=VALUE", help="Several allowed.")] = None,
+    since: Annotated[str | None, typer.Option("--since", help="Accepted after: 2h ago, or a time.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Accepted before: 2h ago, or a time.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Messages, newest first."""
+    from posthouse.cli.client import Alone, run
+
+    plain = {"status": status, "from": sender, "to": to, "subject": subject, "reference": reference}
+    plain |= {"message_id": message_id, "client": client, "transport": transport}
+    plain |= {"created_after": since and earlier(since), "created_before": until and earlier(until)}
+    filters = {name: value for name, value in plain.items() if value} | _tags(tag or ())
+
+    async def work(desk: "Desk") -> None:
+        found, more = await _pages(desk, filters, limit)
+        _show_list(found, output(as_json=as_json), more=more)
+
+    run(work, environ=os.environ, alone=Alone.OPEN)
+
+
+def show(message: OneMessage, as_json: AsJson = False) -> None:
+    """The story of a message: what happened, why, and what mends it."""
+    from posthouse.cli.client import Alone, run
+    from posthouse.cli.story import story
+
+    async def work(desk: "Desk") -> None:
+        found: Message = await desk.get(_path(message))
+        out = output(as_json=as_json)
+        if out.as_json:
+            out.item(found)
+            return
+        events: Listing[Event] = await desk.get(f"{_path(message)}/events")
+        for line in story(found, events["data"]):
+            out.line(clean(line))
+
+    run(work, environ=os.environ, alone=Alone.OPEN)
+
+
+def events(message: OneMessage, as_json: AsJson = False) -> None:
+    """The history of a message, an event a line."""
+    from posthouse.cli.client import Alone, run
+
+    async def work(desk: "Desk") -> None:
+        found: Listing[Event] = await desk.get(f"{_path(message)}/events")
+        out = output(as_json=as_json)
+        if out.as_json:
+            for event in found["data"]:
+                out.item(event)
+            return
+        rows = [
+            (moment(e["at"]), e["type"], ", ".join(f"{k}={v}" for k, v in e["data"].items())) for e in found["data"]
+        ]
+        out.rows(("AT", "EVENT", "DATA"), rows)
+
+    run(work, environ=os.environ, alone=Alone.OPEN)
+
+
+def retry(
+    messages: MessageIds,
+    accept_duplicate: Annotated[
+        bool, typer.Option("--accept-duplicate", help="Even where it may have been sent already.")
+    ] = False,
+    expires: Annotated[str | None, typer.Option("--expires", help="A new expiry: 2h from now, or a time.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send messages again that failed, expired or wait."""
+    body: dict[str, object] = {"accept_duplicate": True} if accept_duplicate else {}
+    _act(messages, "retry", body | ({"expires_at": later(expires)} if expires else {}), as_json=as_json)
+
+
+def cancel(messages: MessageIds, as_json: AsJson = False) -> None:
+    """Do not send messages that were not sent yet."""
+    _act(messages, "cancel", None, as_json=as_json)
+
+
+def release(messages: MessageIds, as_json: AsJson = False) -> None:
+    """Let held messages go; look again for unconfirmed ones."""
+    _act(messages, "release", None, as_json=as_json)
+
+
+def settle(
+    messages: MessageIds,
+    word: Annotated[Word, typer.Option("--as", help="What you saw for yourself.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what became of unconfirmed messages, after you looked for yourself."""
+    _act(messages, "settle", {"as": word.value.replace("-", "_")}, as_json=as_json)
+
+
+def content(
+    message: OneMessage,
+    file: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Into a file, in place of standard output.")
+    ] = None,
+) -> None:
+    """The message as it is kept (.eml), without Bcc; every view is written down."""
+    from posthouse.cli.client import Alone, run
+
+    async def work(desk: "Desk") -> None:
+        raw = (await desk.call("GET", f"{_path(message)}/content")).content
+        if file is None:
+            sys.stdout.buffer.write(raw)
+            return
+        try:
+            file.write_bytes(raw)
+        except OSError as error:
+            raise Stop(Code.FAILED, f"{file} cannot be written: {error.strerror}") from error
+
+    run(work, environ=os.environ, alone=Alone.OPEN)
+
+
+def _act(messages: Sequence[str], action: str, body: dict[str, object] | None, *, as_json: bool) -> None:
+    """One action on each message; the others go on where one fails (exit code 7, or its own where it is alone)."""
+    from posthouse.cli.client import Alone, run
+
+    async def work(desk: "Desk") -> Code | None:
+        out, stops = output(as_json=as_json), list[Stop]()
+        for message in messages:
+            try:
+                found: Message = await desk.post(f"{_path(message)}/{action}", body)
+            except Stop as stop:
+                out.note(f"posthouse: {message}: {stop}")
+                stops.append(stop)
+            else:
+                out.item(found) if out.as_json else out.line(f"{found['id']} {found['status']}")
+        if len(stops) == len(messages):
+            return stops[0].code
+        return Code.PARTLY if stops else None
+
+    run(work, environ=os.environ, alone=Alone.OPEN)
+
+
+async def _pages(desk: "Desk", filters: dict[str, str], limit: int) -> tuple[list["Message"], bool]:
+    found: list[Message] = []
+    after: dict[str, str] = {}
+    while True:
+        size = str(min(limit - len(found), PAGE))
+        page: Listing[Message] = await desk.get("/v1/messages", limit=size, **filters, **after)
+        found += page["data"]
+        if len(found) >= limit or page["next"] is None:
+            return found, page["has_more"]
+        after = {"after": page["next"]}
+
+
+def _show_list(found: Sequence["Message"], out: Output, *, more: bool) -> None:
+    if out.as_json:
+        for message in found:
+            out.item(message)
+        return
+    rows = [(m["id"], m["status"], moment(m["created_at"]), m["from"], _recipients(m), m["subject"]) for m in found]
+    out.rows(("ID", "STATUS", "ACCEPTED", "FROM", "TO", "SUBJECT"), rows)
+    if more:
+        out.note(f"there are more than these {len(found)}: --limit")
+
+
+def _recipients(message: "Message") -> str:
+    first, *others = (recipient["address"] for recipient in message["recipients"])
+    return f"{first} +{len(others)}" if others else first
+
+
+def _tags(pairs: Sequence[str]) -> dict[str, str]:
+    if any("=" not in pair for pair in pairs):
+        raise typer.BadParameter("--tag is NAME=VALUE")
+    return {f"tag.{name}": value for name, _, value in (pair.partition("=") for pair in pairs)}
+
+
+def _path(message: str) -> str:
+    return f"/v1/messages/{quote(message, safe='')}"

@@ -1,0 +1,153 @@
+"""What the REST door answers (CONTRACT §2.1), as far as commands read it."""
+
+from typing import Any, Generic, TypedDict, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Cause(TypedDict):
+    """Why something waits, and what mends it."""
+
+    cause: str
+    advice: str
+
+
+class Fix(TypedDict):
+    """What mends a failure."""
+
+    key: str
+    advice: str
+
+
+class Attempt(TypedDict):
+    """One try."""
+
+    number: int
+    transport: str
+    account: str
+    started_at: str
+    ended_at: str | None
+    outcome: str | None
+    code: str | None
+    reply: int | None
+    text: str | None
+    request_id: str | None
+    fix: Fix | None
+
+
+class Recipient(TypedDict):
+    """One address of the envelope."""
+
+    address: str
+    kind: str
+    refused: str | None
+
+
+Message = TypedDict(
+    "Message",
+    {
+        "id": str,
+        "status": str,
+        "client": str,
+        "door": str,
+        "mailbox": str,
+        "from": str,
+        "subject": str,
+        "reference": str | None,
+        "message_id": str,
+        "route": list[str],
+        "transport": str | None,
+        "size": int,
+        "created_at": str,
+        "scheduled_at": str | None,
+        "next_attempt_at": str | None,
+        "expires_at": str | None,
+        "finished_at": str | None,
+        "held": Cause | None,
+        "unsettled": bool,
+        "recipients": list[Recipient],
+        "attempts": list[Attempt],
+    },
+)
+"""A message; ``attempts`` only where it was asked for alone."""
+
+
+class Event(TypedDict):
+    """One line of a message's history."""
+
+    type: str
+    at: str
+    data: dict[str, Any]
+
+
+class Pause(TypedDict):
+    """Why a lane waits."""
+
+    transport: str | None
+    until: str
+    reason: str
+    blocked: bool
+
+
+class Lane(TypedDict):
+    """What waits for an account."""
+
+    account: str
+    waiting: int
+    sending: int
+    held: int
+    unconfirmed: int
+    next_at: str | None
+    pauses: list[Pause]
+
+
+class Transport(TypedDict):
+    """A way out."""
+
+    name: str
+    kind: str
+    state: str
+    until: str | None
+    reason: Cause | None
+
+
+class Key(TypedDict):
+    """A key without its secret."""
+
+    id: str
+    client: str
+    senders: list[str]
+    scopes: list[str]
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+    last_used_at: str | None
+
+
+class NewKey(Key):
+    """A key at the only moment when it is shown."""
+
+    key: str
+
+
+class Notice(TypedDict):
+    """What Exchange will change."""
+
+    code: str
+    detail: str
+
+
+class Receipt(TypedDict):
+    """An accepted message."""
+
+    id: str
+    status: str
+    warnings: list[Notice]
+
+
+class Listing(TypedDict, Generic[Item]):
+    """A list; ``next`` goes on as ``after``."""
+
+    data: list[Item]
+    has_more: bool
+    next: str | None

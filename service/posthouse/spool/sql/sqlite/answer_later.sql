@@ -1,0 +1,1 @@
+update idempotency set check_at = :at where id = :id;

@@ -1,0 +1,1 @@
+select 1 from messages where id = :message and attempts = :number and status = 'sending';

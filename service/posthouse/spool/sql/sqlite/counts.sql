@@ -1,0 +1,1 @@
+select status, count(*) from messages group by status;

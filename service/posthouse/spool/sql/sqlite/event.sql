@@ -1,0 +1,1 @@
+insert into events (message, at, type, data) values (:message, :at, :type, :data);

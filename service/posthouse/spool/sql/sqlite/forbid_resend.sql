@@ -1,0 +1,1 @@
+update unsettled set may_resend = 0 where message = :message;

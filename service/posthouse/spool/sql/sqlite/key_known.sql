@@ -1,0 +1,1 @@
+select 1 from keys where id = :id;

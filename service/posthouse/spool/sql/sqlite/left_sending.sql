@@ -1,0 +1,6 @@
+-- What other, dead processes left in ``sending``: id, number, deadline, what the client wants, account, transport.
+select m.id, m.attempts, a.deadline_at, d.on_unconfirmed
+from messages m
+join attempts a on a.message = m.id and a.number = m.attempts
+join details d on d.message = m.id
+where m.status = 'sending' and a.worker <> :worker;

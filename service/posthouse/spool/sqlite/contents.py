@@ -1,0 +1,146 @@
+"""Contents: one row up to 256 KB; larger ones in chunks, written while the body is still being read (SPOOL §7)."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self, TypeVar, cast
+
+from posthouse.message import Body, Bytes, Content
+from posthouse.ports import SpoolUnavailableError
+from posthouse.records import Added
+from posthouse.spool.sqlite.accepting import Stored
+from posthouse.spool.sqlite.database import Database, Row
+from posthouse.spool.sqlite.threads import Job, Readers, Verb, Writer
+
+INLINE_BYTES: Final = 256 * 1024
+"""Up to here a content is one row."""
+CHUNK_BYTES: Final = 256 * 1024
+"""The size of a chunk, the last one apart."""
+CHUNKS_AT_ONCE: Final = 64
+"""Chunks deleted in one transaction."""
+_IN_FLIGHT: Final = 2
+"""Chunks of one upload that wait for the disk: bounds its memory."""
+
+_R = TypeVar("_R")
+_Chunk = tuple[int, int, bytes]
+
+
+def _add_chunks(db: Database, chunks: Sequence[_Chunk]) -> Sequence[None]:
+    for content, n, body in chunks:
+        db.run("add_chunk", {"content": content, "n": n, "body": body})
+    return [None] * len(chunks)
+
+
+ADD_CHUNK: Final[Verb[_Chunk, None]] = Verb(rank=0, many=_add_chunks)
+
+
+class Storing:
+    """The contents of one submission on their way; leaves no chunk behind unless ``kept`` was told of its commit."""
+
+    def __init__(self, writer: Writer, first: int) -> None:
+        self._writer = writer
+        self._key = first
+        self._chunked: list[int] = []
+
+    async def store(self, content: Content) -> Stored:
+        """Make a content ready for its row; a large body is durable in chunks before this returns."""
+        key, self._key = self._key, self._key + 1
+        header, body = content.header, content.body
+        if len(header) + body.size <= INLINE_BYTES:
+            data = body.data if isinstance(body, Bytes) else b"".join([block async for block in body.blocks()])
+            return Stored(header_size=len(header), body_size=len(data), location="inline", data=header + data)
+        self._chunked.append(key)
+        size = await self._upload(key, body)
+        return Stored(header_size=len(header), body_size=size, location="chunks", data=header)
+
+    def kept(self, result: _R) -> _R:
+        """The commit's answer, passed on."""
+        if isinstance(result, Added):
+            self._chunked.clear()
+        return result
+
+    async def _upload(self, key: int, body: Body) -> int:
+        waiting: deque[asyncio.Future[None]] = deque()
+        size = n = 0
+        async for chunk in _chunks(body):
+            waiting.append(self._writer.submit(ADD_CHUNK, (key, n, chunk), size=len(chunk)))
+            size, n = size + len(chunk), n + 1
+            if len(waiting) >= _IN_FLIGHT:
+                await waiting.popleft()
+        for future in waiting:
+            await future
+        return size
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for key in self._chunked:
+            with contextlib.suppress(SpoolUnavailableError):  # the next start drops what nothing refers to
+                await drop_chunks(self._writer, key)
+
+
+async def _chunks(body: Body) -> AsyncIterator[bytes]:
+    """The body in pieces of 256 KB."""
+    kept = bytearray()
+    async for block in body.blocks():
+        kept += block
+        while len(kept) >= CHUNK_BYTES:
+            yield bytes(kept[:CHUNK_BYTES])
+            del kept[:CHUNK_BYTES]
+    if kept:
+        yield bytes(kept)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkedBody:
+    """A large body that is read from the spool chunk by chunk, never as a whole."""
+
+    readers: Readers
+    content: int
+    size: int
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        """Blocks of 256 KB; raises SpoolUnavailableError where one is missing."""
+        for n in range(-(-self.size // CHUNK_BYTES)):
+            row = await self.readers.read(self._chunk(n))
+            if row is None:
+                raise SpoolUnavailableError("a part of the content is gone")
+            yield cast("bytes", row[0])
+
+    def _chunk(self, n: int) -> Job[Row | None]:
+        return lambda db: db.row("chunk", {"content": self.content, "n": n})
+
+
+async def read(readers: Readers, key: int) -> Content | None:
+    """A message's content; None where it was purged."""
+    row = await readers.read(lambda db: db.row("content", {"id": key}))
+    if row is None:
+        return None
+    header_size, body_size, location, data = cast("tuple[int, int, str, bytes]", row)
+    if location == "inline":
+        return Content(data[:header_size], Bytes(data[header_size:]))
+    return Content(data, ChunkedBody(readers, key, body_size))
+
+
+async def drop_chunks(writer: Writer, content: int) -> None:
+    """Delete a content's chunks, a few in each transaction, if no message refers to them."""
+    while await writer.write(lambda db: _drop_some(db, content)) == CHUNKS_AT_ONCE:
+        pass
+
+
+def drop_lost(db: Database) -> None:
+    """At start: delete chunks whose upload died with its process."""
+    for row in db.rows("lost_chunks", {}):
+        while _drop_some(db, cast("int", row[0])) == CHUNKS_AT_ONCE:
+            pass
+
+
+def _drop_some(db: Database, content: int) -> int:
+    db.run("drop_chunks", {"content": content})
+    return db.changes()

@@ -1,0 +1,143 @@
+"""The REST door over a real spool, without dispatcher: what its tests and its benchmark stand on."""
+
+import os
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from fastapi import FastAPI
+
+from posthouse.clients.keys import Keys
+from posthouse.doors.rest.app import build
+from posthouse.doors.rest.parts import Parts
+from posthouse.fixes import Fixes
+from posthouse.message import Millis
+from posthouse.records import KeyRow, TransportRow
+from posthouse.refusal import Condition
+from posthouse.spool.sqlite.store import SqliteSpool, open_spool
+from posthouse.submission import Carrier, Chance, DoorStep, Rules, Standing
+from posthouse.watch import Watch
+
+GRAPH_LIMIT = 3_145_728
+RULES = Rules(
+    carriers={
+        "graph": Carrier(name="graph", kind="graph", max_wire_bytes=GRAPH_LIMIT),
+        "smtp": Carrier(name="smtp", kind="smtp"),
+    },
+    default_route=("graph", "smtp"),
+)
+
+
+@dataclass
+class Clock:
+    """Real time, moved by ``ahead`` milliseconds."""
+
+    ahead: Millis = 0
+
+    def now(self) -> Millis:
+        return time.time_ns() // 1_000_000 + self.ahead
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead / 1000
+
+
+@dataclass
+class Door:
+    """A door with its collaborators, open to the test."""
+
+    app: FastAPI
+    spool: SqliteSpool
+    keys: Keys
+    clock: Clock
+    watch: Watch
+    state: "State"
+
+    def backlog(self, _account: str) -> Standing:
+        """Nobody ahead."""
+        return Standing(0, None, self.clock.now())
+
+    async def key(
+        self,
+        *scopes: str,
+        client: str = "shop",
+        senders: tuple[str, ...] = ("*@contoso.com",),
+        domains: tuple[str, ...] = (),
+        expires_at: Millis | None = None,
+    ) -> str:
+        """A fresh key with these scopes, or ``submit``."""
+        new, _ = await self.keys.create(
+            client=client,
+            senders=senders,
+            recipient_domains=domains,
+            scopes=scopes or ("submit",),
+            expires_at=expires_at,
+            by="test",
+        )
+        return new.text
+
+    async def http(self, *scopes: str, client: str = "shop", domains: tuple[str, ...] = ()) -> httpx.AsyncClient:
+        """A caller with such a key; faults of the application become its 500, as under a server."""
+        key = await self.key(*scopes, client=client, domains=domains)
+        return self.anonymous(authorization=f"Bearer {key}")
+
+    def anonymous(self, **headers: str) -> httpx.AsyncClient:
+        """A caller with these headers only."""
+        transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
+        return httpx.AsyncClient(transport=transport, base_url="http://door", headers=headers)
+
+
+@dataclass
+class State:
+    """What the application around the door would tell it."""
+
+    closed: Condition | None = None
+    not_ready: str | None = None
+    transports: list[TransportRow] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def rest_door(
+    directory: Path,
+    *,
+    rules: Rules = RULES,
+    fixed: Sequence[KeyRow] = (),
+    admin: bool = True,
+    trusted: bool = False,
+) -> AsyncGenerator[Door]:
+    """A door over a new spool in ``directory``."""
+    clock, state, watch, chance = Clock(), State(), Watch(), Chance(os.urandom)
+    spool = await open_spool(directory / "spool.db", owner="test", clock=clock)
+    keys = Keys(spool=spool, clock=clock, chance=chance, fixed=fixed)
+    await keys.load()
+
+    async def ready() -> str | None:
+        return state.not_ready
+
+    step = DoorStep(
+        spool=spool,
+        rules=rules,
+        clock=clock,
+        chance=chance,
+        backlog=lambda _account: Standing(0, None, clock.now()),
+        closed=lambda: state.closed,
+    )
+    parts = Parts(
+        step=step,
+        spool=spool,
+        keys=keys,
+        clock=clock,
+        watch=watch,
+        diagnosis=Fixes(),
+        ready=ready,
+        transports=lambda: state.transports,
+        trusted=trusted,
+    )
+    app = build(parts, admin=admin, chance=chance, version="0")
+    try:
+        yield Door(app, spool, keys, clock, watch, state)
+    finally:
+        await keys.close()
+        await spool.close()

@@ -1,0 +1,228 @@
+"""A spool to test with, a clock that stands still, and words for what the dispatcher does with both."""
+
+import itertools
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from posthouse.message import (
+    Body,
+    Bytes,
+    Content,
+    Envelope,
+    Kind,
+    Message,
+    MessageId,
+    OnUnconfirmed,
+    Priority,
+    Recipient,
+    Status,
+    new_id,
+)
+from posthouse.outcome import Answer, Outcome, Scope, Sent, TransientFailure, Unconfirmed
+from posthouse.records import (
+    Action,
+    Added,
+    AddResult,
+    Command,
+    CommandResult,
+    Finish,
+    Idempotency,
+    Lease,
+    Mark,
+    NewMessage,
+    Record,
+    Settlement,
+    Submission,
+    Verdict,
+)
+from posthouse.spool.sqlite.store import SqliteSpool, open_spool
+
+NOON = 1_764_000_000_000
+SECOND = 1_000
+HOUR = 3_600_000
+DAY = 24 * HOUR
+SHOP = "shop@contoso.com"
+SENT = Sent(answer=Answer(status="2.0.0", text="accepted", reply=202, request_id="r-1"))
+LATER = TransientFailure(scope=Scope.TRANSPORT, answer=Answer(status="4.4.1", text="no connection", code="refused"))
+LOST = Unconfirmed(answer=Answer(status="4.4.2", text="the answer was lost", code="reset"))
+
+
+@dataclass
+class Clock:
+    """Wall time stands still until a test moves it; durations are real."""
+
+    at: int = NOON
+
+    def now(self) -> int:
+        return self.at
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+@dataclass
+class House:
+    """A spool with a hand of its own for what a test says."""
+
+    spool: SqliteSpool
+    clock: Clock
+    woken: set[int] = field(default_factory=set)
+    numbers: itertools.count = field(default_factory=lambda: itertools.count(1))
+
+    def new(
+        self,
+        *,
+        account: str = SHOP,
+        body: bytes | Body = b"hello\r\n",
+        to: tuple[str, ...] = ("bob@fabrikam.com",),
+        **changes: object,
+    ) -> NewMessage:
+        """A message as submission hands it over."""
+        n, now = next(self.numbers), self.clock.now()
+        sender = str(changes.get("sender", account))
+        message = NewMessage(
+            id=new_id(now=now, chance=n.to_bytes(10, "big")),
+            client="shop",
+            key_id="k1",
+            door="rest",
+            mailbox=account,
+            account=account,
+            sender=sender,
+            envelope=Envelope(sender, tuple(Recipient(address, Kind.TO) for address in to)),
+            subject=f"Order {n}",
+            reference=None,
+            tags={},
+            metadata={},
+            message_id=f"<{n}@contoso.com>",
+            own_message_id=True,
+            route=("graph", "smtp"),
+            content=Content(b"Subject: Order\r\n", Bytes(body) if isinstance(body, bytes) else body),
+            priority=Priority.NORMAL,
+            accepted_at=now,
+            due_at=now,
+            expires_at=None,
+            gives_up_at=now + 5 * DAY,
+            on_unconfirmed=OnUnconfirmed.SETTLE,
+        )
+        return replace(message, **changes)
+
+    async def add(self, *messages: NewMessage, key: str | None = None, request: bytes = b"hash") -> AddResult:
+        """Accept them together."""
+        idempotency = None if key is None else Idempotency("shop", key, request)
+        return await self.spool.add(Submission(messages=messages, answer=b"answer", idempotency=idempotency))
+
+    async def put(self, **changes: object) -> MessageId:
+        """Accept one message."""
+        message = self.new(**changes)
+        assert await self.add(message) == Added()
+        return message.id
+
+    async def lease(self) -> Lease:
+        """The only lane that is due."""
+        (lease,) = await self.spool.lease(owner="me", now=self.clock.now(), most=9)
+        return lease
+
+    async def due(self, lane: int, *, most: int = 16) -> list[Message]:
+        """What a lane's owner would see now."""
+        return list(await self.spool.peek(lane=lane, now=self.clock.now(), most=most))
+
+    def mark_of(self, row: Message, *, fence: int, transport: str = "graph", account: str | None = None) -> Mark:
+        """The mark that the dispatcher would write."""
+        now = self.clock.now()
+        return Mark(
+            key=row.key,
+            id=row.id,
+            lane=row.lane,
+            fence=fence,
+            number=row.attempts + 1,
+            attempt_id=f"attempt-{next(self.numbers)}",
+            transport=transport,
+            kind="smtp" if transport == "smtp" else "graph",
+            account=account or row.account,
+            started_at=now,
+            deadline_at=now + 60 * SECOND,
+        )
+
+    async def start(self, **changes: object) -> tuple[Message, Lease]:
+        """Accept one message and mark it ``sending``, in a lane that holds no other."""
+        await self.put(**changes)
+        lease = await self.lease()
+        (row,) = await self.due(lease.lane)
+        assert await self.spool.mark(self.mark_of(row, fence=lease.fence))
+        return row, lease
+
+    async def go(self, outcome: Outcome, status: Status, *, finish: dict[str, object] | None = None, **changes: object) -> Message:
+        """Accept one message, try it once, and give its lane back."""
+        row, lease = await self.start(**changes)
+        assert await self.finish(row, outcome, status, **(finish or {}))
+        await self.release(lease)
+        return row
+
+    async def doubt(self, *, look_in: int = 5 * SECOND, **changes: object) -> Message:
+        """A message whose answer was lost."""
+        look_at = self.clock.now() + look_in
+        return await self.go(LOST, Status.UNCONFIRMED, finish={"look_at": look_at}, **changes)
+
+    def finish_of(self, row: Message, outcome: Outcome, status: Status, **changes: object) -> Finish:
+        """The outcome of the next attempt after ``row`` was read."""
+        finish = Finish(
+            key=row.key,
+            id=row.id,
+            lane=row.lane,
+            number=row.attempts + 1,
+            ended_at=self.clock.now(),
+            outcome=outcome,
+            status=status,
+            event=f"message.{status.value}",
+        )
+        return replace(finish, **changes)
+
+    async def finish(self, row: Message, outcome: Outcome, status: Status, **changes: object) -> bool:
+        """Write an outcome."""
+        return await self.spool.finish(self.finish_of(row, outcome, status, **changes))
+
+    async def release(self, lease: Lease) -> None:
+        """Give a lane back."""
+        await self.spool.release(lane=lease.lane, fence=lease.fence, now=self.clock.now())
+
+    async def settle(self, row: Message, verdict: Verdict, **changes: object) -> bool:
+        """Write a conclusion about the message's first attempt."""
+        settlement = Settlement(
+            key=row.key, id=row.id, lane=row.lane, number=1, at=self.clock.now(), verdict=verdict, looks=1
+        )
+        return await self.spool.settle(replace(settlement, **changes))
+
+    async def obey(self, action: Action, message_id: MessageId, **changes: object) -> CommandResult:
+        """What a person asks for."""
+        command = Command(action=action, id=message_id, at=self.clock.now(), by="ann")
+        return await self.spool.obey(replace(command, **changes))
+
+    async def record(self, message_id: MessageId) -> Record:
+        """The message as it is shown."""
+        record = await self.spool.get(message_id, now=self.clock.now())
+        assert record is not None
+        return record
+
+    async def status(self, message_id: MessageId) -> Status:
+        """Where it stands."""
+        return (await self.record(message_id)).status
+
+    async def history(self, message_id: MessageId) -> list[str]:
+        """The types of its events, oldest first, without ``message.``."""
+        return [event.type.removeprefix("message.") for event in await self.spool.events(message_id)]
+
+
+@asynccontextmanager
+async def house(folder: Path, *, clock: Clock | None = None, owner: str = "me") -> AsyncIterator[House]:
+    """The spool in this folder, opened for one life of a process."""
+    clock = clock or Clock()
+    spool = await open_spool(folder / "spool.sqlite", owner=owner, clock=clock, wait=0.0)
+    made = House(spool, clock)
+    spool.on_wake(lambda lanes: made.woken.update(lanes))
+    try:
+        yield made
+    finally:
+        await spool.close()
