@@ -94,6 +94,7 @@ class Service:
         self._state = _State()
         self._policy = policy_of(settings)
         self._board = Board()
+        self._proven: set[str] = set()
         self._watch = Watch()
         self._fixes = Fixes()
         self._backlog = Backlog(limits_of(settings.limits), self._clock)
@@ -113,6 +114,7 @@ class Service:
         recovered = await self._spool.recover(now=self._clock.now(), grace=DEAD_GRACE)
         await self.keys.load()
         await self._gates.restore()
+        self._proven |= await self._spool.proven()
         self._spool.on_wake(self._wake)
         await self._listen()
         duties: dict[str, Callable[[], Coroutine[None, None, None]]] = {
@@ -189,7 +191,7 @@ class Service:
             transports=self._ways.by_name,
             accounts=lambda name, mailbox: carriers[name].account or mailbox,
             gates=self._gates,
-            effects=Effects(spool=self._spool, policy=self._policy, clock=self._clock),
+            effects=Effects(spool=self._spool, policy=self._policy, clock=self._clock, proven=self._proven),
             policy=self._policy,
             clock=self._clock,
             chance=secrets.token_bytes,
@@ -202,7 +204,8 @@ class Service:
         self._settling.wake(lanes)
 
     def _unproven(self, message: Message) -> bool:
-        return False
+        """Its mailbox has never sent anything and only a wildcard allows it: then an unknown mailbox is a typing error."""
+        return message.account not in self._proven and not self.keys.names(message.client, message.sender)
 
     def _closed(self) -> Condition | None:
         if self._state.draining:

@@ -151,7 +151,7 @@ class WaysOut:
         self._clock = clock
         self._unproven = unproven
         self._scopes = _scopes(settings)
-        self._sources: dict[str, TokenSource] = {}
+        self._sources: dict[EntraSettings, TokenSource] = {}
         self.by_name: dict[str, Transport] = {}
         self.evidence: Evidence | None = None
         for name, transport in settings.transports.items():
@@ -199,30 +199,35 @@ class WaysOut:
             security=transport.security,
             auth=auth,
             ssl_context=_trust(transport.ca_file or entra.ca_file),
-            local_hostname=socket.gethostname() or "localhost",
+            local_hostname=_own_name(),
         )
 
     def _source(self, entra: EntraSettings, cloud: Cloud) -> TokenSource:
-        key = repr(entra)
-        if key not in self._sources:
-            self._sources[key] = TokenSource(
+        if entra not in self._sources:
+            self._sources[entra] = TokenSource(
                 factory=credential_factory(_entra_options(entra, cloud)),
-                scopes=tuple(self._scopes[key]),
+                scopes=tuple(self._scopes[entra]),
                 clock=self._clock,
             )
-        return self._sources[key]
+        return self._sources[entra]
 
 
-def _scopes(settings: Settings) -> dict[str, list[str]]:
+def _own_name() -> str:
+    """What EHLO says: the machine's name, which must be ASCII (RFC 5321 §4.1.1.1)."""
+    name = socket.gethostname()
+    return name if name and name.isascii() else "localhost"
+
+
+def _scopes(settings: Settings) -> dict[EntraSettings, list[str]]:
     """Which tokens each Entra app is asked for, so that none is kept warm that nobody uses."""
-    scopes: defaultdict[str, list[str]] = defaultdict(list)
+    scopes: defaultdict[EntraSettings, list[str]] = defaultdict(list)
     for transport in settings.transports.values():
         entra = transport.entra or settings.entra
         cloud = CLOUDS[entra.cloud]
         scope = cloud.smtp_scope if isinstance(transport, SmtpSettings) else cloud.graph_scope
         unused = isinstance(transport, SmtpSettings) and transport.auth != "xoauth2"
-        if not unused and scope not in scopes[repr(entra)]:
-            scopes[repr(entra)].append(scope)
+        if not unused and scope not in scopes[entra]:
+            scopes[entra].append(scope)
     return scopes
 
 

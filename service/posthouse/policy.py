@@ -73,8 +73,8 @@ def must_have(client: Client, right: Right) -> None:
 def matches(patterns: Iterable[str], address: str) -> bool:
     """Whether an address is one of these: exact, ``*@domain`` or ``*``, without regard to case, as Exchange does."""
     wanted = folded(address)
-    domain = wanted.rpartition("@")[2]
-    return any(pattern in ("*", wanted, f"*@{domain}") for pattern in map(folded, patterns))
+    rules = ("*", wanted, "*@" + wanted.rpartition("@")[2])
+    return any(pattern in rules or folded(pattern) in rules for pattern in patterns)
 
 
 def folded(text: str) -> str:

@@ -4,6 +4,7 @@ Times are ``Millis``; durations are seconds. Every writing verb of a spool retur
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -162,6 +163,10 @@ class Spool(Protocol):
         self, *, account: str | None, kind: TransportKind, own: bool, before: Millis, after: Millis, most: int
     ) -> Sequence[Witness]:
         """Messages known as sent with that kind and origin of Message-ID, latest first; None asks all accounts."""
+        ...
+
+    async def proven(self) -> AbstractSet[str]:
+        """The accounts that have ever sent something."""
         ...
 
     async def sharing(self, *, account: str, message_id: str) -> Sequence[tuple[MessageId, Status]]:

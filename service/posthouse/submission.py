@@ -18,7 +18,9 @@ RETRY_AFTER: Final = 10
 EXTRA_RECIPIENTS: Final = "extra_header_recipients"
 """The held cause of mail whose header names recipients that its envelope does not, where settings say hold."""
 
-_BCC_FOLD: Final = 8  # "Bcc: " with its CRLF, and for every address ", " or a fold of three octets: rounded up
+_BCC_MOST: Final = 330
+"""Octets that one recipient adds to a Bcc field at most: 320 of the address (RFC 5321 §4.5.3.1), comma, fold."""
+
 _GRAPH_ONLY: Final = frozenset({"x_header_dropped", "auto_submitted_dropped"})
 
 
@@ -253,7 +255,8 @@ class DoorStep:
         due_at = max(wishes.due_at or 0, identity.at)
         _check_expiry(draft, due_at=due_at)
         mailbox = self._mailbox(draft.sender)
-        route, held, notices = self._route(draft)
+        size = draft.content.size
+        route, held, notices = self._route(draft, size)
         account = self.rules.carriers[route[0]].account or mailbox
         message = NewMessage(
             id=identity.id,
@@ -288,7 +291,7 @@ class DoorStep:
             reference=wishes.reference,
             mailbox=mailbox,
             route=route,
-            size=draft.content.size,
+            size=size,
             standing=self._backlog(account),
             notices=notices,
         )
@@ -318,11 +321,11 @@ class DoorStep:
                 return folded(rule.mailboxes[0])
         return folded(sender)  # one lane for one account, however its name is written
 
-    def _route(self, draft: Draft) -> tuple[tuple[str, ...], str | None, tuple[Notice, ...]]:
+    def _route(self, draft: Draft, size: int) -> tuple[tuple[str, ...], str | None, tuple[Notice, ...]]:
         """The transports that can carry it, why it must wait (if so), and what will be changed."""
         names = self._transports(draft)
         carriers = [self.rules.carriers[name] for name in names]
-        able = [carrier for carrier in carriers if _fits(carrier, draft)]
+        able = [carrier for carrier in carriers if _fits(carrier, draft, size)]
         if not able:
             raise _too_large(carriers, draft)
         notices = draft.notices
@@ -365,16 +368,12 @@ def _check_expiry(draft: Draft, *, due_at: Millis) -> None:
     raise Refused(Condition.VALIDATION_ERROR, detail, errors=(FieldError(f"{draft.root}/expires_at", detail),))
 
 
-def _fits(carrier: Carrier, draft: Draft) -> bool:
+def _fits(carrier: Carrier, draft: Draft, size: int) -> bool:
     """Whether the wire form is within the carrier's limit: the header with exactly the envelope's recipients."""
     limit = carrier.max_wire_bytes
     if limit is None:
         return True
-    most = draft.content.size + _BCC_FOLD * (len(draft.envelope.recipients) + 1)
-    most += sum(len(recipient.address) * 4 for recipient in draft.envelope.recipients)  # UTF-8: at most 4 octets
-    if most <= limit:
-        return True
-    return _wire_size(draft) <= limit
+    return size + _BCC_MOST * (len(draft.envelope.recipients) + 1) <= limit or _wire_size(draft) <= limit
 
 
 def _wire_size(draft: Draft) -> int:

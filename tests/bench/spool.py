@@ -166,7 +166,10 @@ def main() -> None:
     where = sys.argv[1] if len(sys.argv) > 1 else None
     print(f"{TASKS} tasks, {MESSAGES} messages of 1 KB; aims: accept >= 3, mark+finish >= 4, p95 <= 12 raw writes")
     for _ in range(ROUNDS):
-        with tempfile.TemporaryDirectory(dir=where) as folder, asyncio.Runner(loop_factory=uvloop.new_event_loop) as run:
+        with (
+            tempfile.TemporaryDirectory(dir=where) as folder,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as run,
+        ):
             bare, accepted, handed, p95 = run.run(one_round(Path(folder)))
         print(
             f"raw append+fdatasync {bare:,.0f}/s   accept {accepted:,.0f}/s = {accepted / bare:.1f} x raw,"

@@ -14,8 +14,9 @@ from posthouse.clients.keys import Keys
 from posthouse.doors.rest.app import build
 from posthouse.doors.rest.parts import Parts
 from posthouse.fixes import Fixes
-from posthouse.message import Millis
-from posthouse.records import KeyRow, TransportRow
+from posthouse.message import MessageId, Millis, Status
+from posthouse.outcome import Outcome
+from posthouse.records import Finish, KeyRow, Mark, TransportRow
 from posthouse.refusal import Condition
 from posthouse.spool.sqlite.store import SqliteSpool, open_spool
 from posthouse.submission import Carrier, Chance, DoorStep, Rules, Standing
@@ -78,10 +79,60 @@ class Door:
         )
         return new.text
 
-    async def http(self, *scopes: str, client: str = "shop", domains: tuple[str, ...] = ()) -> httpx.AsyncClient:
+    async def http(
+        self,
+        *scopes: str,
+        client: str = "shop",
+        senders: tuple[str, ...] = ("*@contoso.com",),
+        domains: tuple[str, ...] = (),
+    ) -> httpx.AsyncClient:
         """A caller with such a key; faults of the application become its 500, as under a server."""
-        key = await self.key(*scopes, client=client, domains=domains)
+        key = await self.key(*scopes, client=client, senders=senders, domains=domains)
         return self.anonymous(authorization=f"Bearer {key}")
+
+    async def attempt(
+        self, message_id: str, outcome: Outcome, *, status: Status, held_cause: str | None = None
+    ) -> None:
+        """What a dispatcher would write of one try by Graph."""
+        now = self.clock.now()
+        key = await self.spool.key_of(MessageId(message_id))
+        assert key is not None
+        leases = await self.spool.lease(owner="test", now=now, most=9)
+        for lease in leases:
+            found = [row for row in await self.spool.peek(lane=lease.lane, now=now, most=99) if row.key == key]
+            if found:
+                number = found[0].attempts + 1
+                await self.spool.mark(
+                    Mark(
+                        key=key,
+                        id=found[0].id,
+                        lane=lease.lane,
+                        fence=lease.fence,
+                        number=number,
+                        attempt_id="11111111-2222-4333-8444-555555555555",
+                        transport="graph",
+                        kind="graph",
+                        account=lease.account,
+                        started_at=now,
+                        deadline_at=now + 60_000,
+                    )
+                )
+                await self.spool.finish(
+                    Finish(
+                        key=key,
+                        id=found[0].id,
+                        lane=lease.lane,
+                        number=number,
+                        ended_at=now + 1,
+                        outcome=outcome,
+                        status=status,
+                        due_at=now + 60_000 if status is Status.QUEUED else None,
+                        held_cause=held_cause,
+                        look_at=now + 5_000 if status is Status.UNCONFIRMED else None,
+                        event=f"message.{status.value}",
+                    )
+                )
+            await self.spool.release(lane=lease.lane, fence=lease.fence, now=now)
 
     def anonymous(self, **headers: str) -> httpx.AsyncClient:
         """A caller with these headers only."""

@@ -70,7 +70,7 @@ class House:
     spool: SqliteSpool
     clock: Clock
     woken: set[int] = field(default_factory=set)
-    numbers: itertools.count = field(default_factory=lambda: itertools.count(1))
+    numbers: itertools.count = field(default_factory=lambda: itertools.count(time.monotonic_ns()))
 
     def new(
         self,
@@ -78,7 +78,7 @@ class House:
         account: str = SHOP,
         body: bytes | Body = b"hello\r\n",
         to: tuple[str, ...] = ("bob@fabrikam.com",),
-        **changes: object,
+        **changes,
     ) -> NewMessage:
         """A message as submission hands it over."""
         n, now = next(self.numbers), self.clock.now()
@@ -114,15 +114,19 @@ class House:
         idempotency = None if key is None else Idempotency("shop", key, request)
         return await self.spool.add(Submission(messages=messages, answer=b"answer", idempotency=idempotency))
 
-    async def put(self, **changes: object) -> MessageId:
+    async def put(self, **changes) -> MessageId:
         """Accept one message."""
         message = self.new(**changes)
         assert await self.add(message) == Added()
         return message.id
 
-    async def lease(self) -> Lease:
-        """The only lane that is due."""
-        (lease,) = await self.spool.lease(owner="me", now=self.clock.now(), most=9)
+    async def lease(self, account: object = None) -> Lease:
+        """The lane of this account, or the only one that is due."""
+        leases = await self.spool.lease(owner="me", now=self.clock.now(), most=9)
+        for other in leases:
+            if account not in {None, other.account}:
+                await self.release(other)
+        (lease,) = [lease for lease in leases if account in {None, lease.account}]
         return lease
 
     async def due(self, lane: int, *, most: int = 16) -> list[Message]:
@@ -146,27 +150,27 @@ class House:
             deadline_at=now + 60 * SECOND,
         )
 
-    async def start(self, **changes: object) -> tuple[Message, Lease]:
+    async def start(self, **changes) -> tuple[Message, Lease]:
         """Accept one message and mark it ``sending``, in a lane that holds no other."""
         await self.put(**changes)
-        lease = await self.lease()
+        lease = await self.lease(changes.get("account", SHOP))
         (row,) = await self.due(lease.lane)
         assert await self.spool.mark(self.mark_of(row, fence=lease.fence))
         return row, lease
 
-    async def go(self, outcome: Outcome, status: Status, *, finish: dict[str, object] | None = None, **changes: object) -> Message:
+    async def go(self, outcome: Outcome, status: Status, *, finish: dict | None = None, **changes) -> Message:
         """Accept one message, try it once, and give its lane back."""
         row, lease = await self.start(**changes)
         assert await self.finish(row, outcome, status, **(finish or {}))
         await self.release(lease)
         return row
 
-    async def doubt(self, *, look_in: int = 5 * SECOND, **changes: object) -> Message:
+    async def doubt(self, *, look_in: int = 5 * SECOND, **changes) -> Message:
         """A message whose answer was lost."""
         look_at = self.clock.now() + look_in
         return await self.go(LOST, Status.UNCONFIRMED, finish={"look_at": look_at}, **changes)
 
-    def finish_of(self, row: Message, outcome: Outcome, status: Status, **changes: object) -> Finish:
+    def finish_of(self, row: Message, outcome: Outcome, status: Status, **changes) -> Finish:
         """The outcome of the next attempt after ``row`` was read."""
         finish = Finish(
             key=row.key,
@@ -180,7 +184,7 @@ class House:
         )
         return replace(finish, **changes)
 
-    async def finish(self, row: Message, outcome: Outcome, status: Status, **changes: object) -> bool:
+    async def finish(self, row: Message, outcome: Outcome, status: Status, **changes) -> bool:
         """Write an outcome."""
         return await self.spool.finish(self.finish_of(row, outcome, status, **changes))
 
@@ -188,14 +192,14 @@ class House:
         """Give a lane back."""
         await self.spool.release(lane=lease.lane, fence=lease.fence, now=self.clock.now())
 
-    async def settle(self, row: Message, verdict: Verdict, **changes: object) -> bool:
+    async def settle(self, row: Message, verdict: Verdict, **changes) -> bool:
         """Write a conclusion about the message's first attempt."""
         settlement = Settlement(
             key=row.key, id=row.id, lane=row.lane, number=1, at=self.clock.now(), verdict=verdict, looks=1
         )
         return await self.spool.settle(replace(settlement, **changes))
 
-    async def obey(self, action: Action, message_id: MessageId, **changes: object) -> CommandResult:
+    async def obey(self, action: Action, message_id: MessageId, **changes) -> CommandResult:
         """What a person asks for."""
         command = Command(action=action, id=message_id, at=self.clock.now(), by="ann")
         return await self.spool.obey(replace(command, **changes))
@@ -221,7 +225,7 @@ async def house(folder: Path, *, clock: Clock | None = None, owner: str = "me") 
     clock = clock or Clock()
     spool = await open_spool(folder / "spool.sqlite", owner=owner, clock=clock, wait=0.0)
     made = House(spool, clock)
-    spool.on_wake(lambda lanes: made.woken.update(lanes))
+    spool.on_wake(made.woken.update)
     try:
         yield made
     finally:

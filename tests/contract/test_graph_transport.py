@@ -403,3 +403,10 @@ async def test_an_account_with_odd_letters_is_named_exactly(microsoft365, graph,
     (post,) = microsoft365.world.posts
     assert post.mailbox == account
     assert isinstance(outcome, Sent)
+
+
+async def test_a_recipient_that_is_no_address_fails_the_message_without_a_post(microsoft365, graph):
+    outcome = await graph.send(dispatch(message(to=("not an address",))))
+    assert isinstance(outcome, PermanentFailure)
+    assert outcome.answer.status == "5.1.3"
+    assert microsoft365.world.counters.posts == 0

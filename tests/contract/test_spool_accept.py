@@ -189,7 +189,6 @@ async def test_small_and_large_submissions_share_the_writer(tmp_path: Path) -> N
         assert len(page.records) == 51
 
 
-
 async def chunks_of(spool: House) -> int:
     rows = await spool.spool._readers.read(lambda db: db.ask("select count(*) from chunks", {}))
     count = rows[0][0]

@@ -134,7 +134,7 @@ async def test_many_outcomes_of_one_commit_each_reach_their_message(tmp_path: Pa
         assert await spool.spool.counts() == {Status.SENT: 20, Status.QUEUED: 20}
         for row in rows:
             record = await spool.record(row.id)
-            assert record.status is (Status.SENT if row.key % 2 else Status.QUEUED)
+            assert record.status is (Status.SENT if row.key % 2 else Status.DEFERRED)
             assert record.due_at == (NOON if row.key % 2 else NOON + row.key)
 
 
@@ -176,9 +176,7 @@ async def test_the_outcomes_own_refusals_are_written(tmp_path: Path) -> None:
 
 async def test_on_unconfirmed_hold_is_in_doubt_but_never_looked_up(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
-        row = await spool.go(
-            LOST, Status.HELD, finish={"held_cause": "unconfirmed"}, on_unconfirmed=OnUnconfirmed.HOLD
-        )
+        row = await spool.go(LOST, Status.HELD, finish={"held_cause": "unconfirmed"}, on_unconfirmed=OnUnconfirmed.HOLD)
         record = await spool.record(row.id)
         assert (record.status, record.unsettled, record.held_cause) == (Status.HELD, True, "unconfirmed")
         assert await spool.spool.next_look() is None

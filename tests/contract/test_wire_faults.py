@@ -322,6 +322,21 @@ async def test_a_name_that_cannot_be_resolved_is_certain(authority):
         assert "graph.invalid" not in outcome.answer.text
 
 
+async def test_a_base_url_that_the_sdk_refuses_is_certain(authority):
+    async with sender("http://graph.test/v1.0", authority.file) as transport:
+        assert_certain(await transport.send(dispatch()))
+
+
+async def test_a_body_that_cannot_be_read_is_doubt_and_never_completed(authority):
+    class Broken(Bytes):
+        async def blocks(self):
+            yield b"x"
+            raise OSError("disk")
+
+    graph = Graph(ACCEPTED, "keep")
+    assert isinstance(await send_to(graph, authority, body=Broken(b"xy"), read_timeout=2.0), Unconfirmed)
+
+
 async def test_no_free_connection_is_certain(authority):
     graph = Graph(b"", "silence")
     async with (

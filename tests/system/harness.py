@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import apsw
 import httpx
 
 from posthouse.sandbox.emulator import Emulator
@@ -111,6 +112,14 @@ class Service:
         assert self.process is not None
         self.process.kill()
         await self.process.wait()
+
+    def count(self, status: str) -> int:
+        """How many rows of the spool have this stored status, read beside the service or after its death."""
+        spool = apsw.Connection(str(self.state / "spool.sqlite"), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            return spool.execute("select count(*) from messages where status = ?", (status,)).fetchall()[0][0]
+        finally:
+            spool.close()
 
     async def close(self) -> None:
         """End whatever still runs."""

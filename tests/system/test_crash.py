@@ -83,4 +83,4 @@ async def test_a_second_service_on_the_same_spool_is_refused(launch):
     code, _, error = await service.run("serve", "--config", str(service.config))
 
     assert code == 3
-    assert "another posthouse" in error
+    assert "another process has the spool" in error

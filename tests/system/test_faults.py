@@ -97,7 +97,7 @@ async def test_with_entra_down_a_login_carries_the_mail(launch, emulator):
     [
         ("400", "ErrorInvalidRecipients", "failed"),
         ("403", "ErrorAccessDenied", "deferred"),
-        ("403", "ErrorSendAsDenied", None),
+        ("403", "ErrorSendAsDenied", "deferred"),
         ("404", "ErrorInvalidUser", "deferred"),
         ("429", "ApplicationThrottled", "deferred"),
     ],
@@ -112,9 +112,8 @@ async def test_what_is_no_illness_of_graph_never_goes_to_smtp(fault, code, meanw
     if meanwhile == "failed":
         assert set((await service.until(ids)).values()) == {"failed"}
     else:
-        tried = await service.until(ids, wanted=frozenset({"deferred", "held", "queued"}))
+        await service.until(ids[: len(SENDERS)], wanted=frozenset({meanwhile}))
         assert emulator.world.counters.posts >= len(SENDERS)
-        assert meanwhile is None or meanwhile in tried.values()
     assert arrived_by(emulator) == {}
     assert emulator.world.counters.smtp_sessions == 0
     emulator.world.faults = []
@@ -124,7 +123,9 @@ async def test_what_is_no_illness_of_graph_never_goes_to_smtp(fault, code, meanw
 
 
 async def test_a_black_hole_of_504s_opens_the_circuit_and_new_mail_goes_by_smtp(launch, emulator):
-    service = await launch(delivery={"circuit_open": "30s", "settle_checks": ["0.2s", "0.5s", "20s"]})
+    service = await launch(
+        delivery={"circuit_open": "20s", "circuit_open_max": "20s", "settle_checks": ["0.2s", "0.5s", "15s"]}
+    )
     await service.make_key(SENDERS[0])
     warm = await submit(service, 1, first=900, senders=SENDERS[:1])
     await service.until(warm)

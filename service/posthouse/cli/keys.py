@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -100,7 +101,8 @@ def _row(key: "Key") -> tuple[str, ...]:
     if key["revoked_at"]:
         state = f"revoked {moment(key['revoked_at'])}"
     elif key["expires_at"]:
-        state = f"until {moment(key['expires_at'])}"
+        over = datetime.fromisoformat(key["expires_at"]) <= datetime.now(UTC)
+        state = f"{'expired' if over else 'until'} {moment(key['expires_at'])}"
     used = moment(key["last_used_at"]) or "never"
     senders, scopes = ", ".join(key["senders"]), ", ".join(key["scopes"])
     return key["id"], key["client"], senders, scopes, moment(key["created_at"]), used, state

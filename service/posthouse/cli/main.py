@@ -10,7 +10,7 @@ import typer
 from posthouse.cli import config, keys, messages, queue
 from posthouse.cli.exits import Stop
 from posthouse.cli.options import AsJson
-from posthouse.cli.output import output
+from posthouse.cli.output import clean, output
 from posthouse.cli.send import send, with_wait
 
 HELP = "Takes mail, keeps it durably and sends it through Microsoft 365: Graph first, SMTP when Graph is down."
@@ -23,7 +23,8 @@ def main() -> None:
         application()(with_wait(args) if args[:1] == ["send"] else args, prog_name="posthouse")
     except Stop as stop:
         if str(stop):
-            sys.stderr.write(f"posthouse: {stop}\n")
+            lines = "\n".join(map(clean, str(stop).split("\n")))
+            sys.stderr.write(f"posthouse: {lines}\n")
         sys.exit(stop.code)
 
 

@@ -23,7 +23,8 @@ class Output:
 
     def item(self, value: object) -> None:
         """One JSON object on one line."""
-        self.out.write(json.dumps(value, ensure_ascii=False) + "\n")
+        text = json.dumps(value, ensure_ascii=False)
+        self.out.write("".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text) + "\n")
 
     def line(self, text: str = "") -> None:
         """One line of data."""
@@ -31,7 +32,7 @@ class Output:
 
     def note(self, text: str) -> None:
         """One line that is no data."""
-        self.err.write(text + "\n")
+        self.err.write(clean(text) + "\n")
 
     def rows(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A table; in a pipe columns of plain text under their names, never cut."""

@@ -93,12 +93,15 @@ def send(
 
 async def _report(desk: "Desk", receipt: "Receipt", out: Output, *, wait: float | None) -> Code | None:
     for warning in receipt["warnings"]:
-        out.note(f"note: {clean(warning['detail'])} ({warning['code']})")
+        out.note(f"note: {warning['detail']} ({warning['code']})")
     if wait is None:
         out.item(receipt) if out.as_json else out.line(receipt["id"])
         return None
     message = await _final(desk, receipt["id"], out, wait=wait)
     out.item(message) if out.as_json else out.line(f"{message['id']} {message['status']}")
+    for recipient in message["recipients"]:
+        if recipient["refused"]:
+            out.note(f"note: {recipient['address']} was refused: {recipient['refused']}")
     status = message["status"]
     if status not in _FINAL:
         out.note(f"posthouse: after {wait:g} s it is {status}; posthouse messages show {message['id']}")

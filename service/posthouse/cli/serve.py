@@ -81,4 +81,5 @@ def log_as_json(stream: TextIO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    logging.getLogger("azure").setLevel(logging.CRITICAL)  # it would write Entra's whole error body
     logging.getLogger("posthouse").setLevel(logging.INFO)

@@ -8,7 +8,7 @@ from posthouse.cli.shapes import Attempt, Event, Message
 
 _WORDS: Final[Mapping[str, str]] = {
     "message.accepted": "accepted",
-    "message.sending": "handed to a transport",
+    "message.sending": "handed over",
     "message.sent": "sent: Microsoft 365 took responsibility",
     "message.deferred": "not sent; it will be tried again",
     "message.fell_back": "not sent; the next transport of its route takes over",
@@ -24,7 +24,11 @@ _WORDS: Final[Mapping[str, str]] = {
     "message.late_outcome": "an answer came after all was settled",
     "message.recipients_dropped": "recipients in the header but not in the envelope did not get a copy",
 }
-_ASIDE: Final = frozenset({"attempt", "outcome", "scope", "status", "reply", "text", "fix", "next_attempt_at", "code"})
+_ASIDE: Final = frozenset(
+    {"attempt", "attempt_id", "outcome", "scope", "status", "reply", "text", "fix", "next_attempt_at", "code"}
+    | {"request_id", "retry_after"}
+)
+"""Data of events that the attempt's own lines tell."""
 
 
 def story(message: Message, events: Sequence[Event]) -> Iterator[str]:
@@ -36,8 +40,7 @@ def story(message: Message, events: Sequence[Event]) -> Iterator[str]:
     for event in events:
         yield f"{moment(event['at'])}  {_WORDS.get(event['type'], event['type'])}{_data(event)}"
         yield from _why(event, attempts)
-    if events:
-        yield ""
+    yield ""
     yield from _now(message)
 
 
@@ -65,8 +68,8 @@ def _why(event: Event, attempts: Mapping[int, Attempt]) -> Iterator[str]:
     attempt = attempts.get(event["data"].get("attempt", 0))
     if attempt is None or event["type"] == "message.sending" or attempt["outcome"] is None:
         return
-    reply = " ".join(str(part) for part in (attempt["reply"], attempt["code"], attempt["text"]) if part)
-    yield f"{'':22}attempt {attempt['number']} by {attempt['transport']} as {attempt['account']}: {reply}"
+    answer = attempt["text"] or attempt["code"] or attempt["outcome"]
+    yield f"{'':22}attempt {attempt['number']} by {attempt['transport']} as {attempt['account']}: {answer}"
     if attempt["request_id"]:
         yield f"{'':22}request id {attempt['request_id']}"
     if attempt["fix"]:
@@ -85,8 +88,10 @@ def _now(message: Message) -> Iterator[str]:
             yield "Nobody knows yet whether it was sent. It will not be sent again before that is known."
         case "sent":
             yield "Exchange Online has it. Whether it was read or delivered nobody here can know."
+        case "failed" | "expired" | "canceled":
+            yield "Nothing more will happen to it by itself."
         case _:
-            pass
+            yield "It is on its way."
     if message["unsettled"] and message["status"] != "unconfirmed":
         yield "Whether an earlier attempt sent it is not settled yet."
     if message["expires_at"]:

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Final
 
 from posthouse.message import Millis
-from posthouse.policy import Client, Right
+from posthouse.policy import Client, Right, folded
 from posthouse.ports import Clock, Spool, SpoolUnavailableError
 from posthouse.records import KeyRow
 from posthouse.refusal import Condition, Refused
@@ -109,6 +109,11 @@ class Keys:
         if now - self._noted.get(row.id, 0) >= USED_EVERY and row.id in self._kept:
             self._note(row, now)
         return client
+
+    def names(self, client: str, address: str) -> bool:
+        """Whether a key of this client allows the address by its name, not by a wildcard."""
+        rows = (row for row, _ in self._clients.values() if row.client == client)
+        return any(folded(sender) == folded(address) for row in rows for sender in row.senders)
 
     async def create(
         self,

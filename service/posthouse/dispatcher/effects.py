@@ -19,12 +19,12 @@ FIRST_PROBE: float = 120.0
 class Effects:
     """Pauses lanes, blocks senders, and ends both when a success shows that the cause is gone."""
 
-    def __init__(self, *, spool: Spool, policy: Policy, clock: Clock) -> None:
+    def __init__(self, *, spool: Spool, policy: Policy, clock: Clock, proven: set[str]) -> None:
         self._spool = spool
         self._policy = policy
         self._clock = clock
         self._good_senders: set[tuple[str, str]] = set()
-        self._good_accounts: set[str] = set()
+        self._proven = proven
 
     async def apply(self, message: Message, outcome: Outcome, *, lane: Lane, lane_key: int) -> None:
         """Do all of it; what the spool cannot take now is only lost for the next process, never for this one."""
@@ -47,7 +47,7 @@ class Effects:
             return
 
     async def _succeeded(self, message: Message, outcome: Sent, *, lane: Lane, lane_key: int) -> None:
-        self._good_accounts.add(message.account)
+        self._proven.add(message.account)
         await self._resume(lane, lane_key)
         pair = (message.mailbox, message.sender)
         if pair not in self._good_senders:
@@ -58,7 +58,7 @@ class Effects:
 
     def _probe_after(self, account: str) -> float:
         probe = self._policy.blocked_probe
-        return probe if account in self._good_accounts else min(probe, FIRST_PROBE)
+        return probe if account in self._proven else min(probe, FIRST_PROBE)
 
     async def _pause(self, lane: Lane, lane_key: int, seconds: float, outcome: Outcome) -> None:
         now: Millis = self._clock.now()

@@ -69,7 +69,7 @@ def build(
     settings = draft.validated(environ)
     if draft.problems:
         raise SettingsError(sorted(draft.problems, key=lambda problem: problem.path))
-    return settings.at(state_directory(environ))
+    return settings
 
 
 def _read(file: Path) -> Mapping[str, object]:
@@ -117,7 +117,7 @@ class _Draft:
         bad: set[str] = set()
         while True:
             try:
-                settings = Settings.model_validate(self.document, context=environ)
+                settings = Settings.model_validate(self.document, context=environ).at(state_directory(environ))
             except ValidationError as fault:
                 self._take_out(fault.errors(include_url=False, include_input=False), bad)
             else:

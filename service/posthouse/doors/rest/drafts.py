@@ -1,5 +1,6 @@
 """Turns what a client wrote, as JSON or as a raw message, into a draft for the door step."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Final
@@ -68,7 +69,7 @@ def from_raw(raw: bytes, options: RawOptions, *, to: tuple[str, ...], client: Cl
     envelope = Envelope(sender, _recipients(header, to))
     identity = step.identify(sender)
     given = _message_id(header)
-    subjects, names = edit.values(header, "Subject"), {one.name.lower() for one in edit.fields(header)}
+    subjects, names = edit.values(header, "Subject"), [one.name for one in edit.fields(header)]
     return Draft(
         identity=identity,
         client=client,
@@ -88,17 +89,18 @@ def _notices(message: MessageIn) -> tuple[Notice, ...]:
     found: tuple[Notice, ...] = (_DISPLAY_NAME,) if message.sender.name else ()
     if not message.save_to_sent_items:
         found += (_SENT_ITEMS,)
-    return found + _header_notices({name.lower() for name in message.headers}) if message.headers else found
+    return found + _header_notices(message.headers) if message.headers else found
 
 
-def _header_notices(names: set[str]) -> tuple[Notice, ...]:
+def _header_notices(names: Iterable[str]) -> tuple[Notice, ...]:
     """FACTS A4: Graph loses X- headers that the mailbox has never used through JSON or EWS, and Auto-Submitted."""
+    written = {name.lower(): name for name in names}
     found = tuple(
         Notice("x_header_dropped", f"Exchange drops {name} from mail sent through Graph unless the mailbox knows it")
-        for name in sorted(names)
-        if name.startswith("x-") and name not in _STANDARD_X
+        for lower, name in written.items()
+        if lower.startswith("x-") and lower not in _STANDARD_X
     )
-    return (*found, _AUTO_SUBMITTED) if "auto-submitted" in names else found
+    return (*found, _AUTO_SUBMITTED) if "auto-submitted" in written else found
 
 
 def _only_address(header: bytes) -> str:
@@ -138,13 +140,14 @@ def _message_id(header: bytes) -> str | None:
     return given[0] if len(given) == 1 and edit.is_msg_id(given[0]) else None
 
 
-def _completed(header: bytes, identity: Identity, *, given: str | None, names: set[str]) -> bytes:
+def _completed(header: bytes, identity: Identity, *, given: str | None, names: Iterable[str]) -> bytes:
     """Without Bcc, with one Message-ID and a Date; otherwise byte for byte as it came."""
-    if "bcc" in names:
+    lower = {name.lower() for name in names}
+    if "bcc" in lower:
         header = edit.without(header, "Bcc")
     if given is None:
         header = edit.with_field(edit.without(header, "Message-ID"), "Message-ID", identity.message_id)
-    if "date" not in names:
+    if "date" not in lower:
         moment = datetime.fromtimestamp(identity.at / 1000, UTC)
         header = edit.with_field(header, "Date", format_datetime(moment))
     return header

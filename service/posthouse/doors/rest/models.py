@@ -35,6 +35,7 @@ LONGEST_WAIT: Final = 366 * 86_400
 """Seconds that send_in and expires_in reach ahead at most."""
 
 _TAGS: Final = 32
+_PRIORITIES: Final = {"high": Priority.HIGH, "normal": Priority.NORMAL, "low": Priority.LOW}
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION: Final = re.compile(r"(\d{1,9})([smhd])")
 _TYPES: Final = MimeTypes(filenames=())
@@ -115,7 +116,7 @@ class Options(BaseModel):
             reference=self.reference,
             tags=self.tags,
             metadata=self.metadata,
-            priority=Priority[self.priority.upper()],
+            priority=_PRIORITIES[self.priority],
             due_at=moment(self.scheduled_at, self.send_in, now=now),
             expires_at=moment(self.expires_at, self.expires_in, now=now),
             transport=self.transport,

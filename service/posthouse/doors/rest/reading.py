@@ -103,7 +103,8 @@ def idempotency_key(headers: Headers) -> str | None:
 
 def wait_of(headers: Headers) -> int:
     """Seconds of ``Prefer: wait=N`` (RFC 7240 §4.3), at most 30; 0 where nobody waits."""
-    match = _WAIT.search(headers.get(b"prefer", b""))
+    prefer = headers.get(b"prefer")
+    match = _WAIT.search(prefer) if prefer else None
     return min(int(match[1]), _LONGEST_WAIT) if match else 0
 
 

@@ -12,7 +12,7 @@ from starlette.datastructures import QueryParams
 from posthouse.doors.rest import views
 from posthouse.doors.rest.drafts import from_json, from_raw
 from posthouse.doors.rest.models import MessageIn, RawOptions, hashed_batch
-from posthouse.doors.rest.parts import Parts
+from posthouse.doors.rest.parts import Parts, Ready
 from posthouse.doors.rest.reading import (
     JSON,
     JSON_LIMIT,
@@ -223,11 +223,11 @@ def _id_in(stored: bytes) -> MessageId:
 def _ready(
     content: bytes, *, status: int = 202, location: str | None = None, replayed: bool = False, waited: int = 0
 ) -> Response:
-    response = Response(content, status, media_type="application/json")
+    fields: list[tuple[bytes, bytes]] = []
     if location is not None:
-        response.headers["location"] = f"/v1/messages/{location}"
+        fields.append((b"location", b"/v1/messages/" + location.encode()))
     if replayed:
-        response.headers["idempotency-replayed"] = "true"
+        fields.append((b"idempotency-replayed", b"true"))
     if waited:
-        response.headers["preference-applied"] = f"wait={waited}"
-    return response
+        fields.append((b"preference-applied", f"wait={waited}".encode()))
+    return Ready(content, status, *fields)

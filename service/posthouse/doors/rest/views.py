@@ -119,8 +119,12 @@ def event(one: Event) -> Json:
         "type": one.type,
         "at": iso(one.at),
         "message": one.message_id,
-        "data": dict(one.data),
+        "data": {name: _shown(name, value) for name, value in one.data.items()},
     }
+
+
+def _shown(name: str, value: object) -> object:
+    return iso(value) if name.endswith("_at") and isinstance(value, int) else value
 
 
 def lane(one: LaneRow) -> Json:

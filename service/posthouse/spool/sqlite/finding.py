@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, cast
 
-from posthouse.message import Event, MessageId, Millis, Priority, Status, id_bytes, id_from_bytes
+from posthouse.message import Event, MessageId, Millis, Priority, Status, id_bytes, id_from_bytes, shown_status
 from posthouse.records import AttemptRow, Filters, LaneRow, Page, RecipientState, Record
 from posthouse.spool.sqlite.database import Database, Row, Value
 from posthouse.spool.sqlite.lanes import pause_of
@@ -24,13 +24,13 @@ _VIEWS: Final = frozenset({Status.SCHEDULED, Status.QUEUED, Status.DEFERRED})
 _PART: Final = "--: "
 
 
-def get(message_id: MessageId) -> Job[Record | None]:
+def get(message_id: MessageId, *, now: Millis) -> Job[Record | None]:
     """One record."""
 
     def read(db: Database) -> Record | None:
         text = db.text("record") + db.text("record_by_id")
         rows = db.ask(text, {"public_id": id_bytes(message_id)})
-        return _record(rows[0]) if rows else None
+        return _record(rows[0], now) if rows else None
 
     return read
 
@@ -47,11 +47,11 @@ def find(filters: Filters, *, now: Millis) -> Job[Page]:
                 conditions += parts["after"]
                 values["after"] = _cursor(db, filters.after, nudge=1)
             rows = _page(db, conditions + parts["newest"], {**values, "limit": wanted})
-            records = tuple(_record(row) for row in rows[: filters.limit])
+            records = tuple(_record(row, now) for row in rows[: filters.limit])
             return Page(records, has_more=len(rows) > filters.limit)
         newer = {**values, "before": _cursor(db, filters.before, nudge=0), "limit": filters.limit}
         rows = list(reversed(_page(db, conditions + parts["before"] + parts["oldest"], newer)))
-        records = tuple(_record(row) for row in rows)
+        records = tuple(_record(row, now) for row in rows)
         return Page(records, has_more=bool(records) and _older(db, conditions, values, records[-1].id))
 
     return read
@@ -115,12 +115,12 @@ def _given(filters: Filters) -> Iterator[tuple[str, Value]]:
     return ((name, value) for name, value in asked.items() if value is not None)
 
 
-def _record(row: Row) -> Record:
+def _record(row: Row, now: Millis) -> Record:
     values = cast("_RecordRow", row)
     recipients = cast("list[tuple[str, str, str | None]]", json.loads(values[23]))
     return Record(
         id=id_from_bytes(values[0]),
-        status=Status(values[1]),
+        status=shown_status(Status(values[1]), attempts=values[20], due_at=values[17], now=now),
         client=values[2],
         door=values[3],
         mailbox=values[4],

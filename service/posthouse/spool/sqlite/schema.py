@@ -1,6 +1,7 @@
 """Brings a spool's file to the schema that this version knows, by numbered migrations (SPOOL §4)."""
 
 from importlib.resources import files
+from pathlib import Path
 from typing import Final, cast
 
 import apsw
@@ -23,19 +24,30 @@ def check_library() -> None:
         )
 
 
-def migrate(connection: apsw.Connection) -> None:
-    """Apply what is missing, each migration in one transaction; raises SpoolRefusedError for a file of other origin."""
-    steps = _steps()
-    known, stands = max(steps), _pragma(connection, "user_version")
-    if stands == 0 and not _empty(connection):
-        raise SpoolRefusedError("the file is a SQLite database, but not a spool of posthouse.")
-    if stands and _pragma(connection, "application_id") != APPLICATION_ID:
-        raise SpoolRefusedError("the file is a SQLite database of another program, not a spool of posthouse.")
+def check_file(path: Path) -> None:
+    """Raise SpoolRefusedError where the file is not a spool, or a newer version's; touches nothing."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    connection = apsw.Connection(str(path))
+    try:
+        application, stands = _pragma(connection, "application_id"), _pragma(connection, "user_version")
+    except apsw.NotADBError:
+        raise SpoolRefusedError(f"{path} is not a spool of posthouse, nor any SQLite database.") from None
+    finally:
+        connection.close()
+    if application != APPLICATION_ID:
+        raise SpoolRefusedError(f"{path} is a SQLite database, but not a spool of posthouse.")
+    known = max(_steps())
     if stands > known:
         raise SpoolRefusedError(
-            f"the spool has schema {stands}, this version of posthouse knows {known}: start the newer version again."
+            f"{path} has schema {stands}, this version of posthouse knows {known}: start the newer version again."
         )
-    for number in range(stands + 1, known + 1):
+
+
+def migrate(connection: apsw.Connection) -> None:
+    """Apply what is missing, each migration in one transaction."""
+    steps, stands = _steps(), _pragma(connection, "user_version")
+    for number in range(stands + 1, max(steps) + 1):
         connection.execute("begin immediate")
         connection.execute(steps[number]).fetchall()
         connection.execute(f"pragma application_id = {APPLICATION_ID}")
@@ -51,7 +63,3 @@ def _steps() -> dict[int, str]:
 
 def _pragma(connection: apsw.Connection, name: str) -> int:
     return cast("int", connection.execute(f"pragma {name}").fetchall()[0][0])
-
-
-def _empty(connection: apsw.Connection) -> bool:
-    return not connection.execute("select 1 from sqlite_schema limit 1").fetchall()

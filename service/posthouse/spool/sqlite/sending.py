@@ -98,7 +98,7 @@ def _event_data(finish: Finish) -> dict[str, object]:
         "request_id": answer.request_id,
         "fix": answer.fix,
         "retry_after": answer.retry_after,
-        "next_attempt_at": finish.due_at,
+        "next_attempt_at": finish.due_at if finish.due_at is not None and finish.due_at > finish.ended_at else None,
         "cause": finish.held_cause,
         "next_transport": finish.next_transport,
     }

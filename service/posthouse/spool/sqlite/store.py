@@ -4,10 +4,13 @@ import asyncio
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
+
+import apsw
 
 from posthouse.message import Content, Event, Message, MessageId, Millis, Status, id_bytes
 from posthouse.outcome import RefusedRecipient
@@ -50,7 +53,7 @@ from posthouse.spool.sqlite import (
 from posthouse.spool.sqlite.accepting import ADD, AddLoad, prepare
 from posthouse.spool.sqlite.database import Database, load_verbs, open_reader, open_writer
 from posthouse.spool.sqlite.guard import Lock, SpoolRefusedError, lock_spool, refuse_network
-from posthouse.spool.sqlite.schema import check_library, migrate
+from posthouse.spool.sqlite.schema import check_file, check_library, migrate
 from posthouse.spool.sqlite.threads import Readers, Writer
 
 READERS: Final = 2
@@ -207,6 +210,10 @@ class SqliteSpool:
         asked = settlements.witnesses(account=account, kind=kind, own=own, before=before, after=after, most=most)
         return await self._readers.read(asked)
 
+    async def proven(self) -> AbstractSet[str]:
+        """The accounts that have ever sent something."""
+        return await self._readers.read(lambda db: {str(row[0]) for row in db.ask(db.text("proven"), {})})
+
     async def sharing(self, *, account: str, message_id: str) -> Sequence[tuple[MessageId, Status]]:
         """Every message that went out through this account with this Message-ID, and where it stands."""
         return await self._readers.read(settlements.sharing(account=account, message_id=message_id))
@@ -225,9 +232,9 @@ class SqliteSpool:
         """A page of records."""
         return await self._readers.read(finding.find(filters, now=now))
 
-    async def get(self, message_id: MessageId, *, now: Millis) -> Record | None:  # noqa: ARG002 - the port's
+    async def get(self, message_id: MessageId, *, now: Millis) -> Record | None:
         """One record."""
-        return await self._readers.read(finding.get(message_id))
+        return await self._readers.read(finding.get(message_id, now=now))
 
     async def key_of(self, message_id: MessageId) -> int | None:
         """The spool's own key of a message."""
@@ -302,14 +309,16 @@ async def open_spool(path: Path, *, owner: str, clock: Clock, create: bool = Tru
     Raises SpoolRefusedError where it may not be opened, saying what to do.
     """
     check_library()
-    await asyncio.to_thread(_make_room, path, create=create)
-    lock = await lock_spool(path, owner=owner, clock=clock, wait=wait)
     try:
-        opened = await asyncio.to_thread(_open, path, owner, now=clock.now(), lock=lock)
-        return SqliteSpool(opened)
-    except BaseException:
-        lock.release()
-        raise
+        await asyncio.to_thread(_make_room, path, create=create)
+        lock = await lock_spool(path, owner=owner, clock=clock, wait=wait)
+        try:
+            return SqliteSpool(await asyncio.to_thread(_open, path, owner, now=clock.now(), lock=lock))
+        except BaseException:
+            lock.release()
+            raise
+    except (OSError, apsw.Error) as fault:
+        raise SpoolRefusedError(f"the spool {path} cannot be opened: {fault}") from fault
 
 
 def _make_room(path: Path, *, create: bool) -> None:
@@ -320,6 +329,7 @@ def _make_room(path: Path, *, create: bool) -> None:
 
 
 def _open(path: Path, owner: str, *, now: Millis, lock: Lock) -> Opened:
+    check_file(path)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     path.chmod(0o600)  # the log and the index beside it get the same mode
     verbs = load_verbs()

@@ -1,0 +1,126 @@
+"""Blocked senders, circuits and keys: what must survive a restart."""
+
+from pathlib import Path
+
+from posthouse.message import MessageId, Status
+from posthouse.records import KeyRow, SenderBlock, TransportRow
+from tests.contract.spools import HOUR, NOON, SECOND, SHOP, House, house
+
+BLOCK = SenderBlock(mailbox=SHOP, sender="info@contoso.com", since=NOON, probe_at=NOON + HOUR, reason="send_as_denied")
+
+
+async def blocked(spool: House, **changes) -> MessageId:
+    return await spool.put(sender="info@contoso.com", **changes)
+
+
+async def unblock(spool: House) -> None:
+    await spool.spool.unblock_sender(mailbox=BLOCK.mailbox, sender=BLOCK.sender, at=NOON + HOUR)
+
+
+async def test_a_block_holds_what_is_queued_and_what_comes(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        before = await blocked(spool)
+        other = await spool.put()
+        await spool.spool.block_sender(BLOCK)
+        after = await blocked(spool)
+        for message_id in (before, after):
+            record = await spool.record(message_id)
+            assert (record.status, record.held_cause) == (Status.HELD, "sender_blocked")
+            assert (await spool.history(message_id))[-1] == "held"
+        assert await spool.status(other) is Status.QUEUED
+
+
+async def test_a_block_outlives_the_process(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        await spool.spool.block_sender(BLOCK)
+    async with house(tmp_path) as again:
+        assert await again.status(await blocked(again)) is Status.HELD
+
+
+async def test_a_success_lets_all_go_in_order_of_age(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        old = await blocked(spool, due_at=NOON - 2)
+        await spool.spool.block_sender(BLOCK)
+        young = await blocked(spool, due_at=NOON - 1)
+        paused = await blocked(spool, held_cause="client_paused")
+        spool.woken.clear()
+        await unblock(spool)
+        lease = await spool.lease()
+        assert spool.woken == {lease.lane}
+        assert [row.id for row in await spool.due(lease.lane)] == [old, young]
+        assert await spool.status(paused) is Status.HELD
+        assert await spool.status(await blocked(spool)) is Status.QUEUED
+
+
+async def test_a_block_of_many_rows_is_held_and_released_completely(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        for _ in range(12):
+            await spool.add(*(spool.new(sender="info@contoso.com") for _ in range(100)))
+        await spool.spool.block_sender(BLOCK)
+        assert await spool.spool.counts() == {Status.HELD: 1200}
+        await unblock(spool)
+        assert await spool.spool.counts() == {Status.QUEUED: 1200}
+
+
+async def test_at_the_probe_the_oldest_alone_tries(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        await spool.spool.block_sender(BLOCK)
+        old, young = await blocked(spool), await blocked(spool)
+        assert await spool.spool.probe_senders(now=NOON + HOUR - 1, next_probe=NOON + 2 * HOUR) == 0
+        assert await spool.spool.probe_senders(now=NOON + HOUR, next_probe=NOON + 2 * HOUR) == 1
+        assert [await spool.status(m) for m in (old, young)] == [Status.QUEUED, Status.HELD]
+        assert await spool.spool.probe_senders(now=NOON + HOUR, next_probe=NOON + 2 * HOUR) == 0
+        assert await spool.status(await blocked(spool)) is Status.HELD
+
+
+async def test_unblocking_whom_nobody_blocked_writes_nothing(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        message_id = await blocked(spool, held_cause="client_paused")
+        await unblock(spool)
+        assert await spool.status(message_id) is Status.HELD
+
+
+async def test_circuits_are_remembered(tmp_path: Path) -> None:
+    row = TransportRow(name="graph", state="open", until=NOON + HOUR, opened=2, reason="no_answer", since=NOON)
+    later = TransportRow(name="graph", state="closed", until=0, opened=0, reason="", since=NOON + SECOND)
+    async with house(tmp_path) as spool:
+        await spool.spool.save_transport(row)
+        assert await spool.spool.transports() == [row]
+        await spool.spool.save_transport(later)
+    async with house(tmp_path) as again:
+        assert await again.spool.transports() == [later]
+
+
+KEY = KeyRow(
+    id="abcdefghij",
+    client="shop",
+    key_hash=b"\x00\xff" * 16,
+    senders=("a@contoso.com", "*@shop.contoso.com"),
+    recipient_domains=(),
+    scopes=("submit",),
+    created_at=NOON,
+    expires_at=None,
+    revoked_at=None,
+    last_used_at=None,
+)
+
+
+async def test_keys_are_kept_and_revoked(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        await spool.spool.save_key(KEY)
+        assert await spool.spool.keys() == [KEY]
+        assert await spool.spool.revoke_key(KEY.id, at=NOON + 1, by="ann")
+        assert await spool.spool.revoke_key(KEY.id, at=NOON + 2, by="ann")
+        assert not await spool.spool.revoke_key("nobody", at=NOON, by="ann")
+    async with house(tmp_path) as again:
+        (key,) = await again.spool.keys()
+        assert key.revoked_at == NOON + 1
+
+
+async def test_a_keys_last_use_is_known_to_the_minute(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        await spool.spool.save_key(KEY)
+        for at in (NOON, NOON + SECOND, NOON + 61 * SECOND):
+            await spool.spool.used(key_id=KEY.id, at=at)
+        (key,) = await spool.spool.keys()
+        assert key.last_used_at == NOON + 61 * SECOND

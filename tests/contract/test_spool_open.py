@@ -1,0 +1,179 @@
+"""Opening: one process, a local disk, a known schema, closed to other users."""
+
+import asyncio
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import apsw
+import pytest
+
+from posthouse.ports import SpoolUnavailableError
+from posthouse.spool.sqlite.guard import SpoolRefusedError, network_file_system
+from posthouse.spool.sqlite.store import open_spool
+from tests.contract.spools import Clock, house
+
+HOLDER = textwrap.dedent("""
+    import asyncio, sys, time
+    from pathlib import Path
+    from posthouse.spool.sqlite.store import open_spool
+
+    class Clock:
+        now = staticmethod(lambda: 0)
+        monotonic = staticmethod(time.monotonic)
+
+    async def hold():
+        spool = await open_spool(Path(sys.argv[1]), owner="the other one", clock=Clock())
+        print("open", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        await spool.close()
+
+    asyncio.run(hold())
+""")
+
+
+@asynccontextmanager
+async def holding(path: Path) -> AsyncIterator[Process]:
+    """Another process that has the spool open."""
+    other = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLDER, str(path), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert other.stdout is not None
+    assert await other.stdout.readline() == b"open\n"
+    yield other
+    await other.communicate()
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+async def opened(path: Path, **changes) -> None:
+    spool = await open_spool(path, owner="me", clock=Clock(), **{"wait": 0.0, **changes})
+    await spool.close()
+
+
+async def test_a_second_process_is_refused_and_told_who_holds_the_spool(tmp_path: Path) -> None:
+    path = tmp_path / "spool.sqlite"
+    async with holding(path) as other:
+        with pytest.raises(SpoolRefusedError, match=f"pid {other.pid}, the other one"):
+            await opened(path)
+        waiting = asyncio.ensure_future(opened(path, wait=20.0))
+        assert other.stdin is not None
+        other.stdin.close()
+        await waiting
+
+
+async def test_a_killed_process_leaves_no_lock_behind(tmp_path: Path) -> None:
+    path = tmp_path / "spool.sqlite"
+    async with holding(path) as other:
+        other.kill()
+    await opened(path)
+
+
+async def test_other_users_cannot_read_the_spool(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "spool.sqlite"
+    async with house(path.parent) as spool:
+        await spool.put()
+        modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in path.parent.iterdir()}
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert set(modes) == {"spool.sqlite", "spool.sqlite-wal", "spool.sqlite-shm", "spool.sqlite.lock"}
+        assert set(modes.values()) == {0o600}
+
+
+async def test_a_command_makes_no_spool(tmp_path: Path) -> None:
+    with pytest.raises(SpoolRefusedError, match="there is no spool"):
+        await opened(tmp_path / "spool.sqlite", create=False)
+    assert names_in(tmp_path) == []
+
+
+async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "spool.sqlite"
+    await opened(path)
+    plant(path, "pragma user_version = 999")
+    with pytest.raises(SpoolRefusedError, match=r"schema 999.*start the newer version"):
+        await opened(path)
+
+
+async def test_another_programs_database_is_refused_and_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "spool.sqlite"
+    plant(path, "create table theirs (x)")
+    before, names = path.read_bytes(), ["spool.sqlite", "spool.sqlite.lock"]
+    with pytest.raises(SpoolRefusedError, match="not a spool of posthouse"):
+        await opened(path)
+    assert (path.read_bytes(), names_in(tmp_path)) == (before, names)
+
+
+async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "spool.sqlite"
+    path.write_bytes(os.urandom(8192))
+    with pytest.raises(SpoolRefusedError, match="not a spool"):
+        await opened(path)
+
+
+async def test_a_folder_that_cannot_be_used_is_refused_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpoolRefusedError, match="cannot be opened"):
+        await opened(tmp_path / "file" / "spool.sqlite")
+
+
+MOUNTS = """\
+22 1 253:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+30 22 0:40 / /srv/mail rw - nfs4 nas:/mail rw,vers=4.2
+31 22 0:41 / /srv/mail/local rw - xfs /dev/vdb rw
+32 22 0:42 / /mnt/my\\040share rw shared:9 - cifs //nas/x rw
+33 22 0:43 / /mnt/ssh rw - fuse.sshfs me@host: rw
+34 22 0:44 / /mnt/ntfs rw - fuseblk /dev/sdb1 rw
+35 22 0:45 / /mnt/over rw - ext4 /dev/vdc rw
+36 22 0:46 / /mnt/over rw - nfs nas:/y rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        ("/var/lib/posthouse", None),
+        ("/srv/mail", "nfs4"),
+        ("/srv/mail/deep/er", "nfs4"),
+        ("/srv/mailbox", None),
+        ("/srv/mail/local/x", None),
+        ("/mnt/my share/spool", "cifs"),
+        ("/mnt/ssh", "fuse.sshfs"),
+        ("/mnt/ntfs", None),
+        ("/mnt/over", "nfs"),
+    ],
+)
+def test_network_file_systems_are_known(folder: str, kind: str | None) -> None:
+    assert network_file_system(Path(folder), MOUNTS) == kind
+
+
+async def test_a_closed_spool_takes_nothing(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        new = spool.new()
+    with pytest.raises(SpoolUnavailableError):
+        await spool.add(new)
+    with pytest.raises(SpoolUnavailableError):
+        await spool.spool.counts()
+    await spool.spool.close()
+
+
+async def test_closing_writes_what_waits(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        ids = [spool.new() for _ in range(50)]
+        adding = [asyncio.ensure_future(spool.add(new)) for new in ids]
+        await asyncio.sleep(0)
+    await asyncio.gather(*adding)
+    async with house(tmp_path) as again:
+        assert sum((await again.spool.counts()).values()) == 50
+
+
+def plant(path: Path, statement: str) -> None:
+    connection = apsw.Connection(str(path))
+    connection.execute(statement).fetchall()
+    connection.close()

@@ -1,0 +1,222 @@
+"""Doubt: who is unsettled, until when, what ends it, and what a dead process leaves behind (PROMISES §5)."""
+
+from pathlib import Path
+
+import pytest
+
+from posthouse.message import OnUnconfirmed, Status
+from posthouse.records import Action, Mark, Obeyed, Verdict
+from tests.contract.spools import DAY, HOUR, LATER, LOST, NOON, SECOND, SENT, SHOP, House, house
+
+
+async def test_an_unsettled_message_is_looked_for_when_its_time_comes(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row = await spool.doubt(look_in=5 * SECOND)
+        assert await spool.spool.next_look() == NOON + 5 * SECOND
+        assert await spool.spool.unsettled(now=NOON + 5 * SECOND - 1, most=9) == []
+        (item,) = await spool.spool.unsettled(now=NOON + 5 * SECOND, most=9)
+        assert (item.message.id, item.message.message_id) == (row.id, row.message_id)
+        assert (item.number, item.transport, item.kind, item.account) == (1, "graph", "graph", SHOP)
+        assert (item.started_at, item.since, item.looks, item.may_resend, item.held) == (NOON, NOON, 0, True, False)
+
+
+async def test_a_doubt_wakes_whoever_settles(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row, _ = await spool.start()
+        spool.woken.clear()
+        await spool.finish(row, LOST, Status.UNCONFIRMED, look_at=NOON)
+        assert spool.woken == {row.lane}
+
+
+async def test_settled_as_sent_is_final_with_its_evidence(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row = await spool.doubt()
+        assert await spool.settle(row, Verdict.SENT, data={"copies": 1})
+        assert await spool.status(row.id) is Status.SENT
+        assert await spool.spool.next_look() is None
+        settled = (await spool.spool.events(row.id))[-2]
+        assert (settled.type, settled.data) == ("message.settled", {"verdict": "sent", "copies": 1})
+        assert not await spool.settle(row, Verdict.NOT_SENT)
+        assert await spool.status(row.id) is Status.SENT
+
+
+async def test_settled_as_not_sent_goes_again_at_once(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row = await spool.doubt()
+        assert await spool.spool.next_due() is None
+        spool.clock.at += HOUR
+        assert await spool.settle(row, Verdict.NOT_SENT)
+        assert await spool.spool.next_due() == NOON + HOUR
+        (again,) = await spool.due(row.lane)
+        assert (again.attempts, again.message_id) == (1, row.message_id)
+
+
+async def test_not_sent_past_its_expiry_ends_expired(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row = await spool.doubt(expires_at=NOON + SECOND)
+        spool.clock.at += SECOND
+        assert await spool.spool.expire(now=spool.clock.at, most=9) == 0
+        assert await spool.status(row.id) is Status.UNCONFIRMED
+        await spool.settle(row, Verdict.NOT_SENT)
+        assert await spool.status(row.id) is Status.EXPIRED
+
+
+async def test_not_sent_after_a_cancel_ends_canceled(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row = await spool.doubt()
+        assert await spool.obey(Action.CANCEL, row.id) == Obeyed(Status.UNCONFIRMED)
+        (item,) = await spool.spool.unsettled(now=NOON + HOUR, most=9)
+        assert not item.may_resend
+        await spool.settle(row, Verdict.NOT_SENT)
+        assert await spool.status(row.id) is Status.CANCELED
+
+
+async def test_a_late_failure_after_a_cancel_ends_canceled_too(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row = await spool.doubt()
+        await spool.obey(Action.CANCEL, row.id)
+        assert await spool.finish(row, LATER, Status.QUEUED, ended_at=NOON + 1, due_at=NOON)
+        assert (await spool.status(row.id), (await spool.history(row.id))[-1]) == (Status.CANCELED, "canceled")
+        assert await spool.spool.next_due() is None
+
+
+async def test_sent_after_a_cancel_is_sent(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row = await spool.doubt()
+        await spool.obey(Action.CANCEL, row.id)
+        await spool.settle(row, Verdict.SENT)
+        assert await spool.status(row.id) is Status.SENT
+
+
+async def test_held_in_doubt_is_looked_at_again_and_told_once(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row = await spool.doubt()
+        for looks in (1, 2):
+            changes = {"cause": "unconfirmed_no_right", "look_at": NOON + looks * HOUR, "looks": looks}
+            assert await spool.settle(row, Verdict.HELD, absent_at=NOON, **changes)
+        record = await spool.record(row.id)
+        assert (record.status, record.held_cause, record.unsettled) == (Status.HELD, "unconfirmed_no_right", True)
+        (item,) = await spool.spool.unsettled(now=NOON + 2 * HOUR, most=9)
+        assert (item.held, item.looks, item.last_absent_at) == (True, 2, NOON)
+        assert (await spool.history(row.id))[-2:] == ["held", "looked_up"]
+
+
+async def test_a_later_look_changes_nothing_but_its_time(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row = await spool.doubt()
+        assert await spool.settle(row, Verdict.LATER, look_at=NOON + HOUR)
+        assert await spool.status(row.id) is Status.UNCONFIRMED
+        assert await spool.spool.next_look() == NOON + HOUR
+
+
+async def test_a_conclusion_about_an_older_attempt_is_refused(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row = await spool.doubt()
+        assert not await spool.settle(row, Verdict.SENT, number=2)
+        assert await spool.status(row.id) is Status.UNCONFIRMED
+
+
+# --- a dead process
+
+
+async def died(folder: Path, **changes) -> Mark:
+    """A process that ended while a message was ``sending``, its lane leased."""
+    async with house(folder, owner="dead") as spool:
+        await spool.put(**changes)
+        lease = await spool.lease()
+        (row,) = await spool.due(lease.lane)
+        mark = spool.mark_of(row, fence=lease.fence)
+        assert await spool.spool.mark(mark)
+        return mark
+
+
+async def test_what_a_dead_process_was_sending_is_in_doubt_from_its_deadline(tmp_path: Path) -> None:
+    mark = await died(tmp_path)
+    async with house(tmp_path, owner="alive") as spool:
+        assert await spool.spool.recover(now=NOON, grace=10.0) == 1
+        assert await spool.status(mark.id) is Status.UNCONFIRMED
+        (item,) = await spool.spool.unsettled(now=NOON + DAY, most=9)
+        assert item.since == mark.deadline_at + 10 * SECOND
+        assert (item.number, item.account, item.transport, item.may_resend) == (1, SHOP, "graph", True)
+        assert (await spool.spool.attempts(mark.id))[0].outcome == "unconfirmed"
+        assert (await spool.history(mark.id))[-1] == "unconfirmed"
+        assert await spool.spool.recover(now=NOON, grace=10.0) == 0
+
+
+async def test_a_dead_owners_lanes_are_free_again(tmp_path: Path) -> None:
+    await died(tmp_path)
+    async with house(tmp_path, owner="alive") as spool:
+        await spool.put()
+        assert await spool.spool.lease(owner="alive", now=NOON, most=9) == ()
+        await spool.spool.recover(now=NOON, grace=10.0)
+        assert len(await spool.spool.lease(owner="alive", now=NOON, most=9)) == 1
+
+
+@pytest.mark.parametrize(
+    ("wish", "status", "unsettled"),
+    [(OnUnconfirmed.RETRY, Status.DEFERRED, False), (OnUnconfirmed.HOLD, Status.HELD, True)],
+)
+async def test_recovery_does_what_the_client_wants(
+    tmp_path: Path,
+    wish: OnUnconfirmed,
+    status: Status,
+    unsettled: bool,  # noqa: FBT001 - a case
+) -> None:
+    mark = await died(tmp_path, on_unconfirmed=wish)
+    async with house(tmp_path, owner="alive") as spool:
+        await spool.spool.recover(now=NOON, grace=10.0)
+        record = await spool.record(mark.id)
+        assert (record.status, record.unsettled) == (status, unsettled)
+        assert await spool.spool.next_look() is None
+        due = await spool.due((await spool.lease()).lane)
+        assert [row.id for row in due] == ([mark.id] if status is Status.DEFERRED else [])
+
+
+async def test_recovery_leaves_this_process_own_sends_alone(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row, _ = await spool.start()
+        assert await spool.spool.recover(now=NOON + DAY, grace=10.0) == 0
+        assert await spool.status(row.id) is Status.SENDING
+
+
+# --- witnesses
+
+
+async def ids(spool: House, **changes) -> list[str]:
+    asked = {"account": SHOP, "kind": "graph", "own": True, "before": NOON + DAY, "after": NOON - DAY, "most": 9}
+    found = await spool.spool.witnesses(**{**asked, **changes})
+    return [witness.id for witness in found]
+
+
+async def test_witnesses_are_sent_messages_of_the_account_latest_first(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        first = await spool.go(SENT, Status.SENT)
+        spool.clock.at += SECOND
+        found = await spool.doubt()
+        await spool.settle(found, Verdict.SENT)
+        other = await spool.go(SENT, Status.SENT, account="other@contoso.com")
+        foreign = await spool.go(SENT, Status.SENT, own_message_id=False)
+        await spool.go(LATER, Status.FAILED)
+        await spool.doubt()
+        assert await ids(spool) == [found.id, first.id]
+        assert await ids(spool, most=1) == [found.id]
+        assert await ids(spool, own=False) == [foreign.id]
+        assert await ids(spool, kind="smtp") == []
+        assert await ids(spool, before=NOON + 1) == [first.id]
+        assert await ids(spool, after=NOON + 1) == [found.id]
+        assert set(await ids(spool, account=None)) == {other.id, found.id, first.id}
+
+
+async def test_messages_that_share_a_message_id_are_known_by_what_reached_the_wire(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        same: dict = {"message_id": "<same@shop>", "own_message_id": False}
+        sent = await spool.go(SENT, Status.SENT, **same)
+        doubtful = await spool.doubt(**same)
+        again = await spool.doubt(**same)
+        await spool.settle(again, Verdict.NOT_SENT)
+        await spool.obey(Action.CANCEL, again.id)
+        never = await spool.go(LATER, Status.QUEUED, finish={"due_at": NOON + DAY}, **same)
+        await spool.go(SENT, Status.SENT, account="other@contoso.com", **same)
+        found = await spool.spool.sharing(account=SHOP, message_id="<same@shop>")
+        assert dict(found) == {sent.id: Status.SENT, doubtful.id: Status.UNCONFIRMED}
+        assert never.id not in dict(found)
