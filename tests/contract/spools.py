@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -220,7 +220,7 @@ class House:
 
 
 @asynccontextmanager
-async def house(folder: Path, *, clock: Clock | None = None, owner: str = "me") -> AsyncIterator[House]:
+async def house(folder: Path, *, clock: Clock | None = None, owner: str = "me") -> AsyncGenerator[House]:
     """The spool in this folder, opened for one life of a process."""
     clock = clock or Clock()
     spool = await open_spool(folder / "spool.sqlite", owner=owner, clock=clock, wait=0.0)

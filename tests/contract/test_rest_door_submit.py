@@ -7,14 +7,13 @@ from collections.abc import AsyncGenerator
 from email import message_from_string, policy
 from email.message import EmailMessage
 from pathlib import Path
-from typing import cast
 
 import httpx
 import pytest
 
 from posthouse.message import MessageId, Status, parse_id
 from posthouse.outcome import Answer, Sent
-from posthouse.records import Filters
+from posthouse.records import Filters, Record
 from tests.contract.rest_door import Door, rest_door
 
 SENT = Sent(answer=Answer(status="2.0.0", text="accepted", reply=202))
@@ -34,7 +33,7 @@ async def kept(door: Door, answer: httpx.Response) -> EmailMessage:
     content = await door.spool.content(key or 0)
     assert content is not None
     raw = content.header + b"\r\n" + b"".join([block async for block in content.body.blocks()])
-    return cast("EmailMessage", message_from_string(raw.decode(), policy=policy.SMTPUTF8))
+    return message_from_string(raw.decode(), policy=policy.SMTPUTF8)
 
 
 async def recipients(door: Door, answer: httpx.Response) -> dict[str, str]:
@@ -219,8 +218,9 @@ async def test_many_at_once_with_one_key_are_one_message(door: Door) -> None:
 async def test_prefer_wait_answers_as_soon_as_the_message_is_final(door: Door) -> None:
     http = await door.http()
     waiting = asyncio.create_task(http.post("/v1/messages", json=SIMPLE, headers={"prefer": "wait=30"}))
-    while not (found := (await door.spool.find(Filters(), now=door.clock.now())).records):
-        await asyncio.sleep(0)
+    found: tuple[Record, ...] = ()
+    while not found:
+        found = (await door.spool.find(Filters(), now=door.clock.now())).records
     await door.attempt(found[0].id, SENT, status=Status.SENT)
     door.watch.tell(found[0].id, Status.SENT)
     answer = await asyncio.wait_for(waiting, 10)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -39,7 +39,7 @@ HOLDER = textwrap.dedent("""
 
 
 @asynccontextmanager
-async def holding(path: Path) -> AsyncIterator[Process]:
+async def holding(path: Path) -> AsyncGenerator[Process]:
     """Another process that has the spool open."""
     other = await asyncio.create_subprocess_exec(
         sys.executable, "-c", HOLDER, str(path), stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -54,8 +54,8 @@ def names_in(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir())
 
 
-async def opened(path: Path, **changes) -> None:
-    spool = await open_spool(path, owner="me", clock=Clock(), **{"wait": 0.0, **changes})
+async def opened(path: Path, *, wait: float = 0.0, create: bool = True) -> None:
+    spool = await open_spool(path, owner="me", clock=Clock(), wait=wait, create=create)
     await spool.close()
 
 
@@ -91,6 +91,14 @@ async def test_a_command_makes_no_spool(tmp_path: Path) -> None:
     with pytest.raises(SpoolRefusedError, match="there is no spool"):
         await opened(tmp_path / "spool.sqlite", create=False)
     assert names_in(tmp_path) == []
+
+
+async def test_a_commit_is_on_the_disk_before_it_is_answered(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        kept = await spool.spool._writer.write(
+            lambda db: [db.ask(f"pragma {name}", {})[0][0] for name in ("journal_mode", "synchronous")]
+        )
+    assert kept == ["wal", 2]  # FULL: the log is synced in every commit (sqlite.org/pragma.html#pragma_synchronous)
 
 
 async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:

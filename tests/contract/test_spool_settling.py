@@ -183,7 +183,7 @@ async def test_recovery_leaves_this_process_own_sends_alone(tmp_path: Path) -> N
 
 
 async def ids(spool: House, **changes) -> list[str]:
-    asked = {"account": SHOP, "kind": "graph", "own": True, "before": NOON + DAY, "after": NOON - DAY, "most": 9}
+    asked: dict = {"account": SHOP, "kind": "graph", "own": True, "before": NOON + DAY, "after": NOON - DAY, "most": 9}
     found = await spool.spool.witnesses(**{**asked, **changes})
     return [witness.id for witness in found]
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -34,6 +35,7 @@ keep_environment =
 qualify_domain = contoso.example
 message_size_limit = 35M
 smtp_accept_max = 200
+smtp_accept_queue_per_connection = 0
 remote_max_parallel = 1
 
 begin acl
@@ -77,18 +79,21 @@ login:
 class Exim:
     """Runs as long as the context lasts."""
 
-    def __init__(self, home: Path, *, username: str, password: str) -> None:
-        self.home = home
+    def __init__(self, *, username: str, password: str) -> None:
+        # a folder of its own: Exim's user may not enter pytest's
+        self._folder = tempfile.TemporaryDirectory(prefix="exim-")
+        self.home = Path(self._folder.name)
         self.port = free_port()
-        self.ca_file = home / "ca.pem"
+        self.ca_file = self.home / "ca.pem"
+        # a file and no pipe: the children that serve idle connections would keep a pipe open
+        self._words = self.home / "stderr"
         self._login = (username, password)
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
         program = shutil.which("exim4", path="/usr/sbin:" + os.environ["PATH"])
         assert program is not None, APT
-        for folder in (self.home, *self.home.parents[:2]):
-            folder.chmod(0o755)
+        self.home.chmod(0o755)
         ca = trustme.CA()
         ca.cert_pem.write_to_path(self.ca_file)
         issued = ca.issue_cert("localhost", "127.0.0.1")
@@ -105,9 +110,10 @@ class Exim:
         config.write_text(
             CONFIG.format(port=self.port, home=self.home, user=user, username=username, password=password)
         )
-        self._process = await asyncio.create_subprocess_exec(
-            program, "-C", str(config), "-bdf", "-q1h", stderr=asyncio.subprocess.PIPE
-        )
+        with self._words.open("wb") as words:
+            self._process = await asyncio.create_subprocess_exec(
+                program, "-C", str(config), "-bdf", "-q1h", stderr=words
+            )
         await self._answering()
         return self
 
@@ -118,6 +124,7 @@ class Exim:
         if self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
             await asyncio.wait_for(self._process.wait(), 10)
+        self._folder.cleanup()
 
     @property
     def mails(self) -> list[bytes]:
@@ -144,5 +151,4 @@ class Exim:
                 continue
             writer.close()
             return
-        _, text = await self._process.communicate()
-        raise AssertionError(f"exim did not start: {text.decode()}")
+        raise AssertionError(f"exim did not start: {self._words.read_text()}")

@@ -13,11 +13,9 @@ SENDER = "app@contoso.example"
 BATCH = 50
 
 
-async def test_mail_falls_back_to_exim_with_starttls_and_login_and_returns_to_graph(tmp_path, launch, emulator):
+async def test_mail_falls_back_to_exim_with_starttls_and_login_and_returns_to_graph(launch, emulator):
     host, port = emulator.https_url.removeprefix("https://").rsplit(":", 1)
-    home = tmp_path / "exim"
-    home.mkdir()
-    async with Gate(host, int(port)) as gate, Exim(home, username=SENDER, password="s3cret-of-exim") as exim:
+    async with Gate(host, int(port)) as gate, Exim(username=SENDER, password="s3cret-of-exim") as exim:
         service = await launch(
             transports__graph={"base_url": f"https://{host}:{gate.port}/v1.0"},
             transports__smtp={

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from posthouse.sandbox.chaos import Rule, Stage, Target
+from tests.system.breaker import Breaker
 from tests.system.gate import Gate
 from tests.system.harness import letter
 
@@ -156,6 +157,19 @@ async def test_only_202_is_success_and_doubt_is_never_resent_blindly(fault, laun
     doubtful = emulator_posts.posts_by_status[fault]
     assert doubtful > 0
     assert emulator_posts.posts == BATCH + 5 + doubtful
+
+
+@pytest.mark.parametrize("end", ["reset", "end", "garbage", "half a status line"])
+async def test_a_reply_that_is_lost_after_the_body_is_never_posted_again_nor_falls_back(end, launch, emulator):
+    """Three messages at a server that takes the whole request and then breaks: three POSTs, nothing by SMTP."""
+    async with Breaker(emulator, end) as breaker:
+        service = await launch(transports__graph={"base_url": breaker.url}, delivery={"settle_checks": ["30s"]})
+        await service.make_key(*SENDERS)
+        ids = await submit(service, 3)
+        await service.until(ids, wanted=frozenset({"unconfirmed"}))
+        assert breaker.posts == 3
+        assert emulator.world.counters.smtp_sessions == 0
+        assert list(emulator.world.received) == []
 
 
 @pytest.mark.parametrize("may_look", [True, False])

@@ -1,7 +1,6 @@
 """SIGKILL at any moment: every answered write is there after the next start, and nothing is there by halves."""
 
 import asyncio
-import os
 import random
 import subprocess
 import sys
@@ -52,11 +51,12 @@ CHILD = textwrap.dedent("""
     asyncio.run(main())
 """)
 KILLS = 5
+ROOT = Path(__file__).parents[2]
 
 
 def life(folder: Path, chance: random.Random) -> set[tuple[str, MessageId]]:
     """One life of a process that ends by SIGKILL: what it had been answered."""
-    with subprocess.Popen([sys.executable, "-c", CHILD, str(folder)], stdout=subprocess.PIPE, cwd=os.getcwd()) as child:
+    with subprocess.Popen([sys.executable, "-c", CHILD, str(folder)], stdout=subprocess.PIPE, cwd=ROOT) as child:
         assert child.stdout is not None
         said: list[bytes] = []
         wanted = chance.randint(30, 300)
@@ -70,7 +70,7 @@ def life(folder: Path, chance: random.Random) -> set[tuple[str, MessageId]]:
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_nothing_that_was_answered_is_lost_by_sigkill(tmp_path: Path, seed: int) -> None:
-    chance = random.Random(seed)  # noqa: S311 - a moment to kill, no secret
+    chance = random.Random(seed)
     answered: set[tuple[str, MessageId]] = set()
     for _ in range(KILLS):
         answered |= await asyncio.to_thread(life, tmp_path, chance)

@@ -188,6 +188,13 @@ def test_a_mistake_inside_a_transport_does_not_make_routes_call_it_unknown():
     }
 
 
+def test_a_mistake_is_named_once_and_not_again_by_what_follows_from_it():
+    smtp = {"kind": "smtp", "auth": "login", "username": "a", "password": 5}
+    with pytest.raises(SettingsError) as refused:
+        settings(transports={"smtp": smtp}, delivery={"route": ["smtp"]})
+    assert [problem.path for problem in refused.value.problems] == ["transports.smtp.password"]
+
+
 def test_a_managed_identity_needs_no_tenant_and_login_no_application():
     smtp = {"kind": "smtp", "auth": "login", "username": "a@contoso.com", "password": "x"}
     assert build({"entra": {"credential": "managed_identity"}}, {}).entra.tenant_id == ""

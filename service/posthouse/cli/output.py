@@ -51,8 +51,8 @@ class Output:
         from rich.text import Text
 
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column, overflow="fold")
+        for number, column in enumerate(columns):
+            table.add_column(column, overflow="fold", no_wrap=number == 0)  # the first is copied: never broken
         for row in cells:
             table.add_row(*(Text(cell) for cell in row))  # as Text: [brackets] in a subject are no markup
         Console(file=self.out).print(table)

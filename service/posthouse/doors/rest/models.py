@@ -36,8 +36,8 @@ LONGEST_WAIT: Final = 366 * 86_400
 
 _TAGS: Final = 32
 _PRIORITIES: Final = {"high": Priority.HIGH, "normal": Priority.NORMAL, "low": Priority.LOW}
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_DURATION: Final = re.compile(r"(\d{1,9})([smhd])")
+_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DURATION: Final = re.compile(r"(\d{1,9})([smhd]?)")
 _TYPES: Final = MimeTypes(filenames=())
 
 

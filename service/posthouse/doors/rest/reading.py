@@ -83,7 +83,7 @@ def parsed(adapter: TypeAdapter[Model], raw: bytes, *, model: type[BaseModel]) -
         raise refusal(fault, model=model) from None
 
 
-def from_query(model: type[Model], query: Mapping[str, str]) -> Model:
+def from_query(model: type[Model], query: Mapping[str, object]) -> Model:
     """The same for parameters of the address line; pointers stand under /query."""
     try:
         return TypeAdapter(model).validate_strings(query)

@@ -194,8 +194,9 @@ def _takes(model: str, *others: str) -> dict[str, object]:
 def _raw_query(query: QueryParams) -> tuple[dict[str, str], tuple[str, ...], RawOptions]:
     """?to= overrides the envelope; the rest is what the JSON form has as fields."""
     to = tuple(address.strip() for text in query.getlist("to") for address in text.split(",") if address.strip())
-    plain = {name: value for name, value in query.items() if name not in ("to", "dry_run")}
-    return {"dry_run": query.get("dry_run", "")}, to, from_query(RawOptions, plain)
+    rest = {name: value for name, value in query.items() if name not in ("to", "dry_run")}
+    tags = {name.removeprefix("tag."): rest.pop(name) for name in tuple(rest) if name.startswith("tag.")}
+    return {"dry_run": query.get("dry_run", "")}, to, from_query(RawOptions, {**rest, "tags": tags})
 
 
 def _no_more(request: Request, *known: str) -> dict[str, str]:
