@@ -45,6 +45,15 @@ _OFTEN: Final = {
 
 # key | class | cause | remedy
 _TABLE: Final = """
+sender_blocked | licence or policy | the mailbox may not send as this From address; all its mail waits, one message probes | Add-RecipientPermission <from address> -Trustee <mailbox> -AccessRights SendAs, or send through the mailbox of the From address; then wait for the probe or: posthouse messages release <id>.
+unconfirmed | service | nobody knows whether it was sent, and its client wants a person to decide | Look into the mailbox's Sent Items, then: posthouse messages settle <id> --as sent (or not-sent).
+unconfirmed_no_right | licence or policy | nobody knows whether it was sent, and the app may not look into the mailbox | {read} Or look yourself, then: posthouse messages settle <id> --as sent (or not-sent).
+unconfirmed_no_witness | service | no copy was found, but no other message proves that copies can be found in this mailbox | It is looked for again by itself once the mailbox has sent something else; or look yourself, then: posthouse messages settle <id> --as sent (or not-sent).
+unconfirmed_no_look_up | service | nobody knows whether it was sent, and the look-up has no answer | It is looked for again by itself; {status}
+unconfirmed_draft | service | a copy still lies in Drafts: Exchange has taken the message and not moved it on | Look into the mailbox's Drafts and Sent Items, then: posthouse messages settle <id> --as sent (or not-sent).
+unconfirmed_shared_message_id | message | several messages carry its Message-ID, so that one copy proves nothing | Look into the mailbox's Sent Items, then: posthouse messages settle <id> --as sent (or not-sent). Let the program give each message its own Message-ID.
+extra_header_recipients | configuration | its header names recipients that are not in its envelope, and extra_header_recipients = "hold" | Put an SMTP transport into the route, or set extra_header_recipients to drop; then submit it again.
+no_answer | service | no answer came before the attempt's deadline or the end of the service's drain | {prove}
 graph.token_refused | credentials | Graph refuses a token that Entra ID has just issued | Check that cloud and base_url belong to the tenant, that this machine's clock is right, and that the app is enabled: az ad sp show --id <client id> --query accountEnabled.
 graph.app_permission | licence or policy | the app lacks the permission for this request | {send}
 graph.mailbox_permission | licence or policy | the app may not send from this mailbox | Add-DistributionGroupMember '<group>' -Member <mailbox>; check with Test-ServicePrincipalAuthorization -Identity <enterprise app object id> -Resource <mailbox> (InScope must be True). {delay}

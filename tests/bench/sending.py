@@ -35,7 +35,11 @@ IN_FLIGHT = 16
 LANES = 8
 LATENCY = 0.05
 ONE_LANE = 400
-MIME = b"From: app@contoso.example\r\nTo: r@example.net\r\nSubject: bench\r\n\r\n" + b"x" * 76 + b"\r\n" * 1900
+SENDERS = [f"app{lane}@contoso.example" for lane in range(LANES)]
+MIMES = [
+    f"From: {sender}\r\nTo: r@example.net\r\nSubject: bench\r\n\r\n".encode() + (b"x" * 76 + b"\r\n") * 49
+    for sender in SENDERS
+]
 
 
 @dataclass(frozen=True)
@@ -110,16 +114,14 @@ async def by_sdk(remote: Remote) -> float:
     http = GraphClientFactory.create_with_default_middleware(client=httpx.AsyncClient(verify=trust))
     adapter = GraphRequestAdapter(provider, client=http)
     adapter.base_url = remote.graph_url
-    body = base64.b64encode(MIME)
 
     async def send(number: int) -> None:
-        request = RequestInformation(
-            Method.POST, "{+baseurl}/users/{user}/sendMail", {"user": f"app{number % LANES}@contoso.example"}
-        )
-        request.set_stream_content(body, "text/plain")
+        lane = number % LANES
+        request = RequestInformation(Method.POST, "{+baseurl}/users/{user}/sendMail", {"user": SENDERS[lane]})
+        request.set_stream_content(base64.b64encode(MIMES[lane]), "text/plain")
         request.add_request_options([ResponseHandlerOption(NativeResponseHandler())])
         response = await adapter.send_no_response_content_async(request, {})
-        assert response.status_code == 202
+        assert response.status_code == 202, response.text
 
     async with credential, http:
         return await loop(send)
@@ -128,7 +130,6 @@ async def by_sdk(remote: Remote) -> float:
 async def by_aiohttp(remote: Remote) -> float:
     """Nothing but POSTs."""
     options, trust = remote.options, ssl.create_default_context(cafile=str(remote.ca_file))
-    body = base64.b64encode(MIME)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust, limit=64)) as session:
         form = {
             "client_id": options.client_id,
@@ -141,8 +142,9 @@ async def by_aiohttp(remote: Remote) -> float:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "text/plain"}
 
         async def send(number: int) -> None:
-            url = f"{remote.graph_url}/users/app{number % LANES}@contoso.example/sendMail"
-            async with session.post(url, data=body, headers=headers) as answer:
+            lane = number % LANES
+            url = f"{remote.graph_url}/users/{SENDERS[lane]}/sendMail"
+            async with session.post(url, data=base64.b64encode(MIMES[lane]), headers=headers) as answer:
                 assert answer.status == 202
 
         return await loop(send)

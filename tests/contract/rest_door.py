@@ -134,11 +134,9 @@ class Door:
                 )
             await self.spool.release(lane=lease.lane, fence=lease.fence, now=now)
 
-    @asynccontextmanager
-    async def full_disk(self) -> AsyncGenerator[None]:
-        """SQLite's file may not grow: what it says then is what it says on a full disk."""
+    async def fill_disk(self) -> None:
+        """SQLite's file may not grow any more: what it says then is what it says on a full disk."""
         await self.spool._writer.write(lambda db: db.connection.pragma("max_page_count", 1))
-        yield
 
     def anonymous(self, **headers: str) -> httpx.AsyncClient:
         """A caller with these headers only."""

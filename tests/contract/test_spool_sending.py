@@ -5,7 +5,7 @@ from pathlib import Path
 
 from posthouse.message import OnUnconfirmed, Status
 from posthouse.outcome import Answer, PermanentFailure, RefusedRecipient, Scope, Sent, TransientFailure
-from posthouse.records import Pause, Verdict
+from posthouse.records import Action, Pause, Verdict
 from tests.contract.spools import HOUR, LATER, LOST, NOON, SECOND, SENT, SHOP, house
 
 
@@ -27,6 +27,16 @@ async def test_a_message_is_marked_only_once(tmp_path: Path) -> None:
         assert await spool.spool.mark(spool.mark_of(row, fence=lease.fence))
         assert not await spool.spool.mark(spool.mark_of(row, fence=lease.fence))
         assert await spool.history(row.id) == ["accepted", "sending"]
+
+
+async def test_a_message_canceled_after_it_was_read_is_not_marked(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        await spool.put()
+        lease = await spool.lease()
+        (row,) = await spool.due(lease.lane)
+        await spool.obey(Action.CANCEL, row.id)
+        assert not await spool.spool.mark(spool.mark_of(row, fence=lease.fence))
+        assert await spool.status(row.id) is Status.CANCELED
 
 
 async def test_an_old_fence_marks_nothing(tmp_path: Path) -> None:

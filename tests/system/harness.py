@@ -27,10 +27,14 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def toml(sections: dict[str, dict[str, object]]) -> str:
-    """The settings as TOML; JSON's scalars and lists are TOML's."""
+def toml(sections: dict[str, Any]) -> str:
+    """The settings as TOML: tables, and lists of tables; JSON's scalars and lists are TOML's."""
     lines: list[str] = []
     for name, values in sections.items():
+        if isinstance(values, list):
+            for table in values:
+                lines += [f"[[{name}]]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+            continue
         lines.append(f"[{name}]")
         lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
     return "\n".join(lines) + "\n"
@@ -39,12 +43,12 @@ def toml(sections: dict[str, dict[str, object]]) -> str:
 class Service:
     """One posthouse, with its settings and state in ``home``."""
 
-    def __init__(self, home: Path, emulator: Emulator, **changes: dict[str, object]) -> None:
+    def __init__(self, home: Path, emulator: Emulator, **changes: Any) -> None:
         self.home = home
         self.port = free_port()
         self.state = home / "state"
         self.state.mkdir(exist_ok=True, mode=0o700)
-        sections: dict[str, dict[str, object]] = {
+        sections: dict[str, Any] = {
             "http": {"listen": f"127.0.0.1:{self.port}"},
             "admin": {"listen": f"127.0.0.1:{free_port()}"},
             "entra": {
@@ -68,7 +72,10 @@ class Service:
             "limits": {"messages_per_minute": 0},
         }
         for section, values in changes.items():
-            sections.setdefault(section.replace("__", "."), {}).update(values)
+            if isinstance(values, list):
+                sections[section] = values
+            else:
+                sections.setdefault(section.replace("__", "."), {}).update(values)
         self.config = home / "posthouse.toml"
         self.config.write_text(toml(sections))
         self.log = home / "service.log"

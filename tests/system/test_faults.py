@@ -219,3 +219,43 @@ async def test_smtp_lost_after_the_dot_is_settled_by_its_copy_in_sent_items(laun
     statuses = await service.until(await submit(service, 10))
     assert set(statuses.values()) == {"sent"}
     assert arrived_by(emulator) == {"smtp": 15}
+
+
+async def test_a_sender_without_send_as_is_held_alone_and_released_when_it_is_granted(launch, emulator):
+    """alerts@ goes by the mailbox relay@ without the right; relay@ itself sends on, and the grant lets all go."""
+    relay, alerts = "relay@contoso.example", "alerts@contoso.example"
+    service = await launch(senders=[{"address": alerts, "mailboxes": [relay]}])
+    await service.make_key(relay, alerts)
+    refused = await submit(service, 5, senders=(alerts,))
+    await service.until(refused, wanted=frozenset({"held"}))
+    posts = emulator.world.counters.posts
+    later = await submit(service, 5, first=100, senders=(alerts,))
+    own = await submit(service, 5, first=200, senders=(relay,))
+    assert set((await service.until(own)).values()) == {"sent"}
+    assert set((await service.until(later, wanted=frozenset({"held"}))).values()) == {"held"}
+    assert emulator.world.counters.posts - posts < len(own) + len(later)
+    shown = await service.get(refused[0])
+    assert "Add-RecipientPermission" in shown["held"]["advice"]
+    emulator.world.settings = replace(emulator.world.settings, send_as={relay: frozenset({alerts})})
+    assert set((await service.until([*refused, *later])).values()) == {"sent"}
+    assert arrived_by(emulator) == {"graph": 15}
+
+
+async def test_what_a_person_does_to_a_message_that_waits(launch, emulator):
+    """cancel ends it, release lets it go, settle as sent believes the person; each only where PROMISES allows it."""
+    service = await launch(delivery={"settle_checks": ["30s"], "route": ["graph"]})
+    await service.make_key(*SENDERS)
+    emulator.world.faults = [Rule(target=Target.GRAPH, fault="504", match="doubtful")]
+    doubtful = await service.submit(letter(SENDERS[0], 1, subject="doubtful"))
+    scheduled = await service.submit(letter(SENDERS[1], 2, send_in="1h"))
+    await service.until([doubtful], wanted=frozenset({"unconfirmed"}))
+
+    refused = await service.admin("POST", f"/v1/messages/{doubtful}/retry")
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_retryable")
+    settled = await service.admin("POST", f"/v1/messages/{doubtful}/settle", json={"as": "sent"})
+    assert settled.status_code == 200, settled.text
+    assert (await service.admin("POST", f"/v1/messages/{scheduled}/cancel")).status_code == 200
+    again = await service.admin("POST", f"/v1/messages/{scheduled}/cancel")
+    assert (again.status_code, again.json()["code"]) == (409, "not_cancelable")
+    assert await service.until([doubtful, scheduled]) == {doubtful: "sent", scheduled: "canceled"}
+    assert emulator.world.counters.posts == 1

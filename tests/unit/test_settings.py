@@ -204,9 +204,9 @@ def test_a_managed_identity_needs_no_tenant_and_login_no_application():
 
 def test_clear_text_smtp_is_for_this_machine_only():
     relay = {"kind": "smtp", "security": "none", "auth": "none"}
-    tables = {"delivery": {"route": ["relay"]}}
-    assert settings(transports={"relay": relay | {"host": "127.0.0.1"}}, **tables)
-    assert "transports.relay.security" in problems(transports={"relay": relay | {"host": "10.0.0.1"}}, **tables)
+    route = {"route": ["relay"]}
+    assert settings(transports={"relay": relay | {"host": "127.0.0.1"}}, delivery=route)
+    assert "transports.relay.security" in problems(transports={"relay": relay | {"host": "10.0.0.1"}}, delivery=route)
 
 
 def test_a_transport_inherits_what_it_does_not_change():

@@ -97,19 +97,27 @@ class Attempt:
             mark = self._mark(now)
             marked, content = await asyncio.gather(tools.spool.mark(mark), tools.spool.content(message.key))
             if not marked:
-                tools.gates.abandoned(place.transport, message)
                 return
             log(MESSAGE_SENDING, message=message.id, transport=place.transport, attempt=self._number)
             outcome = await self._outcome(mark, content)
             tools.gates.observe(place.transport, message, outcome)
-            await tools.effects.apply(message, outcome, lane=place.lanes[0], lane_key=place.lane)
+            await self._affect(outcome)
             await self._finish(self._decide(outcome))
         except SpoolUnavailableError:
             # nothing was marked, so nothing was sent; the row stays queued
-            tools.gates.abandoned(place.transport, message)
             await asyncio.sleep(SPOOL_PAUSE)
         finally:
+            tools.gates.abandoned(place.transport, message)
             self._let_go()
+
+    async def _affect(self, outcome: Outcome) -> None:
+        """What the outcome does beyond the message; a fault of ours there must not lose the outcome itself."""
+        try:
+            await self._tools.effects.apply(
+                self._message, outcome, lane=self._place.lanes[0], lane_key=self._place.lane
+            )
+        except Exception as fault:  # noqa: BLE001 - see above
+            log(SERVICE_FAULT, level=logging.ERROR, message=self._message.id, error=type(fault).__name__)
 
     def _mark(self, now: Millis) -> Mark:
         message, place, tools = self._message, self._place, self._tools

@@ -13,7 +13,9 @@ from posthouse.doors.problems import MEDIA_TYPE, PAGES, fault, page, problem, st
 from posthouse.doors.rest import health, keys, lanes, messages, submit
 from posthouse.doors.rest.parts import Parts, RawRoute
 from posthouse.doors.rest.reading import GoneError
+from posthouse.ports import SpoolUnavailableError
 from posthouse.refusal import Condition, Refused
+from posthouse.submission import RETRY_AFTER
 from posthouse.telemetry import LOGGER, REFUSED, SERVICE_FAULT, log
 
 
@@ -98,6 +100,9 @@ class Outermost:
     def _explained(self, error: Exception, scope: Scope, request_id: str) -> Response:
         if isinstance(error, HTTPException) and error.status_code in (404, 405):
             return self._unrouted(error, scope, request_id)
+        if isinstance(error, SpoolUnavailableError):
+            detail = "the spool cannot be used now"
+            error = Refused(Condition.STORAGE_LOW, detail, retry_after=RETRY_AFTER)
         if not isinstance(error, Refused):
             name = type(error).__name__
             log(SERVICE_FAULT, level=logging.ERROR, request=request_id, path=scope["path"], error=name)
