@@ -30,6 +30,15 @@ async def test_a_block_holds_what_is_queued_and_what_comes(tmp_path: Path) -> No
         assert await spool.status(other) is Status.QUEUED
 
 
+async def test_a_block_leaves_alone_what_is_being_sent(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row, _ = await spool.start(sender="info@contoso.com")
+        await spool.spool.block_sender(BLOCK)
+        found_just_before = {"messages": f"[{row.key}]", "at": NOON}
+        await spool.spool._writer.write(lambda db: db.run("hold_blocked", found_just_before))
+        assert await spool.status(row.id) is Status.SENDING
+
+
 async def test_a_block_outlives_the_process(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         await spool.spool.block_sender(BLOCK)

@@ -93,6 +93,24 @@ async def test_a_paused_lane_sleeps_until_the_end_of_the_pause(tmp_path: Path, w
         assert await spool.spool.next_due() == NOON + HOUR
 
 
+async def test_what_comes_into_an_empty_paused_lane_waits_for_the_end_of_the_pause(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row = await spool.go(SENT, Status.SENT)
+        pause = Pause(None, NOON + HOUR, "throttled", blocked=False, since=NOON)
+        await spool.spool.pause(lane=row.lane, pause=pause)
+        assert await spool.spool.next_due() is None
+        await spool.put()
+        assert await spool.spool.next_due() == NOON + HOUR
+
+
+async def test_a_lane_that_waits_for_a_scheduled_row_wakes_for_an_earlier_one(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        await spool.put(due_at=NOON + HOUR)
+        await spool.put(due_at=NOON + SECOND)
+        await spool.put(due_at=NOON + 2 * SECOND)
+        assert await spool.spool.next_due() == NOON + SECOND
+
+
 async def test_a_resumed_lane_wakes(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         await spool.put()

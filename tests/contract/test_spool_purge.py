@@ -1,10 +1,12 @@
 """What is over goes, what is not stays: contents, answers, messages (CONTRACT §4, SPOOL §7)."""
 
+import asyncio
 from pathlib import Path
 
 from posthouse.message import Status
 from posthouse.outcome import Answer, PermanentFailure, Scope
-from posthouse.records import Added, Replayed
+from posthouse.records import Action, Added, Obeyed, Replayed
+from posthouse.spool.sqlite.contents import drop_chunks
 from tests.contract.spools import DAY, HOUR, NOON, SENT, House, house
 
 REFUSED = PermanentFailure(scope=Scope.MESSAGE, answer=Answer(status="5.6.0", text="refused"))
@@ -41,6 +43,29 @@ async def test_content_of_a_message_that_is_not_final_is_never_purged(tmp_path: 
             key = await spool.spool.key_of(message_id)
             assert key is not None
             assert await has_content(spool, key)
+
+
+async def test_a_message_retried_while_it_is_purged_keeps_its_content_or_is_not_retried(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        failed = [await spool.go(REFUSED, Status.FAILED, body=b"x" * 300_000) for _ in range(9)]
+        spool.clock.at = NOON + 30 * DAY
+        answers = await asyncio.gather(
+            spool.spool.purge(now=spool.clock.at, retention=86_400.0, content_retention=86_400.0, most=9),
+            *(spool.obey(Action.RETRY, row.id) for row in failed),
+        )
+        for row, answer in zip(failed, answers[1:], strict=True):
+            assert isinstance(answer, Obeyed) == await has_content(spool, row.key)
+
+
+async def test_chunks_that_a_message_refers_to_cannot_be_dropped(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        message_id = await spool.put(body=b"x" * 300_000)
+        key = await spool.spool.key_of(message_id)
+        assert key is not None
+        await drop_chunks(spool.spool._writer, key)
+        content = await spool.spool.content(key)
+        assert content is not None
+        assert sum([len(block) async for block in content.body.blocks()]) == 300_000
 
 
 async def test_a_finished_message_leaves_nothing_behind(tmp_path: Path) -> None:

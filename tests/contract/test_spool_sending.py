@@ -159,6 +159,23 @@ async def test_recipients_refused_before_data_stay_refused_when_the_message_is_s
         assert [r.refused for r in (await spool.record(row.id)).recipients] == ["550 5.1.1 no such user", None]
 
 
+async def test_a_refusal_noted_after_the_attempts_end_is_too_late(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row = await spool.go(SENT, Status.SENT)
+        late = [RefusedRecipient("bob@fabrikam.com", 550, "5.1.1 no such user")]
+        await spool.spool.note_refused(key=row.key, number=1, refused=late)
+        assert [r.refused for r in (await spool.record(row.id)).recipients] == [None]
+
+
+async def test_a_retry_asks_all_recipients_again(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        refused = (RefusedRecipient("bob@fabrikam.com", 550, "5.1.1 no such user"),)
+        outcome = PermanentFailure(scope=Scope.MESSAGE, answer=Answer(status="5.1.1", text="no"), refused=refused)
+        row = await spool.go(outcome, Status.FAILED)
+        await spool.obey(Action.RETRY, row.id)
+        assert [r.refused for r in (await spool.record(row.id)).recipients] == [None]
+
+
 async def test_the_next_try_asks_all_recipients_again(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         row, lease = await spool.start(to=("slow@fabrikam.com", "bob@fabrikam.com"))

@@ -217,6 +217,12 @@ async def test_messages_that_share_a_message_id_are_known_by_what_reached_the_wi
         await spool.obey(Action.CANCEL, again.id)
         never = await spool.go(LATER, Status.QUEUED, finish={"due_at": NOON + DAY}, **same)
         await spool.go(SENT, Status.SENT, account="other@contoso.com", **same)
+        spool.clock.at += SECOND
+        going, _ = await spool.start(**same)
         found = await spool.spool.sharing(account=SHOP, message_id="<same@shop>")
-        assert dict(found) == {sent.id: Status.SENT, doubtful.id: Status.UNCONFIRMED}
+        assert dict(found) == {
+            sent.id: Status.SENT,
+            doubtful.id: Status.UNCONFIRMED,
+            going.id: Status.SENDING,
+        }
         assert never.id not in dict(found)

@@ -70,6 +70,13 @@ class Outermost:
         self._app = app
         self._routes = app.router
         self._chance = chance
+        self._fixed: dict[tuple[str, str], ASGIApp] = {
+            (method, route.path): route.app
+            for route in app.router.routes
+            if isinstance(route, RawRoute) and not route.param_convertors
+            for method in route.methods
+        }
+        """Addresses without parameters: found without asking one route after the other."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -88,7 +95,8 @@ class Outermost:
             await send(message)
 
         try:
-            await self._routes(scope, receive, tagged)
+            serve = self._fixed.get((scope["method"], scope["path"]), self._routes)
+            await serve(scope, receive, tagged)
         except GoneError:
             return
         except Exception as error:

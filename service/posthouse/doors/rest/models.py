@@ -180,8 +180,8 @@ class MessageIn(Options):
             subject=self.subject,
             text=self.text,
             html=self.html,
-            headers=tuple(self.headers.items()),
-            attachments=tuple(file.attachment() for file in self.attachments),
+            headers=tuple(self.headers.items()) if self.headers else (),
+            attachments=tuple([file.attachment() for file in self.attachments]) if self.attachments else (),
             importance=self.importance,
         )
 

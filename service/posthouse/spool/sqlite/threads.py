@@ -22,6 +22,7 @@ GROUP_ENTRIES: Final = 256
 GROUP_BYTES: Final = 2 * 1024 * 1024
 CHECKPOINT_PAGES: Final = 1_000
 """Pages in the log from which the writer checkpoints when nothing waits: SQLite's own default."""
+IDLE_SECONDS: Final = 0.05
 CHECKPOINT_FORCED_PAGES: Final = 16_384
 """64 MB of log: checkpoint although entries wait (SPOOL §7)."""
 _READS_AT_ONCE: Final = 8
@@ -108,21 +109,30 @@ class Writer:
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
-        going = True
-        while going:
-            group, going = self._next_group()
-            if group:
-                results, woken = self._commit(group)
-                self._tell(results, frozenset(woken))
-            if self._pages > (CHECKPOINT_PAGES if self._queue.empty() else CHECKPOINT_FORCED_PAGES):
-                self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+        try:
+            while self._serve():
+                pass
+        except BaseException as fault:  # whoever waits must hear of it
+            self._broken = SpoolUnavailableError(f"the spool's writer ended: {type(fault).__name__}")
+            self._refuse_rest(self._broken)
+            raise
         self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         self._db.connection.close()
+
+    def _serve(self) -> bool:
+        """One group; False after the last."""
+        group, going = self._next_group()
+        if group:
+            results, woken = self._commit(group)
+            self._tell(results, frozenset(woken))
+        if self._pages > CHECKPOINT_FORCED_PAGES:
+            self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+        return going
 
     def _next_group(self) -> tuple[list[_Entry], bool]:
         group: list[_Entry] = []
         size = 0
-        entry = self._queue.get()
+        entry = self._first()
         while entry is not None:
             group.append(entry)
             size += entry.size
@@ -130,6 +140,21 @@ class Writer:
                 return group, True
             entry = self._queue.get()
         return group, False
+
+    def _first(self) -> _Entry | None:
+        """Wait for the next entry; checkpoint when none comes for a while."""
+        if self._pages > CHECKPOINT_PAGES:
+            try:
+                return self._queue.get(timeout=IDLE_SECONDS)
+            except Empty:
+                self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+        return self._queue.get()
+
+    def _refuse_rest(self, fault: SpoolUnavailableError) -> None:
+        rest: list[_Entry | None] = []
+        while not self._queue.empty():
+            rest.append(self._queue.get())
+        self._tell([(entry.future, _Failure(fault)) for entry in rest if entry is not None], frozenset())
 
     def _commit(self, group: Sequence[_Entry]) -> tuple[_Results, set[int]]:
         """Commit a group; where one entry spoils it, each alone."""
