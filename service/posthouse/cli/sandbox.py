@@ -21,6 +21,7 @@ from posthouse.settings.model import Settings
 USAGE = 2
 CONFIGURATION = 3
 SENDER = "app@contoso.test"
+ADMIN_PORT = 8081
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,7 @@ async def _run(wish: Wish, rules: tuple[Rule, ...], directory: Path) -> int:
 def _settings(emulator: Emulator, wish: Wish) -> dict[str, object]:
     return {
         "http": {"listen": f"127.0.0.1:{_free(wish.port)}"},
-        "admin": {"listen": f"127.0.0.1:{_free(0)}"},
+        "admin": {"listen": f"127.0.0.1:{_free(ADMIN_PORT)}"},
         "entra": {
             "tenant_id": emulator.options.tenant_id,
             "client_id": emulator.options.client_id,
@@ -122,7 +123,8 @@ def _say(text: str) -> None:
 
 _GREETING = """posthouse sandbox: the real service in front of an emulated Microsoft 365. Ctrl-C ends it.
 
-  API     {url}      documentation http://{admin}/docs
+  API     {url}
+  docs    http://{admin}/docs
   inbox   {inbox}/inbox      what "Exchange Online" received
   key     {key}
 
@@ -131,9 +133,10 @@ Send a message with curl:
 curl -s {url}/v1/messages -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
   -d '{{"from": "{sender}", "to": "you@example.com", "subject": "Hello from posthouse", "text": "It works."}}'
 
-See what became of it (id from the answer above):
+See what became of it, and what arrived:
 
-curl -s {url}/v1/messages/msg_… -H "Authorization: Bearer {key}"
+curl -s {url}/v1/messages -H "Authorization: Bearer {key}"
+curl -s {inbox}/inbox.json
 
 Python:
 
