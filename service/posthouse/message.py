@@ -14,6 +14,8 @@ Millis = int
 ID_PREFIX: Final = "msg_"
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUE: Final = {letter: value for value, letter in enumerate(_CROCKFORD)}
+_TO_BASE_32: Final = str.maketrans(_CROCKFORD, "0123456789abcdefghijklmnopqrstuv")
+"""From Crockford's digits to those of ``int(…, 32)``, which reads them at C speed."""
 _PAIRS: Final = tuple(a + b for a in _CROCKFORD for b in _CROCKFORD)
 _ID_BYTES: Final = 16
 _ID_LETTERS: Final = 26
@@ -36,10 +38,7 @@ def id_from_bytes(raw: bytes) -> MessageId:
 
 def id_bytes(message_id: MessageId) -> bytes:
     """The 16 bytes behind an id that ``parse_id`` or ``new_id`` gave."""
-    number = 0
-    for letter in message_id[len(ID_PREFIX) :]:
-        number = number << 5 | _VALUE[letter]
-    return number.to_bytes(_ID_BYTES, "big")
+    return int(message_id[len(ID_PREFIX) :].translate(_TO_BASE_32), 32).to_bytes(_ID_BYTES, "big")
 
 
 def parse_id(text: str) -> MessageId | None:

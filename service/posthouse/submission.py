@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import Final, Literal
 
 from posthouse.headers import fit_to_envelope
@@ -18,9 +17,7 @@ RETRY_AFTER: Final = 10
 EXTRA_RECIPIENTS: Final = "extra_header_recipients"
 """The held cause of mail whose header names recipients that its envelope does not, where settings say hold."""
 
-_BCC_MOST: Final = 330
-"""Octets that one recipient adds to a Bcc field at most: 320 of the address (RFC 5321 §4.5.3.1), comma, fold."""
-
+_BCC_MOST: Final = 330  # octets of an address in a Bcc field: 320 (RFC 5321 §4.5.3.1), comma, fold
 _GRAPH_ONLY: Final = frozenset({"x_header_dropped", "auto_submitted_dropped"})
 
 
@@ -151,34 +148,10 @@ class Accepted:
 
 Render = Callable[[Sequence[Receipt]], bytes]
 """Writes the answer that is kept for replays."""
-
 Backlog = Callable[[str], Standing]
 """How the lane of an account stands; answers from memory."""
-
 Closed = Callable[[], Condition | None]
 """DRAINING or STORAGE_LOW where nothing more is taken."""
-
-
-class Chance:
-    """Random bytes of the system, fetched in blocks.
-
-    A system call for each would let go of the interpreter's lock, which the spool's writer then takes: measured at
-    67 µs a call under load, of 170 µs for the whole way in.
-    """
-
-    def __init__(self, source: Callable[[int], bytes], *, block: int = 4096) -> None:
-        self._source = source
-        self._block = block
-        self._rest = b""
-        self._lock = Lock()  # large messages are composed in threads
-
-    def __call__(self, count: int) -> bytes:
-        """``count`` bytes that nobody else gets."""
-        with self._lock:
-            if len(self._rest) < count:
-                self._rest = self._source(max(count, self._block))
-            taken, self._rest = self._rest[:count], self._rest[count:]
-            return taken
 
 
 class DoorStep:
@@ -210,8 +183,7 @@ class DoorStep:
     def welcome(self, client: Client) -> None:
         """Raises Refused where this client may not submit or nothing is taken now; called before the body is read."""
         must_have(client, Right.SUBMIT)
-        condition = self._closed()
-        if condition is not None:
+        if (condition := self._closed()) is not None:
             detail = "the service is stopping" if condition is Condition.DRAINING else "the disk is almost full"
             raise Refused(condition, f"{detail}; nothing was accepted, try again later", retry_after=RETRY_AFTER)
 
@@ -229,9 +201,8 @@ class DoorStep:
         rendered = answer(receipts)
         if dry_run:
             return Accepted(receipts, rendered)
-        submission = Submission(
-            messages=tuple(message for message, _ in pairs), answer=rendered, idempotency=idempotency
-        )
+        messages = tuple(message for message, _ in pairs)
+        submission = Submission(messages=messages, answer=rendered, idempotency=idempotency)
         try:
             result = await self._spool.add(submission)
         except SpoolUnavailableError as fault:
@@ -332,8 +303,7 @@ class DoorStep:
         if notices and all(carrier.kind != "graph" for carrier in able):
             notices = tuple(notice for notice in notices if notice.code not in _GRAPH_ONLY)
         held = None
-        strangers = _strangers(draft)
-        if strangers:
+        if strangers := _strangers(draft):
             able, held, notice = _without_strangers(able, strangers)
             notices += notice
         return tuple(carrier.name for carrier in able), held, notices

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -23,6 +24,7 @@ import uvloop
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from posthouse.doors.listener import Listener, bind
 from tests.contract.rest_door import rest_door
 
 CONNECTIONS = 32
@@ -67,17 +69,16 @@ async def serve(name: str, port: int, directory: Path) -> None:
     """One server, alone on its core; the real one is the door with policy, composing and spool, and nothing sends."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     if name == "baseline":
-        await listen(baseline(), port)
+        config = uvicorn.Config(baseline(), port=port, http="httptools", log_level="error", access_log=False)
+        await uvicorn.Server(config).serve()
         return
     async with rest_door(directory, admin=False) as door:
         (directory / "key").write_text(await door.key())
-        await listen(door.app, port)
-
-
-async def listen(app: FastAPI, port: int) -> None:
-    """Until terminated."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, http="httptools", log_level="error", access_log=False)
-    await uvicorn.Server(config).serve()
+        listener, ended = Listener(door.app, bind(f"127.0.0.1:{port}")), asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+        await listener.start()
+        await ended.wait()
+        await listener.stop()
 
 
 class Hammer(asyncio.Protocol):

@@ -1,5 +1,6 @@
 """The REST door over a real spool, without dispatcher: what its tests and its benchmark stand on."""
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -11,6 +12,7 @@ import httpx
 from fastapi import FastAPI
 
 from posthouse.clients.keys import Keys
+from posthouse.doors.chance import Chance
 from posthouse.doors.rest.app import build
 from posthouse.doors.rest.parts import Parts
 from posthouse.fixes import Fixes
@@ -19,7 +21,7 @@ from posthouse.outcome import Outcome
 from posthouse.records import Finish, KeyRow, Mark, TransportRow
 from posthouse.refusal import Condition
 from posthouse.spool.sqlite.store import SqliteSpool, open_spool
-from posthouse.submission import Carrier, Chance, DoorStep, Rules, Standing
+from posthouse.submission import Carrier, DoorStep, Rules, Standing
 from posthouse.watch import Watch
 
 GRAPH_LIMIT = 3_145_728
@@ -45,6 +47,22 @@ class Clock:
         return time.monotonic() + self.ahead / 1000
 
 
+class WatchedWatch(Watch):
+    """Tells the test that somebody waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._news: dict[MessageId, asyncio.Event] = {}
+
+    def expect(self, message_id: MessageId) -> asyncio.Future[Status]:
+        self._news.setdefault(message_id, asyncio.Event()).set()
+        return super().expect(message_id)
+
+    async def awaited(self, message_id: MessageId) -> None:
+        """Returns when somebody has begun to wait for this message."""
+        await self._news.setdefault(message_id, asyncio.Event()).wait()
+
+
 @dataclass
 class Door:
     """A door with its collaborators, open to the test."""
@@ -53,7 +71,7 @@ class Door:
     spool: SqliteSpool
     keys: Keys
     clock: Clock
-    watch: Watch
+    watch: WatchedWatch
     state: "State"
 
     def backlog(self, _account: str) -> Standing:
@@ -163,7 +181,7 @@ async def rest_door(
     trusted: bool = False,
 ) -> AsyncGenerator[Door]:
     """A door over a new spool in ``directory``."""
-    clock, state, watch, chance = Clock(), State(), Watch(), Chance(os.urandom)
+    clock, state, watch, chance = Clock(), State(), WatchedWatch(), Chance(os.urandom)
     spool = await open_spool(directory / "spool.db", owner="test", clock=clock)
     keys = Keys(spool=spool, clock=clock, chance=chance, fixed=fixed)
     await keys.load()

@@ -2,11 +2,13 @@
 
 import base64
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, MutableMapping
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
 
 from posthouse.clients.keys import FAILURES_PER_MINUTE
 from posthouse.message import Status
@@ -180,7 +182,7 @@ async def test_a_spool_that_cannot_be_read_is_a_503_that_may_be_tried_again(door
 
 async def test_a_client_that_goes_away_in_the_middle_of_its_body_leaves_nothing_behind(door: Door) -> None:
     key, sent = await door.key(), []
-    events = iter(
+    events: Iterator[MutableMapping[str, object]] = iter(
         [
             {"type": "http.request", "body": b'{"from": "a@contoso.com", "to":', "more_body": True},
             {"type": "http.disconnect"},
@@ -302,6 +304,41 @@ async def test_a_body_without_length_is_bounded_while_it_is_read(door: Door) -> 
     answer = await http.post(URL, content=endless(), headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["limit_bytes"]) == (413, 10 * 1024 * 1024)
     assert read <= 12
+
+
+async def test_a_body_that_says_it_is_too_long_is_not_read_at_all(door: Door) -> None:
+    async def never() -> AsyncGenerator[bytes]:
+        raise AssertionError
+        yield b""
+
+    headers = {"content-type": "application/json", "content-length": str(10 * 1024 * 1024 + 1)}
+    answer = await (await door.http()).post(URL, content=never(), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (413, "message_too_large")
+
+
+async def test_a_fault_in_the_middle_of_an_answer_begins_no_second_one(door: Door) -> None:
+    """The server closes the connection then, and the client sees that the answer is not whole."""
+    sent: list[object] = []
+
+    async def broken(_request: Request) -> Response:
+        async def half() -> AsyncGenerator[bytes]:
+            yield b"half"
+            raise ZeroDivisionError
+
+        return StreamingResponse(half())
+
+    async def receive() -> MutableMapping[str, object]:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: MutableMapping[str, object]) -> None:
+        sent.append(message["type"])
+
+    assert isinstance(door.app, FastAPI)
+    door.app.get("/broken")(broken)
+    scope = {"type": "http", "method": "GET", "path": "/broken", "headers": [], "query_string": b"", "client": None}
+    with pytest.raises(ZeroDivisionError):
+        await door.app(scope | {"asgi": {"spec_version": "2.4"}}, receive, send)
+    assert sent == ["http.response.start", "http.response.body"]
 
 
 async def test_nothing_is_read_from_a_caller_without_credentials(door: Door) -> None:

@@ -177,6 +177,7 @@ async def test_the_same_key_and_request_get_the_same_answer_and_one_message(door
         {"bcc": "other@example.org"},
         {"attachments": [{"filename": "a", "content": ""}]},
         {"metadata": {"a": 1}},
+        {"headers": {"List-Id": "<a.b>"}},
         {"expires_in": "1h"},
     ],
 )
@@ -241,6 +242,17 @@ async def test_a_replay_that_waits_tells_the_status_of_now(door: Door) -> None:
     await door.attempt(first.json()["id"], SENT, status=Status.SENT)
     again = await http.post("/v1/messages", json=SIMPLE, headers=key | {"prefer": "wait=30"})
     assert (again.json()["id"], again.json()["status"]) == (first.json()["id"], "sent")
+
+
+async def test_a_replay_waits_for_a_message_that_is_not_final_yet(door: Door) -> None:
+    http = await door.http()
+    key = {"idempotency-key": "k"}
+    message = MessageId((await http.post("/v1/messages", json=SIMPLE, headers=key)).json()["id"])
+    again = asyncio.create_task(http.post("/v1/messages", json=SIMPLE, headers=key | {"prefer": "wait=30"}))
+    await door.watch.awaited(message)
+    await door.attempt(message, SENT, status=Status.SENT)
+    door.watch.tell(message, Status.SENT)
+    assert (await asyncio.wait_for(again, 10)).json()["status"] == "sent"
 
 
 async def test_a_batch_is_kept_whole_in_its_order(door: Door) -> None:

@@ -50,6 +50,10 @@ async def holding(path: Path) -> AsyncGenerator[Process]:
     await other.communicate()
 
 
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
 def names_in(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir())
 
@@ -81,10 +85,18 @@ async def test_other_users_cannot_read_the_spool(tmp_path: Path) -> None:
     path = tmp_path / "state" / "spool.sqlite"
     async with house(path.parent) as spool:
         await spool.put()
-        modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in path.parent.iterdir()}
-        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        modes = {entry.name: mode_of(entry) for entry in path.parent.iterdir()}
+        assert mode_of(path.parent) == 0o700
         assert set(modes) == {"spool.sqlite", "spool.sqlite-wal", "spool.sqlite-shm", "spool.sqlite.lock"}
         assert set(modes.values()) == {0o600}
+
+
+async def test_a_spool_that_was_copied_with_open_rights_is_closed_again(tmp_path: Path) -> None:
+    path = tmp_path / "spool.sqlite"
+    await opened(path)
+    path.chmod(0o644)
+    await opened(path)
+    assert mode_of(path) == 0o600
 
 
 async def test_a_command_makes_no_spool(tmp_path: Path) -> None:

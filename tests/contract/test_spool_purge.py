@@ -33,6 +33,13 @@ async def test_content_of_a_sent_message_goes_after_a_day_of_a_failed_one_after_
         assert not await has_content(spool, failed.key)
 
 
+async def test_no_message_outlives_its_retention_for_its_contents_sake(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row = await spool.go(SENT, Status.SENT)
+        await spool.spool.purge(now=NOON + DAY, retention=86_400.0, content_retention=9 * 86_400.0, most=99)
+        assert await spool.spool.get(row.id, now=NOON) is None
+
+
 async def test_content_of_a_message_that_is_not_final_is_never_purged(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         doubtful = await spool.doubt()

@@ -87,6 +87,22 @@ async def test_a_deferred_message_comes_back_when_it_is_due_by_the_transport_it_
         assert (again.attempts, again.next_transport) == (1, "smtp")
 
 
+async def test_a_row_that_goes_back_into_the_queue_wakes_its_lane(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row, _ = await spool.start()
+        spool.woken.clear()
+        await spool.finish(row, LATER, Status.QUEUED, due_at=NOON)
+        assert spool.woken == {row.lane}
+
+
+async def test_a_late_failure_puts_a_row_into_a_lane_that_was_given_back(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row = await spool.doubt()
+        assert await spool.spool.next_due() is None
+        assert await spool.finish(row, LATER, Status.QUEUED, ended_at=NOON + 1, due_at=NOON + SECOND)
+        assert await spool.spool.next_due() == NOON + SECOND
+
+
 async def test_an_outcome_that_was_overtaken_is_only_an_event(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         row, lease = await spool.start()

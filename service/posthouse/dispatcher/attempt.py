@@ -100,7 +100,6 @@ class Attempt:
                 return
             log(MESSAGE_SENDING, message=message.id, transport=place.transport, attempt=self._number)
             outcome = await self._outcome(mark, content)
-            tools.gates.observe(place.transport, message, outcome)
             await self._affect(outcome)
             await self._finish(self._decide(outcome))
         except SpoolUnavailableError:
@@ -113,6 +112,7 @@ class Attempt:
     async def _affect(self, outcome: Outcome) -> None:
         """What the outcome does beyond the message; a fault of ours there must not lose the outcome itself."""
         try:
+            self._tools.gates.observe(self._place.transport, self._message, outcome)
             await self._tools.effects.apply(
                 self._message, outcome, lane=self._place.lanes[0], lane_key=self._place.lane
             )

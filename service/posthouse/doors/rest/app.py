@@ -74,7 +74,7 @@ class Outermost:
             (method, route.path): route.app
             for route in app.router.routes
             if isinstance(route, RawRoute) and not route.param_convertors
-            for method in route.methods
+            for method in route.methods or ()
         }
         """Addresses without parameters: found without asking one route after the other."""
 

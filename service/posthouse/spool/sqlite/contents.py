@@ -37,6 +37,14 @@ def _add_chunks(db: Database, chunks: Sequence[_Chunk]) -> Sequence[None]:
 ADD_CHUNK: Final[Verb[_Chunk, None]] = Verb(rank=0, many=_add_chunks)
 
 
+def inline(content: Content) -> Stored | None:
+    """A small content that lies in memory, ready for its row; None for all others."""
+    header, body = content.header, content.body
+    if not isinstance(body, Bytes) or len(header) + len(body.data) > INLINE_BYTES:
+        return None
+    return Stored(len(header), len(body.data), "inline", header + body.data)
+
+
 class Storing:
     """The contents of one submission on their way; leaves no chunk behind unless ``kept`` was told of its commit."""
 
@@ -50,11 +58,10 @@ class Storing:
         key, self._key = self._key, self._key + 1
         header, body = content.header, content.body
         if len(header) + body.size <= INLINE_BYTES:
-            data = body.data if isinstance(body, Bytes) else b"".join([block async for block in body.blocks()])
-            return Stored(header_size=len(header), body_size=len(data), location="inline", data=header + data)
+            data = b"".join([block async for block in body.blocks()])
+            return Stored(len(header), len(data), "inline", header + data)
         self._chunked.append(key)
-        size = await self._upload(key, body)
-        return Stored(header_size=len(header), body_size=size, location="chunks", data=header)
+        return Stored(len(header), await self._upload(key, body), "chunks", header)
 
     def kept(self, result: _R) -> _R:
         """The commit's answer, passed on."""

@@ -95,6 +95,10 @@ class Database:
         """All rows of a question put together from parts of verbs."""
         return cast("list[Row]", self.connection.execute(text, parameters).fetchall())
 
+    def binary(self, text: str) -> bytes:
+        """SQLite's own form of a JSON text, for verbs of several statements that would parse it each for itself."""
+        return cast("bytes", self.connection.execute("select jsonb(?)", (text,)).fetchall()[0][0])
+
     def text(self, verb: str) -> str:
         """The text of a verb, for those that are put together from parts."""
         return self._verbs[verb]

@@ -20,7 +20,7 @@ _AttemptTuple = tuple[
     str | None, float | None, str | None, str | None,
 ]  # fmt: skip
 """The order is that of attempts.sql."""
-_VIEWS: Final = frozenset({Status.SCHEDULED, Status.QUEUED, Status.DEFERRED})
+_CONDITIONS_OF_THEIR_OWN: Final = frozenset({Status.SCHEDULED, Status.QUEUED, Status.DEFERRED, Status.SENT})
 _PART: Final = "--: "
 
 
@@ -88,7 +88,7 @@ def _narrowed(parts: Mapping[str, str], filters: Filters, now: Millis) -> tuple[
         text += parts[name]
         values[name] = value
     if filters.status is not None:
-        text += parts[filters.status.value if filters.status in _VIEWS else "stored"]
+        text += parts[filters.status.value if filters.status in _CONDITIONS_OF_THEIR_OWN else "stored"]
         values |= {"status": filters.status.value, "now": now}
     for n, (tag, value) in enumerate(filters.tags.items()):
         text += parts["tag"].replace("{n}", str(n))

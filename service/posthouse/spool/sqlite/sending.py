@@ -118,7 +118,7 @@ def _finish_many(db: Database, loads: Sequence[FinishLoad]) -> Sequence[bool]:
 
 
 def _apply(db: Database, loads: Sequence[FinishLoad]) -> None:
-    db.run("finish", {"ends": array(row for _, row in loads)})
+    db.run("finish", {"ends": db.binary(array(row for _, row in loads))})
     finishes = [finish for finish, _ in loads]
     _note_doubts(db, [finish for finish in finishes if isinstance(finish.outcome, Unconfirmed)])
     refused = [(finish.key, one) for finish in finishes for one in _refused(finish.outcome)]

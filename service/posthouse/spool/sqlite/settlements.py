@@ -25,7 +25,6 @@ def settle(settlement: Settlement) -> Job[bool]:
                 was_not_sent(db, stands, at, due_at=settlement.due_at or at, data=data)
             case Verdict.HELD | Verdict.LATER:
                 _still_unsettled(db, stands, settlement)
-        db.woken.add(stands.lane)
         return True
 
     return write

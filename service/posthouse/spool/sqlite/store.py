@@ -102,10 +102,15 @@ class SqliteSpool:
         """Keep it durably, all of it or nothing; raises SpoolUnavailableError."""
         first = self._next_key
         self._next_key += len(submission.messages)
+        small = [stored for message in submission.messages if (stored := contents.inline(message.content))]
+        if len(small) == len(submission.messages):
+            return await self._keep(prepare(submission, first=first, contents=small))
         async with contents.Storing(self._writer, first) as storing:
-            stored = tuple([await storing.store(message.content) for message in submission.messages])
-            load: AddLoad = prepare(submission, first=first, contents=stored)
-            return storing.kept(await self._writer.submit(ADD, load, size=load.size))
+            stored = [await storing.store(message.content) for message in submission.messages]
+            return storing.kept(await self._keep(prepare(submission, first=first, contents=stored)))
+
+    def _keep(self, load: AddLoad) -> asyncio.Future[AddResult]:
+        return self._writer.submit(ADD, load, size=load.size)
 
     # --- sending
 

@@ -1,12 +1,15 @@
--- The conditions of a list, put together by finding.py after record.sql; a line of two dashes and a name begins each.
+-- The conditions of a list, put together by finding.py after record.sql; a line of two dashes and a name begins each. The
+-- repeated ``status <> 'sent'`` is what lets SQLite use messages_status (sqlite.org/partialindex.html §3).
+--: sent
+and m.status = 'sent'
 --: stored
-and m.status = :status
+and m.status = :status and m.status <> 'sent'
 --: scheduled
-and m.status = 'queued' and m.attempts = 0 and m.due_at > :now
+and m.status = 'queued' and m.status <> 'sent' and m.attempts = 0 and m.due_at > :now
 --: queued
-and m.status = 'queued' and m.attempts = 0 and m.due_at <= :now
+and m.status = 'queued' and m.status <> 'sent' and m.attempts = 0 and m.due_at <= :now
 --: deferred
-and m.status = 'queued' and m.attempts > 0
+and m.status = 'queued' and m.status <> 'sent' and m.attempts > 0
 --: sender
 and m.sender = :sender
 --: recipient

@@ -1,0 +1,22 @@
+"""All benchmarks, one after the other: ``uv run python -m tests.bench``; about two minutes."""
+
+import subprocess
+import sys
+
+PARTS = {
+    "accept": "requests accepted durably, to an idiomatic FastAPI endpoint without spool or composing",
+    "spool": "the spool alone, to raw append+fdatasync",
+    "transports": "one send by our transport, to the SDK on its default client and to bare aiohttp",
+    "sending": "the whole way out, to the same two, and one mailbox to its ideal",
+}
+
+
+def main() -> None:
+    """Run them; the first that fails ends it."""
+    for part, what in PARTS.items():
+        print(f"# {part}: {what}", flush=True)
+        subprocess.run([sys.executable, "-m", f"tests.bench.{part}"], check=True, timeout=300)
+
+
+if __name__ == "__main__":
+    main()
