@@ -69,7 +69,7 @@ class Backlog:
         if row is None:
             return Standing(0, None, None)
         now = self._clock.now()
-        pause = next((pause for pause in row.pauses if pause.transport is None), None)
+        pause = next((one for one in row.pauses if one.transport is None and (one.until > now or one.blocked)), None)
         start = max(now, pause.until if pause else 0)
         per_minute = self._limits.messages_per_minute
         wait = row.waiting * 60_000 // per_minute if per_minute and row.waiting > per_minute else 0

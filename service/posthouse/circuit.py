@@ -47,6 +47,7 @@ class Circuit:
         self.reason = ""
         self._patience = patience
         self._opened = 0
+        self.block_ended_at: Millis = 0
         self._failed: set[int] = set()
         self._doubted: set[int] = set()
         self._trial: int | None = None
@@ -78,11 +79,14 @@ class Circuit:
             return None
         return max(self.until, now + 1_000)
 
-    def admits(self, now: Millis, *, key: int, expires_at: Millis | None) -> bool:
-        """Whether this message may go now; outside CLOSED it then is the one trial."""
+    def admits(self, now: Millis, *, key: int, expires_at: Millis | None, alone: bool = False) -> bool:
+        """Whether this message may go now; outside CLOSED it then is the one trial.
+
+        One with a near expiry is no trial, unless it has no other way to go (``alone``).
+        """
         if self.state is State.CLOSED:
             return True
-        near = expires_at is not None and expires_at - now < NEAR_EXPIRY
+        near = not alone and expires_at is not None and expires_at - now < NEAR_EXPIRY
         if self.usable_at(now) is not None or near:
             return False
         self._trial = key
@@ -107,9 +111,11 @@ class Circuit:
         if self._trial == key:
             self._trial = None
 
-    def alive(self) -> bool:
+    def alive(self, now: Millis) -> bool:
         """A proof of life closes the circuit and ends a block; True where it was not closed before."""
         changed = self.state is not State.CLOSED
+        if self.state is State.BLOCKED:
+            self.block_ended_at = now
         self._failed.clear()
         self._doubted.clear()
         self._trial = None

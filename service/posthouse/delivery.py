@@ -165,7 +165,9 @@ def _after_failure(message: Message, failure: TransientFailure, situation: Situa
 def _retry(message: Message, situation: Situation, policy: Policy, *, at: Millis | None) -> Step:
     if at is None:
         at = situation.now + int(back_off(situation.number, policy=policy, chance=situation.chance) * 1000)
-    if _over(message, at) or (message.expires_at is None and situation.now >= situation.gives_up_at):
+    # nothing expires by default at its first attempt: whatever kept it waiting so long was no failure of its own
+    tired = message.expires_at is None and situation.number > 1 and situation.now >= situation.gives_up_at
+    if _over(message, at) or tired:
         return GiveUp(Status.EXPIRED)
     return RetryAt(at)
 

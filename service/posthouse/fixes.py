@@ -53,6 +53,7 @@ unconfirmed_no_look_up | service | nobody knows whether it was sent, and the loo
 unconfirmed_draft | service | a copy still lies in Drafts: Exchange has taken the message and not moved it on | Look into the mailbox's Drafts and Sent Items, then: posthouse messages settle <id> --as sent (or not-sent).
 unconfirmed_shared_message_id | message | several messages carry its Message-ID, so that one copy proves nothing | Look into the mailbox's Sent Items, then: posthouse messages settle <id> --as sent (or not-sent). Let the program give each message its own Message-ID.
 extra_header_recipients | configuration | its header names recipients that are not in its envelope, and extra_header_recipients = "hold" | Put an SMTP transport into the route, or set extra_header_recipients to drop; then submit it again.
+no_transport | configuration | its route names only transports that the settings no longer have | Put a transport of that name back into the settings, then: posthouse messages release <id>; or cancel it and submit it again.
 no_answer | service | no answer came before the attempt's deadline or the end of the service's drain | {prove}
 graph.token_refused | credentials | Graph refuses a token that Entra ID has just issued | Check that cloud and base_url belong to the tenant, that this machine's clock is right, and that the app is enabled: az ad sp show --id <client id> --query accountEnabled.
 graph.app_permission | licence or policy | the app lacks the permission for this request | {send}

@@ -44,6 +44,8 @@ class Pace:
         """When the next start is within the limit; ``now`` where it is already."""
         while self._starts and self._starts[0] <= now - WINDOW:
             self._starts.popleft()
+        while self._starts and self._starts[-1] > now:
+            self._starts.pop()  # the clock was set back
         if not per_minute or len(self._starts) < per_minute:
             return now
         return self._starts[len(self._starts) - per_minute] + WINDOW
@@ -52,6 +54,15 @@ class Pace:
         """Count a start."""
         self._starts.append(now)
 
+    def take_back(self) -> None:
+        """The latest start was none."""
+        if self._starts:
+            self._starts.pop()
+
+    def learn(self, starts: Iterable[Millis]) -> None:
+        """Count starts that a former owner made."""
+        self._starts = deque(sorted([*self._starts, *starts]))
+
 
 class Lane:
     """The pace, slots and pauses of one account; who watches is told when room may have appeared."""
@@ -59,6 +70,7 @@ class Lane:
     def __init__(self, *, starts: Iterable[Millis] = (), pauses: Iterable[Pause] = ()) -> None:
         self._paces: dict[str, Pace] = {"": Pace(starts)}
         self._pauses: dict[str | None, Pause] = {pause.transport: pause for pause in pauses}
+        self._opened = False
         self._in_flight: dict[str, int] = {}
         self._looking = 0
         self._looks_wanted = 0
@@ -83,22 +95,35 @@ class Lane:
         """Nothing under way and nobody waiting for a slot."""
         return not self.in_flight and not self._looks_wanted
 
-    def paused(self, now: Millis, transport: str) -> Pause | None:
-        """The pause that keeps this transport of the lane from sending now."""
-        for name in (None, transport):
-            pause = self._pauses.get(name)
-            if pause is not None and (pause.until > now or (pause.blocked and self.in_flight)):
-                return pause
-        return None
+    def open(self, *, starts: Iterable[Millis], pauses: Iterable[Pause]) -> None:
+        """Go on from what was written down, once; what is known here already is newer."""
+        if not self._opened:
+            self._opened = True
+            self._paces[""].learn(starts)
+            for pause in pauses:
+                self._pauses.setdefault(pause.transport, pause)
 
-    def probing(self, now: Millis) -> bool:
-        """Whether the next send is the lane's probe: a block whose time has come lets one message try alone."""
+    def paused(self, now: Millis) -> Pause | None:
+        """The pause that keeps the whole lane from sending now."""
         pause = self._pauses.get(None)
-        return pause is not None and pause.blocked and pause.until <= now
+        stands = pause is not None and (pause.until > now or (pause.blocked and self.in_flight > 0))
+        return pause if stands else None
+
+    def unusable(self, now: Millis) -> dict[str, Millis]:
+        """The transports that this account may not use now, and when to ask again."""
+        found: dict[str, Millis] = {}
+        for name, pause in self._pauses.items():
+            if name is None:
+                continue
+            if pause.until > now:
+                found[name] = pause.until
+            elif pause.blocked and self._in_flight.get(name, 0):
+                found[name] = now + 1_000
+        return found
 
     def start_at(self, now: Millis, *, transport: str, use: Use) -> Millis:
         """When one more send by this transport may start: ``now``, later, or NEVER (until something ends)."""
-        pause = self.paused(now, transport)
+        pause = self.paused(now)
         if pause is not None:
             return pause.until if pause.until > now else NEVER
         if use.slots and self._in_flight.get(transport, 0) >= use.slots:
@@ -119,13 +144,14 @@ class Lane:
         self._in_flight[transport] -= 1
         self._tell()
 
+    def unstart(self, transport: str, use: Use) -> None:
+        """The start was none: give its slot and its place in the minute back."""
+        self._paces[use.pace].take_back()
+        self.end(transport)
+
     def take_again(self, transport: str) -> None:
         """Take a slot back that was given too early."""
         self._in_flight[transport] = self._in_flight.get(transport, 0) + 1
-
-    def gives_up_after_block(self, expire_after: float) -> Millis:
-        """Until when messages of this lane are tried at least, because a block kept them waiting."""
-        return self.block_ended_at + int(expire_after * 1000) if self.block_ended_at else 0
 
     def want_look(self) -> None:
         """Ask for the next slot that falls free; looks come before sends, they end doubt."""
@@ -168,21 +194,13 @@ class Lane:
             self._tell()
         return pause is not None
 
-    def forget_over(self, now: Millis) -> None:
-        """Drop pauses whose time is over; a block stays until a success ends it."""
-        over = [name for name, pause in self._pauses.items() if not pause.blocked and pause.until <= now]
-        for name in over:
-            del self._pauses[name]
-
     def _tell(self) -> None:
         for changed in tuple(self._watching):
             changed()
 
-    @property
-    def blocked(self) -> Pause | None:
-        """The block that stands."""
-        pause = self._pauses.get(None)
-        return pause if pause is not None and pause.blocked else None
+    def blocks(self, transport: str) -> tuple[str | None, ...]:
+        """The blocks that a success by this transport ends: the lane's and the transport's own."""
+        return tuple(name for name in (None, transport) if name in self._pauses and self._pauses[name].blocked)
 
 
 class Board:
@@ -197,10 +215,9 @@ class Board:
 
     def open(self, account: str, *, starts: Iterable[Millis], pauses: Iterable[Pause]) -> Lane:
         """The lane of an account that was just leased; what is known here already is newer than what was read."""
-        known = self._lanes.get(account)
-        if known is None:
-            known = self._lanes[account] = Lane(starts=starts, pauses=pauses)
-        return known
+        lane = self.lane(account)
+        lane.open(starts=starts, pauses=pauses)
+        return lane
 
     def forget_idle(self, account: str, now: Millis) -> None:
         """Let go of a lane that was released and holds nothing that a later lease could not read again."""

@@ -201,6 +201,7 @@ class Message:
     attempts: int
     on_unconfirmed: OnUnconfirmed
     accept_duplicate: bool = False
+    first_tried_at: Millis | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

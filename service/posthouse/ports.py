@@ -3,7 +3,7 @@
 Times are ``Millis``; durations are seconds. Every writing verb of a spool returns only after its commit is durable.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
@@ -79,8 +79,10 @@ class Spool(Protocol):
         """When the next lane without an owner has something to do."""
         ...
 
-    async def peek(self, *, lane: int, now: Millis, most: int) -> Sequence[Message]:
-        """What is due in a lane, by priority, then age; at most ``most``."""
+    async def peek(
+        self, *, lane: int, now: Millis, most: int, without: Collection[tuple[str, ...]] = ()
+    ) -> Sequence[Message]:
+        """What is due in a lane, by priority, then age; at most ``most``; rows of the routes ``without`` are left out."""
         ...
 
     async def next_in(self, *, lane: int) -> Millis | None:

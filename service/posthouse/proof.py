@@ -38,8 +38,8 @@ class Conclusion:
 
 
 def next_check(item: Unsettled, now: Millis, checks: Sequence[float]) -> Millis | None:
-    """When the look after this one is due; None where this is the last."""
-    for seconds in checks[item.looks + 1 :]:
+    """When the next look is due; None where the last one's time has come, however often somebody looked before."""
+    for seconds in checks:
         at = item.since + int(seconds * 1000)
         if at > now:
             return at
@@ -58,7 +58,7 @@ def conclude(
 ) -> Conclusion:
     """What an answered look-up means; ``copies`` are the ``isDraft`` flags of what was found."""
     later = next_check(item, now, checks)
-    last = later is None or item.held
+    last = later is None
     out = sum(not is_draft for is_draft in copies)
     if len(sharing) > 1 and (out or last):
         shared = _shared(out, sharing, now=now, later=later)
@@ -85,7 +85,7 @@ def _absent(item: Unsettled, *, now: Millis, presence_proved: bool, slowest: Mil
 def unanswered(item: Unsettled, *, now: Millis, denied: bool, checks: Sequence[float]) -> Conclusion:
     """What a look-up without an answer that counts means: ``denied`` where an administrator must grant the right."""
     later = next_check(item, now, checks)
-    if later is not None and not item.held:
+    if later is not None:
         return Conclusion(verdict=Verdict.LATER, look_at=later)
     if denied:
         return Conclusion(verdict=Verdict.HELD, cause=CAUSE_NO_RIGHT, look_at=now + HELD_LOOK)

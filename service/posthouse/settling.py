@@ -26,6 +26,8 @@ ITEMS_IN_ONE_LOOK: Final = IDS_IN_ONE_LOOK - WITNESSES
 ROUND: Final = 200
 LONGEST_WAIT: Final = 30.0
 LOOKS_AT_ONCE: Final = 8
+LOOK_SECONDS: Final = 20.0
+"""A look-up that hangs must not keep the others waiting."""
 DENIED: Final = frozenset({401, 403, 404})
 
 
@@ -123,7 +125,10 @@ class Settling:
         lane = self._tools.board.lane(account)
         await self._take_slot(lane)
         try:
-            return await evidence.look_up(account=account, message_ids=message_ids)
+            async with asyncio.timeout(LOOK_SECONDS):
+                return await evidence.look_up(account=account, message_ids=message_ids)
+        except TimeoutError:
+            return NoSight(Answer(status="4.4.7", text="the look-up took too long", code="no_answer", fix="no_answer"))
         finally:
             lane.end_look()
 

@@ -98,7 +98,7 @@ async def test_held_in_doubt_is_looked_at_again_and_told_once(tmp_path: Path) ->
         assert (record.status, record.held_cause, record.unsettled) == (Status.HELD, "unconfirmed_no_right", True)
         (item,) = await spool.spool.unsettled(now=NOON + 2 * HOUR, most=9)
         assert (item.held, item.looks, item.last_absent_at) == (True, 2, NOON)
-        assert (await spool.history(row.id))[-2:] == ["held", "looked_up"]
+        assert (await spool.history(row.id))[-2:] == ["unconfirmed", "held"]
 
 
 async def test_a_later_look_changes_nothing_but_its_time(tmp_path: Path) -> None:

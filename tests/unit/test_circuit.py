@@ -28,7 +28,7 @@ def test_three_failures_from_different_messages_open_it(circuit):
 
 def test_five_doubtful_messages_open_it_and_a_proof_of_life_between_starts_the_count_again(circuit):
     assert [doubt(circuit, key) for key in (1, 2, 3, 4)] == [False] * 4
-    circuit.alive()
+    circuit.alive(NOW)
     assert [doubt(circuit, key) for key in (5, 6, 7, 8, 9)] == [False] * 4 + [True]
     assert circuit.usable_at(NOW) is not None
 
@@ -51,7 +51,7 @@ def test_first_the_probe_then_one_message_alone_then_all(circuit):
     assert not circuit.admits(later, key=5, expires_at=later + 60_000)
     assert circuit.admits(later, key=6, expires_at=None)
     assert not circuit.admits(later, key=7, expires_at=None)
-    assert circuit.alive()
+    assert circuit.alive(NOW)
     assert circuit.admits(later, key=7, expires_at=None)
 
 
@@ -77,7 +77,7 @@ def test_a_block_lets_one_message_try_at_its_probe_and_ends_with_a_proof_of_life
     assert circuit.usable_at(NOW + 899_999) is not None
     assert circuit.admits(NOW + 900_000, key=1, expires_at=None)
     assert not circuit.admits(NOW + 900_000, key=2, expires_at=None)
-    circuit.alive()
+    circuit.alive(NOW)
     assert circuit.usable_at(NOW) is None
 
 
@@ -90,3 +90,19 @@ def test_a_restart_finds_it_as_it_was_and_a_trial_as_open(circuit):
 
     assert again.state is State.OPEN
     assert again.until == NOW + 30_000
+
+
+def test_a_message_near_its_expiry_is_the_trial_only_where_it_has_no_other_way(circuit):
+    for key in (1, 2, 3):
+        fail(circuit, key)
+    later = NOW + 30_000
+    circuit.probed(later, alive=True)
+    assert not circuit.admits(later, key=4, expires_at=later + 60_000)
+    assert circuit.admits(later, key=4, expires_at=later + 60_000, alone=True)
+
+
+def test_the_end_of_a_block_is_remembered(circuit):
+    circuit.block(NOW, reason="secret_expired")
+    circuit.alive(NOW + 5)
+
+    assert circuit.block_ended_at == NOW + 5

@@ -113,7 +113,7 @@ def test_a_message_is_not_tried_after_the_clients_own_expiry():
 
 
 def test_the_default_expiry_is_judged_only_after_a_transient_failure():
-    late = replace(SITUATION, gives_up_at=NOW - 1)
+    late = replace(SITUATION, gives_up_at=NOW - 1, number=2)
 
     assert next_step(MESSAGE, transient(Scope.MESSAGE), late, POLICY) == GiveUp(Status.EXPIRED)
     assert next_step(MESSAGE, Blocked(scope=Scope.MAILBOX, answer=ANSWER), late, POLICY) == Wait()
@@ -133,3 +133,10 @@ def test_mail_goes_by_the_first_transport_of_the_route_that_is_usable():
     assert choose(MESSAGE, {"graph": NOW + 5, "smtp": NOW + 3}) == NOW + 3
     assert choose(replace(MESSAGE, next_transport="smtp"), {}) == "smtp"
     assert choose(replace(MESSAGE, next_transport="smtp"), {"smtp": NOW}) == "graph"
+
+
+def test_nothing_expires_by_default_at_its_first_attempt():
+    """Whatever kept it waiting for so long (a block, a pause, a full minute) was no failure of its own."""
+    late = replace(SITUATION, gives_up_at=NOW - 1, number=1)
+
+    assert next_step(MESSAGE, transient(Scope.MESSAGE), late, POLICY) == RetryAt(NOW + 2500)

@@ -108,3 +108,39 @@ def test_a_released_lane_with_a_look_under_way_is_not_forgotten():
     lane.drop_look()
     board.forget_idle("a@b.example", NOW)
     assert board.lane("a@b.example") is not lane
+
+
+def test_a_lane_that_a_look_up_made_first_still_goes_on_from_what_was_written_down():
+    board = Board()
+    board.lane("a@b.example")
+    pause = Pause(None, NOW + 5000, "no_right", blocked=True, since=NOW)
+    lane = board.open("a@b.example", starts=[NOW] * 30, pauses=[pause])
+    assert ask(lane) == NOW + 5000
+    assert ask(lane, NOW + 5000) == NOW + MINUTE
+    assert board.open("a@b.example", starts=[NOW] * 30, pauses=[]) is lane
+    lane.resume(NOW + 5000)
+    assert ask(lane, NOW + MINUTE) == NOW + MINUTE
+
+
+def test_a_start_that_was_none_gives_its_minute_and_its_slot_back():
+    lane = Lane(starts=[NOW] * 29)
+    lane.start(NOW, transport="graph", use=USE)
+    assert ask(lane) > NOW
+    lane.unstart("graph", USE)
+    assert (ask(lane), lane.in_flight) == (NOW, 0)
+
+
+def test_a_clock_that_is_set_back_does_not_silence_a_lane():
+    assert ask(Lane(starts=[NOW] * 30), NOW - 3_600_000) == NOW - 3_600_000
+
+
+def test_a_pause_of_one_transport_leaves_the_others_usable():
+    lane = Lane()
+    lane.pause(Pause("smtp", NOW + 5000, "smtp.password", blocked=True, since=NOW))
+    assert lane.unusable(NOW) == {"smtp": NOW + 5000}
+    assert ask(lane) == NOW
+    assert lane.unusable(NOW + 5000) == {}
+    lane.start(NOW + 5000, transport="smtp", use=USE)
+    assert "smtp" in lane.unusable(NOW + 5000)
+    assert lane.blocks("smtp") == ("smtp",)
+    assert lane.blocks("graph") == ()

@@ -112,3 +112,10 @@ def test_a_strangers_copy_does_not_count_where_the_account_has_a_witness_that_wa
     assert not presence(ITEM, (own, other), found={"<o@b.example>"}, now=LAST)
     assert presence(ITEM, (other,), found={"<o@b.example>"}, now=LAST)
     assert presence(ITEM, (own, other), found={"<w@b.example>"}, now=LAST)
+
+
+def test_looking_again_early_and_often_does_not_make_absence_count_sooner():
+    early = replace(ITEM, held=True, looks=40)
+
+    assert judge(item=early, now=NOW + 2000).verdict is Verdict.LATER
+    assert judge(item=early, now=LAST).verdict is Verdict.NOT_SENT

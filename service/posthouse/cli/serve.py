@@ -14,6 +14,7 @@ import uvloop
 
 from posthouse.app import open_service
 from posthouse.doors.listener import ListenError
+from posthouse.ports import SpoolUnavailableError
 from posthouse.settings.loading import load
 from posthouse.settings.model import Settings
 from posthouse.settings.problems import SettingsError
@@ -45,7 +46,7 @@ async def _serve(settings: Settings) -> int:
             await stopping.wait()
             notify("STOPPING=1")
             await service.stop()
-    except (SpoolRefusedError, ListenError) as error:
+    except (SpoolRefusedError, SpoolUnavailableError, ListenError) as error:
         sys.stderr.write(f"posthouse: {error}\n")
         return CONFIGURATION
     return 0

@@ -24,7 +24,7 @@ from posthouse.delivery import (
 )
 from posthouse.dispatcher.effects import Effects
 from posthouse.dispatcher.gates import Gates
-from posthouse.lanes import Lane
+from posthouse.lanes import Lane, Use
 from posthouse.message import Content, Message, Millis, Status
 from posthouse.outcome import Answer, Outcome, RefusedRecipient, Scope, TransientFailure, Unconfirmed, name_of, scope_of
 from posthouse.ports import Clock, Dispatch, Spool, SpoolUnavailableError, Transport
@@ -71,6 +71,7 @@ class Place:
     lanes: tuple[Lane, ...]
     transport: str
     account: str
+    use: Use
 
 
 class Attempt:
@@ -83,9 +84,11 @@ class Attempt:
         self._number = message.attempts + 1
         self._send: asyncio.Task[Outcome] | None = None
         self._holding = True
+        self._cut = False
 
     def cut(self) -> None:
-        """End the send now: its connection closes and the message is unconfirmed."""
+        """End the send now: its connection closes and the message is unconfirmed; one not begun does not begin."""
+        self._cut = True
         if self._send is not None:
             self._send.cancel()
 
@@ -95,8 +98,13 @@ class Attempt:
         try:
             now = tools.clock.now()
             mark = self._mark(now)
-            marked, content = await asyncio.gather(tools.spool.mark(mark), tools.spool.content(message.key))
+            marked, content = await asyncio.gather(
+                tools.spool.mark(mark), tools.spool.content(message.key), return_exceptions=True
+            )
+            if isinstance(marked, BaseException):
+                raise marked
             if not marked:
+                self._never_began()
                 return
             log(MESSAGE_SENDING, message=message.id, transport=place.transport, attempt=self._number)
             outcome = await self._outcome(mark, content)
@@ -113,8 +121,15 @@ class Attempt:
         """What the outcome does beyond the message; a fault of ours there must not lose the outcome itself."""
         try:
             self._tools.gates.observe(self._place.transport, self._message, outcome)
+            place = self._place
+            # the last lane is the account's own; only the leased one stands in the spool under this lease
+            own = place.lanes[-1] is place.lanes[0]
             await self._tools.effects.apply(
-                self._message, outcome, lane=self._place.lanes[0], lane_key=self._place.lane
+                self._message,
+                outcome,
+                transport=place.transport,
+                lane=place.lanes[-1],
+                lane_key=place.lane if own else None,
             )
         except Exception as fault:  # noqa: BLE001 - see above
             log(SERVICE_FAULT, level=logging.ERROR, message=self._message.id, error=type(fault).__name__)
@@ -135,12 +150,17 @@ class Attempt:
             deadline_at=now + int(tools.policy.attempt_seconds(message.size) * 1000),
         )
 
-    async def _outcome(self, mark: Mark, content: Content | None) -> Outcome:
-        if content is None:
-            return TransientFailure(
-                scope=Scope.MESSAGE,
-                answer=Answer(status="4.3.0", text="the content could not be read", code="no_content"),
-            )
+    def _never_began(self) -> None:
+        """Canceled, expired or another's by now: the minute is not used up by what never left."""
+        self._holding = False
+        for lane in self._place.lanes:
+            lane.unstart(self._place.transport, self._place.use)
+
+    async def _outcome(self, mark: Mark, content: Content | BaseException | None) -> Outcome:
+        if self._cut:
+            return _not_begun("the service was stopping", "stopping", at_once=True)
+        if content is None or isinstance(content, BaseException):
+            return _not_begun("the content could not be read", "no_content", at_once=False)
         dispatch = Dispatch(
             message=self._message,
             content=content,
@@ -172,7 +192,7 @@ class Attempt:
 
     def _refuse_deferred(self, now: Millis) -> bool:
         message, policy = self._message, self._tools.policy
-        if now - message.accepted_at >= REFUSE_DEFERRED_AFTER:
+        if message.first_tried_at is not None and now - message.first_tried_at >= REFUSE_DEFERRED_AFTER:
             return True
         again = now + int(back_off(self._number, policy=policy, chance=1.0) * 1000)
         return message.expires_at is not None and again >= message.expires_at
@@ -183,7 +203,7 @@ class Attempt:
             now=now,
             number=self._number,
             fallback=self._fallback(now),
-            gives_up_at=max(message.gives_up_at, self._place.lanes[0].gives_up_after_block(tools.policy.expire_after)),
+            gives_up_at=self._gives_up_at(),
             chance=int.from_bytes(tools.chance(4), "big") / 2**32,
         )
         step = next_step(message, outcome, situation, tools.policy)
@@ -201,10 +221,18 @@ class Attempt:
         )
         return finish
 
+    def _gives_up_at(self) -> Millis:
+        """The default expiry; the time behind a block of the lane or the transport does not count (PROMISES §6)."""
+        blocks = [lane.block_ended_at for lane in self._place.lanes]
+        blocks.append(self._tools.gates.block_ended_at(self._place.transport))
+        ended = max(blocks)
+        again = ended + int(self._tools.policy.expire_after * 1000) if ended else 0
+        return max(self._message.gives_up_at, again)
+
     def _fallback(self, now: Millis) -> str | None:
         route = self._message.route
         place = route.index(self._place.transport) if self._place.transport in route else -1
-        unusable = self._tools.gates.unusable(now)
+        unusable = self._tools.gates.unusable(now) | self._place.lanes[0].unusable(now)
         return next((name for name in route[place + 1 :] if name not in unusable), None)
 
     def _finish_for(self, step: Step, outcome: Outcome, now: Millis) -> Finish:
@@ -266,3 +294,7 @@ class Attempt:
             self._holding = True
             for lane in self._place.lanes:
                 lane.take_again(self._place.transport)
+
+
+def _not_begun(text: str, code: str, *, at_once: bool) -> TransientFailure:
+    return TransientFailure(scope=Scope.MESSAGE, answer=Answer(status="4.3.0", text=text, code=code), at_once=at_once)

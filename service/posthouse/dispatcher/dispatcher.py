@@ -10,6 +10,8 @@ from posthouse.lanes import Board, Use
 from posthouse.ports import SpoolUnavailableError
 from posthouse.telemetry import SERVICE_FAULT, log
 
+CUT_SECONDS = 5.0
+"""How long attempts that were cut may take to write down that they are unconfirmed."""
 LEASES = 64
 """Lanes taken in one round."""
 
@@ -25,6 +27,7 @@ class Dispatcher:
         self._runners: dict[int, LaneRunner] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
+        self._leasing = asyncio.Lock()
         self._stopping = False
 
     def wake(self, lanes: frozenset[int]) -> None:
@@ -54,16 +57,22 @@ class Dispatcher:
         """Drain: wait ``seconds`` for attempts in flight, then cut them; the lanes are given back."""
         self._stopping = True
         self._news.set()
-        for runner in self._runners.values():
-            runner.stop()
+        async with self._leasing:  # lanes whose lease is under way have their runner then, and hear of it too
+            for runner in self._runners.values():
+                runner.stop()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         for runner in tuple(self._runners.values()):
             runner.cut()
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            # a spool that cannot be written must not keep the service: what it says of ``sending`` stays true
+            await asyncio.wait(self._tasks, timeout=CUT_SECONDS)
 
     async def _round(self) -> None:
+        async with self._leasing:
+            await self._lease_all()
+
+    async def _lease_all(self) -> None:
         while not self._stopping:
             leases = await self._tools.spool.lease(owner=self._owner, now=self._tools.clock.now(), most=LEASES)
             for lease in leases:

@@ -12,6 +12,18 @@ from posthouse.telemetry import LANE_PAUSED, LANE_RESUMED, SENDER_BLOCKED, log
 
 THROTTLED: float = 10.0
 """Seconds that a throttled mailbox rests where the answer names no Retry-After."""
+SHORTEST: float = 1.0
+"""Seconds that it rests at least: a Retry-After of 0 is no leave to hammer."""
+LOGIN_FIXES = frozenset(
+    {
+        "smtp.token_refused",
+        "smtp.disabled_mailbox",
+        "smtp.password",
+        "smtp.conditional_access",
+        "smtp.not_authenticated",
+    }
+)
+"""What an account may not do by SMTP alone: Graph goes on for it (PROMISES §7: pauses name a transport or all)."""
 FIRST_PROBE: float = 120.0
 """Seconds between probes of a mailbox that has never sent: somebody is just setting it up."""
 
@@ -26,19 +38,23 @@ class Effects:
         self._good_senders: set[tuple[str, str]] = set()
         self._proven = proven
 
-    async def apply(self, message: Message, outcome: Outcome, *, lane: Lane, lane_key: int) -> None:
+    async def apply(
+        self, message: Message, outcome: Outcome, *, transport: str, lane: Lane, lane_key: int | None
+    ) -> None:
         """Do all of it; what the spool cannot take now is only lost for the next process, never for this one."""
         try:
             match outcome:
                 case Sent():
+                    await self._resume(lane, lane_key, transport)
                     await self._succeeded(message, outcome, lane=lane, lane_key=lane_key)
-                case PermanentFailure(scope=Scope.MESSAGE):
-                    await self._resume(lane, lane_key)
+                case PermanentFailure(scope=Scope.MESSAGE) if outcome.answer.reply is not None:
+                    await self._resume(lane, lane_key, transport)
                 case TransientFailure(scope=Scope.MAILBOX):
                     rest = outcome.answer.retry_after
-                    await self._pause(lane, lane_key, rest if rest is not None else THROTTLED, outcome)
+                    await self._pause(lane, lane_key, THROTTLED if rest is None else max(rest, SHORTEST), outcome)
                 case Blocked(scope=Scope.MAILBOX):
-                    await self._pause(lane, lane_key, self._probe_after(message.account), outcome)
+                    alone = transport if outcome.answer.fix in LOGIN_FIXES else None
+                    await self._pause(lane, lane_key, self._probe_after(message.account), outcome, transport=alone)
                 case Blocked(scope=Scope.SENDER):
                     await self._block_sender(message, outcome)
                 case _:
@@ -46,13 +62,12 @@ class Effects:
         except SpoolUnavailableError:
             return
 
-    async def _succeeded(self, message: Message, outcome: Sent, *, lane: Lane, lane_key: int) -> None:
+    async def _succeeded(self, message: Message, outcome: Sent, *, lane: Lane, lane_key: int | None) -> None:
         self._proven.add(message.account)
-        await self._resume(lane, lane_key)
         pair = (message.mailbox, message.sender)
         if pair not in self._good_senders:
-            self._good_senders.add(pair)
             await self._spool.unblock_sender(mailbox=message.mailbox, sender=message.sender, at=self._clock.now())
+            self._good_senders.add(pair)
         if outcome.answer.retry_after:
             await self._pause(lane, lane_key, outcome.answer.retry_after, outcome)
 
@@ -60,22 +75,34 @@ class Effects:
         probe = self._policy.blocked_probe
         return probe if account in self._proven else min(probe, FIRST_PROBE)
 
-    async def _pause(self, lane: Lane, lane_key: int, seconds: float, outcome: Outcome) -> None:
+    async def _pause(
+        self, lane: Lane, lane_key: int | None, seconds: float, outcome: Outcome, *, transport: str | None = None
+    ) -> None:
         now: Millis = self._clock.now()
         blocked = isinstance(outcome, Blocked)
         reason = outcome.answer.fix or outcome.answer.code
-        pause = Pause(None, now + int(seconds * 1000), reason, blocked=blocked, since=now)
+        pause = Pause(transport, now + int(seconds * 1000), reason, blocked=blocked, since=now)
         stands = lane.pause(pause)
         if stands.until == pause.until:
             level = logging.WARNING if blocked else logging.INFO
-            log(LANE_PAUSED, level=level, lane=lane_key, until=stands.until, reason=reason, blocked=blocked)
-            await self._spool.pause(lane=lane_key, pause=stands)
+            log(
+                LANE_PAUSED,
+                level=level,
+                lane=lane_key,
+                transport=transport,
+                until=stands.until,
+                reason=reason,
+                blocked=blocked,
+            )
+            if lane_key is not None:
+                await self._spool.pause(lane=lane_key, pause=stands)
 
-    async def _resume(self, lane: Lane, lane_key: int) -> None:
-        if lane.blocked is not None:
-            lane.resume(self._clock.now())
-            log(LANE_RESUMED, lane=lane_key)
-            await self._spool.resume(lane=lane_key, transport=None)
+    async def _resume(self, lane: Lane, lane_key: int | None, transport: str) -> None:
+        for blocked in lane.blocks(transport):
+            lane.resume(self._clock.now(), blocked)
+            log(LANE_RESUMED, lane=lane_key, transport=blocked)
+            if lane_key is not None:
+                await self._spool.resume(lane=lane_key, transport=blocked)
 
     async def _block_sender(self, message: Message, outcome: Blocked) -> None:
         now = self._clock.now()
@@ -91,3 +118,5 @@ class Effects:
                 reason=reason,
             )
         )
+        # a success that came in between found no block to end: the next one must look again
+        self._good_senders.discard((message.mailbox, message.sender))

@@ -51,9 +51,13 @@ class Gates:
         closed = {name: circuit.usable_at(now) for name, circuit in self._circuits.items()}
         return {name: at for name, at in closed.items() if at is not None}
 
-    def admits(self, name: str, message: Message, now: Millis) -> bool:
-        """Whether this message may go by it now."""
-        return self._circuits[name].admits(now, key=message.key, expires_at=message.expires_at)
+    def admits(self, name: str, message: Message, now: Millis, *, alone: bool) -> bool:
+        """Whether this message may go by it now; ``alone``: it has no other way."""
+        return self._circuits[name].admits(now, key=message.key, expires_at=message.expires_at, alone=alone)
+
+    def block_ended_at(self, name: str) -> Millis:
+        """When the latest block of the transport ended; 0 where there was none in this process's life."""
+        return self._circuits[name].block_ended_at
 
     def abandoned(self, name: str, message: Message) -> None:
         """It did not go after all."""
@@ -72,9 +76,9 @@ class Gates:
             case Blocked(scope=Scope.TRANSPORT):
                 changed = circuit.block(now, reason=reason)
             case Sent():
-                changed = circuit.alive()
+                changed = circuit.alive(now)
             case _ if answer.reply is not None and answer.reply != UNAUTHORIZED:
-                changed = circuit.alive()
+                changed = circuit.alive(now)
             case _:
                 circuit.abandoned(message.key)
                 changed = False

@@ -3,9 +3,10 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from posthouse.delivery import choose
-from posthouse.dispatcher.attempt import Attempt, Place, Tools
+from posthouse.dispatcher.attempt import SPOOL_PAUSE, Attempt, Place, Tools
 from posthouse.lanes import NEVER, Board, Lane, Use
 from posthouse.message import Message, Millis
 from posthouse.ports import SpoolUnavailableError
@@ -14,6 +15,7 @@ from posthouse.records import Lease
 PEEK = 16
 LONGEST_WAIT = 30.0
 """Seconds after which a lane looks again whatever it waits for, so that a jump of the clock cannot strand it."""
+EXPIRED_AT_ONCE = 100
 PATIENCE: Millis = 1_000
 """A lane that must wait longer than this for its next row is given back."""
 
@@ -28,6 +30,8 @@ class LaneRunner:
         self._uses = uses
         self._lane = board.open(lease.account, starts=lease.starts, pauses=lease.pauses)
         self._news = asyncio.Event()
+        self._watched: set[Lane] = {self._lane}
+        self._without: frozenset[tuple[str, ...]] = frozenset()
         self._stale = True
         self._stopping = False
         self._ready: deque[Message] = deque()
@@ -59,7 +63,8 @@ class LaneRunner:
             self._tools.gates.unwatch(self._news.set)
             if self._tasks:
                 await asyncio.wait(self._tasks)
-            self._lane.unwatch(self._news.set)
+            for lane in self._watched:
+                lane.unwatch(self._news.set)
             await self._give_back()
 
     async def _loop(self) -> None:
@@ -79,7 +84,9 @@ class LaneRunner:
         """Whether another could as well take the lane later: it is empty, or paused for long."""
         if at is None:
             return True
-        waiting_for_pace_or_circuit = self._ready and self._lane.paused(now, "") is None
+        if at >= NEVER:
+            return False  # a slot will fall free
+        waiting_for_pace_or_circuit = self._ready and self._lane.paused(now) is None
         return at > now + PATIENCE and not waiting_for_pace_or_circuit
 
     async def _fill(self) -> Millis | None:
@@ -90,50 +97,97 @@ class LaneRunner:
             if not self._ready:
                 return await self._tools.spool.next_in(lane=self._lease.lane) if not self._hand else None
             at = self._start_one()
-            if at is not None:
+            if at is not None and not await self._look_behind():
                 return at
         return None
 
-    async def _peek(self) -> None:
+    async def _peek(self, without: frozenset[tuple[str, ...]] = frozenset()) -> None:
         self._stale = False
+        self._without = without
+        now = self._tools.clock.now()
         rows = await self._tools.spool.peek(
-            lane=self._lease.lane, now=self._tools.clock.now(), most=PEEK + len(self._hand)
+            lane=self._lease.lane, now=now, most=PEEK + len(self._hand), without=without
         )
-        self._ready = deque(message for message in rows if message.key not in self._hand)
+        if any(message.expires_at is not None and message.expires_at <= now for message in rows):
+            await self._tools.spool.expire(now=now, most=EXPIRED_AT_ONCE)
+        self._ready = deque()
+        for message in rows:
+            over = message.expires_at is not None and message.expires_at <= now
+            if message.key in self._hand or over:
+                continue
+            route = tuple(name for name in message.route if name in self._uses)
+            if route:
+                self._ready.append(replace(message, route=route))
+            else:
+                await self._tools.spool.hold(key=message.key, id=message.id, at=now, cause="no_transport")
+
+    async def _look_behind(self) -> bool:
+        """Whether rows behind those that have no usable transport now can go; one such route must not hide the rest."""
+        now = self._tools.clock.now()
+        unusable = self._unusable(now)
+        stuck = frozenset(m.route for m in self._ready if not isinstance(choose(m, unusable), str))
+        if not stuck or stuck <= self._without or any(m.route not in stuck for m in self._ready):
+            return False
+        before = self._ready
+        await self._peek(self._without | stuck)
+        if not self._ready:
+            self._ready = before
+            return False
+        return True
+
+    def _unusable(self, now: Millis) -> dict[str, Millis]:
+        return self._tools.gates.unusable(now) | self._lane.unusable(now)
 
     def _start_one(self) -> Millis | None:
         """Start the first row that can go now (None), or say when to come back."""
         now = self._tools.clock.now()
-        unusable = self._tools.gates.unusable(now)
+        unusable = self._unusable(now)
         earliest = NEVER
         for message in self._ready:
-            name = choose(message, unusable)
-            if not isinstance(name, str):
-                earliest = min(earliest, name)
-                continue
-            place = self._place(message, name)
-            at = max(lane.start_at(now, transport=name, use=self._uses[name]) for lane in place.lanes)
-            if at > now:
-                earliest = min(earliest, at)
-                continue
-            if not self._tools.gates.admits(name, message, now):
-                earliest = min(earliest, now + PATIENCE)
-                continue
-            self._ready.remove(message)
-            self._start(message, place, now)
-            return None
+            place = self._way(message, now, unusable)
+            if isinstance(place, Place):
+                self._ready.remove(message)
+                self._start(message, place, now)
+                return None
+            earliest = min(earliest, place)
         return earliest
+
+    def _way(self, message: Message, now: Millis, unusable: Mapping[str, Millis]) -> Place | Millis:
+        """By which transport the message starts now, or when to ask again."""
+        refused = dict(unusable)
+        while True:
+            name = choose(message, refused)
+            if not isinstance(name, str):
+                return name
+            place = self._place(message, name)
+            at = max(lane.start_at(now, transport=name, use=place.use) for lane in place.lanes)
+            if at > now:
+                return at
+            alone = all(other == name or other in unusable for other in message.route)
+            if self._tools.gates.admits(name, message, now, alone=alone):
+                return place
+            refused[name] = now + PATIENCE
 
     def _place(self, message: Message, name: str) -> Place:
         account = self._tools.accounts(name, message.mailbox)
         lanes: tuple[Lane, ...] = (self._lane,)
         if account != self._lease.account:
-            lanes = (self._lane, self._board.lane(account))
-        return Place(lane=self._lease.lane, fence=self._lease.fence, lanes=lanes, transport=name, account=account)
+            other = self._board.lane(account)
+            other.watch(self._news.set)
+            self._watched.add(other)
+            lanes = (self._lane, other)
+        return Place(
+            lane=self._lease.lane,
+            fence=self._lease.fence,
+            lanes=lanes,
+            transport=name,
+            account=account,
+            use=self._uses[name],
+        )
 
     def _start(self, message: Message, place: Place, now: Millis) -> None:
         for lane in place.lanes:
-            lane.start(now, transport=place.transport, use=self._uses[place.transport])
+            lane.start(now, transport=place.transport, use=place.use)
         attempt = Attempt(message, place, self._tools)
         self._hand[message.key] = attempt
         task = asyncio.create_task(attempt.run(), name=f"attempt {message.id}")
@@ -151,9 +205,13 @@ class LaneRunner:
         return ended
 
     async def _give_back(self) -> None:
-        now = self._tools.clock.now()
-        try:
-            await self._tools.spool.release(lane=self._lease.lane, fence=self._lease.fence, now=now)
-        except SpoolUnavailableError:
+        """Repeated until it is written: a lane that keeps its owner without a runner would never be leased again."""
+        while True:
+            now = self._tools.clock.now()
+            try:
+                await self._tools.spool.release(lane=self._lease.lane, fence=self._lease.fence, now=now)
+            except SpoolUnavailableError:
+                await asyncio.sleep(SPOOL_PAUSE)
+                continue
+            self._board.forget_idle(self._lease.account, now)
             return
-        self._board.forget_idle(self._lease.account, now)

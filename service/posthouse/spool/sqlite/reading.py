@@ -1,6 +1,6 @@
 """What the dispatcher and settling work on: due messages and doubtful ones."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import cast
 
 from posthouse.message import (
@@ -14,22 +14,23 @@ from posthouse.message import (
     id_from_bytes,
 )
 from posthouse.records import TransportKind, Unsettled
+from posthouse.spool.sqlite.database import to_json
 from posthouse.spool.sqlite.threads import Job
 
 _MessageRow = tuple[
     int, str, str, int, str, str, str, str | None, list[tuple[str, str]], str, int, list[str], str | None, int, int, int,
-    int, int | None, int, int, str, int,
+    int, int | None, int, int, str, int, int | None,
 ]  # fmt: skip
 """The order is that of peek.sql."""
 _UnsettledRow = tuple[_MessageRow, int, str, TransportKind, str, int, int, int, int | None, int, int]
 """The order is that of unsettled.sql."""
 
 
-def peek(*, lane: int, now: Millis, most: int) -> Job[Sequence[Message]]:
-    """Due messages of a lane."""
-    return lambda db: [
-        _message(cast("_MessageRow", row)) for row in db.document("peek", {"lane": lane, "now": now, "most": most})
-    ]
+def peek(*, lane: int, now: Millis, most: int, without: Collection[tuple[str, ...]]) -> Job[Sequence[Message]]:
+    """Due messages of a lane, those of some routes left out."""
+    routes = to_json([to_json(route) for route in without]) if without else None
+    values = {"lane": lane, "now": now, "most": most, "without": routes}
+    return lambda db: [_message(cast("_MessageRow", row)) for row in db.document("peek", values)]
 
 
 def unsettled(*, now: Millis, most: int) -> Job[Sequence[Unsettled]]:
@@ -63,6 +64,7 @@ def _message(row: _MessageRow) -> Message:
         attempts=row[19],
         on_unconfirmed=OnUnconfirmed(row[20]),
         accept_duplicate=bool(row[21]),
+        first_tried_at=row[22],
     )
 
 

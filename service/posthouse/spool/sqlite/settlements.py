@@ -44,7 +44,9 @@ def _still_unsettled(db: Database, stands: Standing, settlement: Settlement) -> 
     news = settlement.verdict is Verdict.HELD and (stands.status, stands.held_cause) != (Status.HELD, settlement.cause)
     if news:
         db.run("hold_unsettled", {"message": stands.key, "cause": settlement.cause})
-    tell(db, stands.key, settlement.at, event="message.held" if news else "message.looked_up", data=data)
+    # a held message is looked for again for days: only news is history
+    if news or stands.status is not Status.HELD:
+        tell(db, stands.key, settlement.at, event="message.held" if news else "message.looked_up", data=data)
 
 
 def witnesses(

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -122,9 +122,11 @@ class SqliteSpool:
         """When the next lane without an owner has something to do."""
         return await self._readers.read(lambda db: db.number("next_due", {}))
 
-    async def peek(self, *, lane: int, now: Millis, most: int) -> Sequence[Message]:
+    async def peek(
+        self, *, lane: int, now: Millis, most: int, without: Collection[tuple[str, ...]] = ()
+    ) -> Sequence[Message]:
         """What is due in a lane, by priority, then age; at most ``most``."""
-        return await self._readers.read(reading.peek(lane=lane, now=now, most=most))
+        return await self._readers.read(reading.peek(lane=lane, now=now, most=most, without=without))
 
     async def next_in(self, *, lane: int) -> Millis | None:
         """When the earliest queued row of a lane is due."""

@@ -234,6 +234,7 @@ class Readers:
 
     def __init__(self, databases: Sequence[Database]) -> None:
         self._loop = asyncio.get_running_loop()
+        self._gathered: list[_Read] = []
         self._queue: SimpleQueue[_Read | None] = SimpleQueue()
         self._closed = False
         self._threads = [
@@ -248,13 +249,21 @@ class Readers:
         if self._closed:
             raise SpoolUnavailableError("the spool is closed")
         future: asyncio.Future[object] = self._loop.create_future()
-        self._queue.put((future, job))
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append((future, job))
         return cast("asyncio.Future[_R]", future)
+
+    def _hand_over(self) -> None:
+        for one in self._gathered:
+            self._queue.put(one)
+        self._gathered.clear()
 
     async def close(self) -> None:
         """Read what waits and close the connections."""
         if not self._closed:
             self._closed = True
+            self._hand_over()
             for _ in self._threads:
                 self._queue.put(None)
         for thread in self._threads:
