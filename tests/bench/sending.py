@@ -56,7 +56,7 @@ class Remote:
         self.options = _Options(found["tenant_id"], found["client_id"], found["client_secret"])
         self.authority, self.graph_url = found["authority"], found["graph_url"]
         self.ca_file, self.inbox_url = Path(found["ca_file"]), found["inbox_url"]
-        self.smtp_host, self.smtp_port = found["smtp_host"], found["smtp_port"]
+        self.smtp_host, self.smtp_port = found["smtp_host"], int(found["smtp_port"])
         self.process = process
 
     async def posts(self) -> list[dict[str, float]]:
@@ -120,7 +120,8 @@ async def by_sdk(remote: Remote) -> float:
         request = RequestInformation(Method.POST, "{+baseurl}/users/{user}/sendMail", {"user": SENDERS[lane]})
         request.set_stream_content(base64.b64encode(MIMES[lane]), "text/plain")
         request.add_request_options([ResponseHandlerOption(NativeResponseHandler())])
-        response = await adapter.send_no_response_content_async(request, {})
+        response: object = await adapter.send_no_response_content_async(request, {})
+        assert isinstance(response, httpx.Response)
         assert response.status_code == 202, response.text
 
     async with credential, http:

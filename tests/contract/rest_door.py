@@ -12,7 +12,6 @@ import httpx
 from fastapi import FastAPI
 
 from posthouse.clients.keys import Keys
-from posthouse.doors.chance import Chance
 from posthouse.doors.rest.app import build
 from posthouse.doors.rest.parts import Parts
 from posthouse.fixes import Fixes
@@ -181,7 +180,7 @@ async def rest_door(
     trusted: bool = False,
 ) -> AsyncGenerator[Door]:
     """A door over a new spool in ``directory``."""
-    clock, state, watch, chance = Clock(), State(), WatchedWatch(), Chance(os.urandom)
+    clock, state, watch, chance = Clock(), State(), WatchedWatch(), os.urandom
     spool = await open_spool(directory / "spool.db", owner="test", clock=clock)
     keys = Keys(spool=spool, clock=clock, chance=chance, fixed=fixed)
     await keys.load()

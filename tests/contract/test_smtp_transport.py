@@ -69,6 +69,8 @@ async def smtp_to(
         local_hostname="posthouse.test",
         connect_timeout=connect_timeout,
         reply_timeout=reply_timeout,
+        content_timeout=reply_timeout,
+        end_timeout=reply_timeout,
     )
     transport = SmtpTransport(name="smtp", server=server, clock=SystemClock())
     try:

@@ -9,12 +9,10 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import apsw
 import httpx
-
-from posthouse.sandbox.emulator import Emulator
 
 POSTHOUSE = (sys.executable, "-m", "posthouse")
 FINAL = frozenset({"sent", "failed", "expired", "canceled"})
@@ -40,10 +38,38 @@ def toml(sections: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+class Identity(Protocol):
+    """Who the app is."""
+
+    @property
+    def tenant_id(self) -> str: ...
+    @property
+    def client_id(self) -> str: ...
+    @property
+    def client_secret(self) -> str: ...
+
+
+class Coordinates(Protocol):
+    """What settings need to know of an emulator, in this process or in another."""
+
+    @property
+    def options(self) -> Identity: ...
+    @property
+    def authority(self) -> str: ...
+    @property
+    def graph_url(self) -> str: ...
+    @property
+    def smtp_host(self) -> str: ...
+    @property
+    def smtp_port(self) -> int: ...
+
+    ca_file: Path
+
+
 class Service:
     """One posthouse, with its settings and state in ``home``."""
 
-    def __init__(self, home: Path, emulator: Emulator, **changes: Any) -> None:
+    def __init__(self, home: Path, emulator: Coordinates, **changes: Any) -> None:
         self.home = home
         self.port = free_port()
         self.state = home / "state"
@@ -124,7 +150,7 @@ class Service:
         """How many rows of the spool have this stored status, read beside the service or after its death."""
         spool = apsw.Connection(str(self.state / "spool.sqlite"), flags=apsw.SQLITE_OPEN_READONLY)
         try:
-            return spool.execute("select count(*) from messages where status = ?", (status,)).fetchall()[0][0]
+            return len(spool.execute("select id from messages where status = ?", (status,)).fetchall())
         finally:
             spool.close()
 

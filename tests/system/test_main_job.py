@@ -52,7 +52,7 @@ def as_read(mime: bytes) -> dict[str, str]:
         "subject": mail["subject"],
         "text": text.get_content().replace("\r\n", "\n"),
         "html": html.get_content().rstrip("\r\n"),
-        "data": hashlib.sha256(part.get_payload(decode=True)).hexdigest(),
+        "data": hashlib.sha256(part.get_content()).hexdigest(),
         "filename": part.get_filename() or "",
     }
 

@@ -2,10 +2,8 @@
 
 import base64
 import dataclasses
-import itertools
 import os
 from collections.abc import AsyncGenerator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -13,7 +11,6 @@ from typing import Literal
 import pytest
 
 from posthouse.compose import Letter, Person, compose
-from posthouse.doors.chance import Chance
 from posthouse.headers import fit_to_envelope, is_msg_id
 from posthouse.message import Bytes, Content, Envelope, Kind, OnUnconfirmed, Priority, Recipient, Status, parse_id
 from posthouse.policy import ADMINISTRATOR, Client
@@ -329,13 +326,3 @@ async def test_a_repeated_key_gets_the_first_answer_and_another_request_is_refus
 def test_base64_is_not_counted_twice() -> None:
     """Graph's limit of 3,145,728 bytes of MIME is its 4 MiB of request, without base64 (issue 3 item 6)."""
     assert len(base64.b64encode(b"x" * GRAPH_LIMIT)) == 4 * 1024 * 1024
-
-
-def test_no_byte_of_chance_is_given_twice_even_to_threads() -> None:
-    counter = itertools.count()
-    chance = Chance(lambda count: b"".join(next(counter).to_bytes(4, "big") for _ in range(count // 4)), block=64)
-    with ThreadPoolExecutor(8) as pool:
-        given = list(pool.map(chance, [4, 12, 8] * 2000))
-    numbers = [piece[at : at + 4] for piece in given for at in range(0, len(piece), 4)]
-    assert [len(piece) for piece in given] == [4, 12, 8] * 2000
-    assert len(set(numbers)) == len(numbers)

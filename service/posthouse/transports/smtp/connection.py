@@ -59,7 +59,12 @@ class Server:
     ssl_context: ssl.SSLContext
     local_hostname: str
     connect_timeout: float = 10.0
-    reply_timeout: float = 60.0
+    reply_timeout: float = 20.0
+    """For each reply before the content: well below an attempt's deadline, so that a mute server is certain, not doubtful."""
+    content_timeout: float = 60.0
+    """Without any progress while the content leaves."""
+    end_timeout: float = 600.0
+    """For the reply after the dot (RFC 5321 §4.5.3.2.6: 10 minutes); the attempt's deadline comes first."""
 
     def __post_init__(self) -> None:
         if self.security == "none" and not _loopback(self.host):

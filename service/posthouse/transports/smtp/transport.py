@@ -115,10 +115,9 @@ class SmtpTransport:
     async def _content(
         self, client: aiosmtplib.SMTP, content: Content, refused: tuple[RefusedRecipient, ...], *, own_from: bool
     ) -> Outcome:
-        patience = self._server.reply_timeout
         try:
-            await pour(client, content, timeout=patience, monotonic=self._clock.monotonic)
-            response = await client.execute_command(b".")
+            await pour(client, content, timeout=self._server.content_timeout, monotonic=self._clock.monotonic)
+            response = await client.execute_command(b".", timeout=self._server.end_timeout)
         except aiosmtplib.SMTPResponseException as error:
             client.close()
             return outcome(Reply(error.code, error.message), Stage.END, own_from=own_from)
