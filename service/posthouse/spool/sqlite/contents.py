@@ -73,7 +73,9 @@ class Storing:
         waiting: deque[asyncio.Future[None]] = deque()
         size = n = 0
         async for chunk in _chunks(body):
-            waiting.append(self._writer.submit(ADD_CHUNK, (key, n, chunk), size=len(chunk)))
+            writing = self._writer.submit(ADD_CHUNK, (key, n, chunk), size=len(chunk))
+            writing.add_done_callback(_hear)  # the first that fails is told; the others behind it fail with it
+            waiting.append(writing)
             size, n = size + len(chunk), n + 1
             if len(waiting) >= _IN_FLIGHT:
                 await waiting.popleft()
@@ -151,3 +153,8 @@ def drop_lost(db: Database) -> None:
 def _drop_some(db: Database, content: int) -> int:
     db.run("drop_chunks", {"content": content})
     return db.changes()
+
+
+def _hear(future: asyncio.Future[None]) -> None:
+    if not future.cancelled():
+        future.exception()
