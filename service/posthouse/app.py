@@ -159,6 +159,8 @@ class Service:
             diagnosis=self._fixes,
             ready=self._ready,
             transports=lambda: [circuit.row() for circuit in self._gates.circuits.values()],
+            resume_lane=self._resume_lane,
+            resume_transport=self._gates.resume,
             trusted=trusted,
         )
         return build(parts, admin=admin, chance=secrets.token_bytes, version=version())
@@ -206,6 +208,18 @@ class Service:
     def _unproven(self, message: Message) -> bool:
         """Its mailbox has never sent anything and only a wildcard allows it: then an unknown mailbox is a typing error."""
         return message.account not in self._proven and not self.keys.names(message.client, message.sender)
+
+    async def _resume_lane(self, account: str) -> bool:
+        """Somebody says that the cause is mended: the lane goes on now, and pauses again if it is not."""
+        wanted = account.lower()
+        row = next((row for row in await self._spool.lanes() if row.account.lower() == wanted), None)
+        if row is None:
+            return False
+        lane = self._board.lane(row.account)
+        for transport in {None, *(pause.transport for pause in row.pauses)}:
+            lane.resume(self._clock.now(), transport)
+            await self._spool.resume(lane=row.lane, transport=transport)
+        return True
 
     def _closed(self) -> Condition | None:
         if self._state.draining:

@@ -141,6 +141,12 @@ class Circuit:
         self.until = now + int((self._patience.blocked if probe is None else probe) * 1000)
         return news
 
+    def resume(self, now: Millis) -> None:
+        """Somebody says that the cause is mended: one message may try at once."""
+        if self.state is State.OPEN:
+            self.state = State.TRIAL
+        self.until = min(self.until, now)
+
     def _judge(self, now: Millis, *, key: int, retry_after: float | None, reason: str) -> bool:
         was_trial = self._trial == key
         self.abandoned(key)

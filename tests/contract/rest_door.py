@@ -170,6 +170,11 @@ class State:
     transports: list[TransportRow] = field(default_factory=list)
 
 
+async def nothing_to_resume(_account: str) -> bool:
+    """No lane is paused here; the system tests resume real ones."""
+    return False
+
+
 @asynccontextmanager
 async def rest_door(
     directory: Path,
@@ -205,6 +210,8 @@ async def rest_door(
         diagnosis=Fixes(),
         ready=ready,
         transports=lambda: state.transports,
+        resume_lane=nothing_to_resume,
+        resume_transport=lambda name: name == "graph",
         trusted=trusted,
     )
     app = build(parts, admin=admin, chance=chance, version="0")

@@ -85,3 +85,36 @@ async def test_mailboxes_that_share_a_login_take_turns_on_its_connections(launch
 
     assert set((await service.until(ids, seconds=25)).values()) == {"sent"}
     assert emulator.world.smtp_gauge.peak[login] <= 3
+
+
+async def test_a_person_who_mended_the_cause_need_not_wait_for_the_next_probe(launch, emulator):
+    """`posthouse queue` names cause and command; the command lets the mail go although the probe is an hour away."""
+    service = await launch(delivery={"blocked_probe": "1h", "route": ["graph"]})
+    await service.make_key(SENDER)
+    emulator.world.faults = [Rule(target=Target.GRAPH, fault="403", code="ErrorAccessDenied")]
+    ids = [await service.submit(letter(SENDER, number)) for number in range(4)]
+    await service.until(ids[:1], wanted=frozenset({"deferred"}))
+    code, shown, notes = await service.run("queue")
+    assert code == 0
+    assert "graph.mailbox_permission" in shown
+    assert "Test-ServicePrincipalAuthorization" in notes
+    assert "posthouse lanes resume" in notes
+    emulator.world.faults = []
+    code, _, error = await service.run("lanes", "resume", SENDER)
+
+    assert code == 0, error
+    assert set((await service.until(ids, seconds=20)).values()) == {"sent"}
+
+
+async def test_a_transport_can_be_resumed_too(launch, emulator):
+    service = await launch(delivery={"blocked_probe": "1h", "route": ["graph"]})
+    await service.make_key(SENDER)
+    emulator.world.faults = [Rule(target=Target.GRAPH, fault="403", code="Authorization_RequestDenied")]
+    ids = [await service.submit(letter(SENDER, number)) for number in range(4)]
+    while (await transports(service))["graph"] != "blocked":
+        await asyncio.sleep(0.05)
+    emulator.world.faults = []
+    code, _, error = await service.run("transports", "resume", "graph")
+
+    assert code == 0, error
+    assert set((await service.until(ids, seconds=20)).values()) == {"sent"}

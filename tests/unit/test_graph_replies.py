@@ -121,11 +121,18 @@ def test_send_as_denied_for_another_from_blocks_only_that_sender():
     assert verdict.answer.fix == "graph.send_as"
 
 
-@pytest.mark.parametrize(("status", "code"), [(403, "ErrorAccessDenied"), (404, "ErrorInvalidUser")])
-def test_a_mailbox_that_never_sent_and_only_a_wildcard_allows_fails_the_message_only(status, code):
-    verdict = read(status, error(code), unproven=True)
+@pytest.mark.parametrize("code", ["ErrorInvalidUser", "Request_ResourceNotFound"])
+def test_an_unknown_mailbox_that_never_sent_and_only_a_wildcard_allows_fails_the_message_only(code):
+    verdict = read(404, error(code), unproven=True)
     assert isinstance(verdict, PermanentFailure)
     assert verdict.scope is Scope.MESSAGE
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, "ErrorAccessDenied"), (404, "MailboxNotEnabledForRESTAPI")])
+def test_a_right_or_licence_that_is_missing_costs_no_mail_even_under_a_wildcard(status, code):
+    verdict = read(status, error(code), unproven=True)
+    assert isinstance(verdict, Blocked)
+    assert verdict.scope is Scope.MAILBOX
 
 
 def test_401_by_the_memory_of_its_token():

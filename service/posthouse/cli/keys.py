@@ -124,7 +124,7 @@ def revoke(
 
 
 def hash_(as_json: AsJson = False) -> None:
-    """Read a key from standard input and print its hash, for key_hash in [[clients]]."""
+    r"""Read a key from standard input and print its hash, for key_hash in \[[clients]]."""
     from posthouse.clients.keys import hash_key, key_id_of
 
     text = typer.prompt("key", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()

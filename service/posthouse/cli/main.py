@@ -49,7 +49,10 @@ def application() -> typer.Typer:
         ),
         name="messages",
     )
-    app.add_typer(_group("The ways out.", {"list": queue.transports}), name="transports")
+    app.add_typer(_group("Sending accounts.", {"list": queue.queue, "resume": queue.resume_lane}), name="lanes")
+    app.add_typer(
+        _group("The ways out.", {"list": queue.transports, "resume": queue.resume_transport}), name="transports"
+    )
     app.add_typer(
         _group(
             "Who may submit.",

@@ -2,6 +2,7 @@
 
 import os
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from posthouse.cli.options import AsJson
 from posthouse.cli.output import Output, moment, output
@@ -37,6 +38,11 @@ def _show(lanes: list["Lane"], out: Output) -> None:
         return
     columns = ("MAILBOX", "WAITING", "SENDING", "HELD", "UNCONFIRMED", "NEXT", "PAUSED UNTIL")
     out.rows(columns, [_row(lane) for lane in lanes])
+    advice = {pause["reason"]: pause["advice"] for lane in lanes for pause in lane["pauses"]}
+    for reason, words in sorted(advice.items()):
+        out.note(f"{reason}: {words}")
+    if any(pause["blocked"] for lane in lanes for pause in lane["pauses"]):
+        out.note("one message is tried at NEXT, the others follow when it goes; mended? posthouse lanes resume MAILBOX")
     if any(lane["held"] for lane in lanes):
         out.note("held: posthouse messages list --status held")
 
@@ -48,6 +54,27 @@ def _row(lane: "Lane") -> tuple[str, ...]:
     )
     numbers = (lane["waiting"], lane["sending"], lane["held"], lane["unconfirmed"])
     return lane["account"], *map(str, numbers), moment(lane["next_at"]), pauses
+
+
+def resume_lane(mailbox: str, as_json: AsJson = False) -> None:
+    """The cause is mended: let this mailbox try again now."""
+    _resume(f"/v1/lanes/{quote(mailbox, safe='')}/resume", mailbox, as_json=as_json)
+
+
+def resume_transport(name: str, as_json: AsJson = False) -> None:
+    """The cause is mended: let this transport try again now."""
+    _resume(f"/v1/transports/{quote(name, safe='')}/resume", name, as_json=as_json)
+
+
+def _resume(path: str, name: str, *, as_json: bool) -> None:
+    from posthouse.cli.client import Alone, run
+
+    async def work(desk: "Desk") -> None:
+        done = await desk.post(path)
+        out = output(as_json=as_json)
+        out.item(done) if out.as_json else out.line(f"{name} tries again now")
+
+    run(work, environ=os.environ, alone=Alone.FAIL)
 
 
 def transports(as_json: AsJson = False) -> None:

@@ -113,7 +113,16 @@ async def _greet(service: Service, emulator: Emulator, settings: Settings, *, as
         found = {"url": url, "key": new.text, "inbox": f"{emulator.inbox_url}/inbox", "smtp_port": emulator.smtp_port}
         _say(json.dumps(found | {"admin": f"http://{settings.admin.listen}"}))
         return
-    _say(_GREETING.format(url=url, key=new.text, sender=SENDER, inbox=emulator.inbox_url, admin=settings.admin.listen))
+    _say(
+        _GREETING.format(
+            state=settings.state_directory(),
+            url=url,
+            key=new.text,
+            sender=SENDER,
+            inbox=emulator.inbox_url,
+            admin=settings.admin.listen,
+        )
+    )
 
 
 def _say(text: str) -> None:
@@ -137,6 +146,10 @@ See what became of it, and what arrived:
 
 curl -s {url}/v1/messages -H "Authorization: Bearer {key}"
 curl -s {inbox}/inbox.json
+
+Operate it from another terminal:
+
+STATE_DIRECTORY={state} uv run posthouse queue
 
 Python:
 

@@ -86,6 +86,7 @@ class Pause(TypedDict):
     transport: str | None
     until: str
     reason: str
+    advice: str
     blocked: bool
 
 

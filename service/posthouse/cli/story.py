@@ -91,7 +91,7 @@ def _now(message: Message) -> Iterator[str]:
         case "failed" | "expired" | "canceled":
             yield "Nothing more will happen to it by itself."
         case _:
-            yield "It is on its way."
+            yield "It waits for its turn; `posthouse queue` says what its mailbox waits for, and until when."
     if message["unsettled"] and message["status"] != "unconfirmed":
         yield "Whether an earlier attempt sent it is not settled yet."
     if message["expires_at"]:

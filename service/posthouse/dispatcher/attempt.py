@@ -43,6 +43,8 @@ from posthouse.telemetry import (
 )
 from posthouse.watch import Watch
 
+LOST = frozenset({Status.FAILED, Status.EXPIRED})
+"""What a reader of the log's warnings must see."""
 SPOOL_PAUSE = 1.0
 """Seconds between tries to write an outcome that the spool could not take."""
 
@@ -210,6 +212,7 @@ class Attempt:
         finish = self._finish_for(step, outcome, now)
         log(
             finish.event,
+            level=logging.WARNING if finish.status in LOST else logging.INFO,
             message=message.id,
             client=message.client,
             transport=self._place.transport,

@@ -1,6 +1,7 @@
 """What an outcome does beyond its message: pauses and blocks of lanes and senders, written down (PROMISES §4, §6)."""
 
 import logging
+from datetime import UTC, datetime
 
 from posthouse.delivery import Policy
 from posthouse.lanes import Lane
@@ -51,10 +52,23 @@ class Effects:
                     await self._resume(lane, lane_key, transport)
                 case TransientFailure(scope=Scope.MAILBOX):
                     rest = outcome.answer.retry_after
-                    await self._pause(lane, lane_key, THROTTLED if rest is None else max(rest, SHORTEST), outcome)
+                    await self._pause(
+                        lane,
+                        lane_key,
+                        THROTTLED if rest is None else max(rest, SHORTEST),
+                        outcome,
+                        mailbox=message.account,
+                    )
                 case Blocked(scope=Scope.MAILBOX):
                     alone = transport if outcome.answer.fix in LOGIN_FIXES else None
-                    await self._pause(lane, lane_key, self._probe_after(message.account), outcome, transport=alone)
+                    await self._pause(
+                        lane,
+                        lane_key,
+                        self._probe_after(message.account),
+                        outcome,
+                        mailbox=message.account,
+                        transport=alone,
+                    )
                 case Blocked(scope=Scope.SENDER):
                     await self._block_sender(message, outcome)
                 case _:
@@ -69,14 +83,21 @@ class Effects:
             await self._spool.unblock_sender(mailbox=message.mailbox, sender=message.sender, at=self._clock.now())
             self._good_senders.add(pair)
         if outcome.answer.retry_after:
-            await self._pause(lane, lane_key, outcome.answer.retry_after, outcome)
+            await self._pause(lane, lane_key, outcome.answer.retry_after, outcome, mailbox=message.account)
 
     def _probe_after(self, account: str) -> float:
         probe = self._policy.blocked_probe
         return probe if account in self._proven else min(probe, FIRST_PROBE)
 
     async def _pause(
-        self, lane: Lane, lane_key: int | None, seconds: float, outcome: Outcome, *, transport: str | None = None
+        self,
+        lane: Lane,
+        lane_key: int | None,
+        seconds: float,
+        outcome: Outcome,
+        *,
+        mailbox: str,
+        transport: str | None = None,
     ) -> None:
         now: Millis = self._clock.now()
         blocked = isinstance(outcome, Blocked)
@@ -88,9 +109,9 @@ class Effects:
             log(
                 LANE_PAUSED,
                 level=level,
-                lane=lane_key,
+                mailbox=mailbox,
                 transport=transport,
-                until=stands.until,
+                until=datetime.fromtimestamp(stands.until / 1000, UTC).isoformat(timespec="milliseconds"),
                 reason=reason,
                 blocked=blocked,
             )

@@ -85,6 +85,15 @@ class Gates:
         if changed or circuit.state is not State.CLOSED:
             self._changed(circuit, news=changed)
 
+    def resume(self, name: str) -> bool:
+        """Let a transport try again now; False where there is none of this name."""
+        circuit = self._circuits.get(name)
+        if circuit is None:
+            return False
+        circuit.resume(self._clock.now())
+        self._changed(circuit, news=False)
+        return True
+
     async def run(self) -> None:
         """Write changes down and send probes when their time comes; runs until cancelled."""
         while True:

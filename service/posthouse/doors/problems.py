@@ -100,7 +100,7 @@ TABLE: Final[dict[Condition, Row]] = {
     Condition.VALIDATION_ERROR: Row(
         422,
         "A field breaks a rule",
-        "errors lists every field at fault: a JSON pointer (RFC 6901) and the rule. Unknown fields are refused, because "
+        "errors lists the fields found at fault: a JSON pointer (RFC 6901) and the rule; a message may have more behind them. Unknown fields are refused, because "
         "a mistyped bcc is an incident. Parameters of the address line stand under /query, headers under /header.",
     ),
     Condition.TOO_MANY_RECIPIENTS: Row(

@@ -25,7 +25,8 @@ DOOR: Final = "rest"
 class Parts:
     """The collaborators; ``trusted`` says that whoever reaches this door is the administrator (a unix socket).
 
-    ``ready`` gives None where mail can be kept durably, else the reason; ``transports`` what the circuits stand at.
+    ``ready`` gives None where mail can be kept durably, else the reason; ``transports`` what the circuits stand at;
+    ``resume_lane`` and ``resume_transport`` let one try again now, False where there is none.
     """
 
     step: DoorStep
@@ -36,6 +37,8 @@ class Parts:
     diagnosis: Diagnosis
     ready: Callable[[], Awaitable[str | None]]
     transports: Callable[[], Sequence[TransportRow]]
+    resume_lane: Callable[[str], Awaitable[bool]]
+    resume_transport: Callable[[str], bool]
     trusted: bool
 
     def caller(self, request: Request) -> Client:

@@ -127,7 +127,7 @@ def _shown(name: str, value: object) -> object:
     return iso(value) if name.endswith("_at") and isinstance(value, int) else value
 
 
-def lane(one: LaneRow) -> Json:
+def lane(one: LaneRow, *, diagnosis: Diagnosis) -> Json:
     """What waits for an account, and until when."""
     return {
         "account": one.account,
@@ -137,7 +137,7 @@ def lane(one: LaneRow) -> Json:
         "unconfirmed": one.unconfirmed,
         "oldest_due_at": iso(one.oldest_due_at),
         "next_at": iso(one.next_at),
-        "pauses": [_pause(pause) for pause in one.pauses],
+        "pauses": [_pause(pause, diagnosis) for pause in one.pauses],
     }
 
 
@@ -178,11 +178,12 @@ def _cause(cause: str | None, diagnosis: Diagnosis) -> Json | None:
     return None if cause is None else {"cause": cause, "advice": diagnosis.advice(cause)}
 
 
-def _pause(one: Pause) -> Json:
+def _pause(one: Pause, diagnosis: Diagnosis) -> Json:
     return {
         "transport": one.transport,
         "until": iso(one.until),
         "reason": one.reason,
+        "advice": diagnosis.advice(one.reason),
         "blocked": one.blocked,
         "since": iso(one.since),
     }

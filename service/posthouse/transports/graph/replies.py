@@ -134,7 +134,8 @@ def _client_error(reply: Reply, code: str | None, facts: Facts) -> Outcome:
     if code == "ErrorSendAsDenied" and not facts.own_from:
         return _blocked(reply, Scope.SENDER, fix="graph.send_as")
     if reply.status == 403 or (reply.status == 404 and code in _NO_MAILBOX):  # noqa: PLR2004
-        if facts.unproven:
+        # a right that is missing is a mistake of the set-up and costs no mail; an unknown mailbox may be a typing error
+        if facts.unproven and reply.status == 404 and code != "MailboxNotEnabledForRESTAPI":  # noqa: PLR2004
             answer = _answer(reply, status="5.1.8", fix="graph.mailbox_permission")
             return PermanentFailure(scope=Scope.MESSAGE, answer=answer)
         return _blocked(reply, Scope.MAILBOX, fix="graph.mailbox_permission")
