@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple, cast
 
-from posthouse.message import Millis, id_bytes
-from posthouse.records import Added, AddResult, Idempotency, KeyReused, NewMessage, Replayed, Submission
+from posthouse.message import Millis
+from posthouse.records import Added, AddResult, Idempotency, KeyReused, Replayed, Submission
+from posthouse.spool.loads import new_message
 from posthouse.spool.sqlite.database import Database, array, to_json
 from posthouse.spool.sqlite.threads import Verb
 
@@ -44,7 +45,7 @@ def prepare(submission: Submission, *, first: int, contents: Sequence[Stored]) -
     messages = submission.messages
     return AddLoad(
         first,
-        [to_json(_row(key, message)) for key, message in enumerate(messages, first)],
+        [to_json(new_message(key, message)) for key, message in enumerate(messages, first)],
         [message.account for message in messages],
         contents,
         [to_json([key, dict(message.tags)]) for key, message in enumerate(messages, first) if message.tags],
@@ -53,37 +54,6 @@ def prepare(submission: Submission, *, first: int, contents: Sequence[Stored]) -
         submission.idempotency,
         sum([len(stored.data) for stored in contents]) + _ENTRY_OVERHEAD * len(messages) + len(submission.answer),
     )
-
-
-def _row(key: int, new: NewMessage) -> list[object]:
-    """The order is that of add.sql."""
-    return [
-        key,
-        id_bytes(new.id).hex(),
-        new.client,
-        new.account,
-        new.priority,
-        new.due_at,
-        new.expires_at,
-        new.gives_up_at,
-        new.held_cause,
-        new.mailbox,
-        new.sender,
-        new.content.size,
-        new.accepted_at,
-        new.subject,
-        new.reference,
-        new.message_id,
-        int(new.own_message_id),
-        new.route,
-        dict(new.tags),
-        dict(new.metadata),
-        new.door,
-        new.key_id,
-        new.envelope.sender,
-        new.on_unconfirmed,
-        [(recipient.address, recipient.kind) for recipient in new.envelope.recipients],
-    ]
 
 
 def _add_many(db: Database, loads: Sequence[AddLoad]) -> Sequence[AddResult]:

@@ -1,25 +1,14 @@
 """What clients and operators ask: one record, a page of them, attempts, lanes, counts."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, cast
 
-from posthouse.message import Event, MessageId, Millis, Priority, Status, id_bytes, id_from_bytes, shown_status
-from posthouse.records import AttemptRow, Filters, LaneRow, Page, RecipientState, Record
+from posthouse.message import Event, MessageId, Millis, Status, id_bytes
+from posthouse.records import AttemptRow, Filters, LaneRow, Page, Record
+from posthouse.spool import rows
 from posthouse.spool.sqlite.database import Database, Row, Value
-from posthouse.spool.sqlite.lanes import pause_of
 from posthouse.spool.sqlite.threads import Job
 
-_RecordRow = tuple[
-    bytes, str, str, str, str, str, str, str, str | None, str, str, str, str, str | None, int, int, int, int, int | None,
-    int | None, int, str | None, int, str,
-]  # fmt: skip
-"""The order is that of record.sql."""
-_AttemptTuple = tuple[
-    int, str, str, str, int, int | None, str | None, str | None, str | None, str | None, int | None, str | None,
-    str | None, float | None, str | None, str | None,
-]  # fmt: skip
-"""The order is that of attempts.sql."""
 _CONDITIONS_OF_THEIR_OWN: Final = frozenset({Status.SCHEDULED, Status.QUEUED, Status.DEFERRED, Status.SENT})
 _PART: Final = "--: "
 
@@ -29,8 +18,8 @@ def get(message_id: MessageId, *, now: Millis) -> Job[Record | None]:
 
     def read(db: Database) -> Record | None:
         text = db.text("record") + db.text("record_by_id")
-        rows = db.ask(text, {"public_id": id_bytes(message_id)})
-        return _record(rows[0], now) if rows else None
+        found = db.ask(text, {"public_id": id_bytes(message_id)})
+        return _record(found[0], now) if found else None
 
     return read
 
@@ -46,12 +35,12 @@ def find(filters: Filters, *, now: Millis) -> Job[Page]:
             if filters.after is not None:
                 conditions += parts["after"]
                 values["after"] = _cursor(db, filters.after, nudge=1)
-            rows = _page(db, conditions + parts["newest"], {**values, "limit": wanted})
-            records = tuple(_record(row, now) for row in rows[: filters.limit])
-            return Page(records, has_more=len(rows) > filters.limit)
+            found = _page(db, conditions + parts["newest"], {**values, "limit": wanted})
+            records = tuple(_record(row, now) for row in found[: filters.limit])
+            return Page(records, has_more=len(found) > filters.limit)
         newer = {**values, "before": _cursor(db, filters.before, nudge=0), "limit": filters.limit}
-        rows = list(reversed(_page(db, conditions + parts["before"] + parts["oldest"], newer)))
-        records = tuple(_record(row, now) for row in rows)
+        found = reversed(_page(db, conditions + parts["before"] + parts["oldest"], newer))
+        records = tuple(_record(row, now) for row in found)
         return Page(records, has_more=bool(records) and _older(db, conditions, values, records[-1].id))
 
     return read
@@ -116,105 +105,35 @@ def _given(filters: Filters) -> Iterator[tuple[str, Value]]:
 
 
 def _record(row: Row, now: Millis) -> Record:
-    values = cast("_RecordRow", row)
-    recipients = cast("list[tuple[str, str, str | None]]", json.loads(values[23]))
-    return Record(
-        id=id_from_bytes(values[0]),
-        status=shown_status(Status(values[1]), attempts=values[20], due_at=values[17], now=now),
-        client=values[2],
-        door=values[3],
-        mailbox=values[4],
-        account=values[5],
-        sender=values[6],
-        subject=values[7],
-        reference=values[8],
-        tags=json.loads(values[9]),
-        metadata=json.loads(values[10]),
-        message_id=values[11],
-        route=tuple(json.loads(values[12])),
-        transport=values[13],
-        priority=Priority(values[14]),
-        size=values[15],
-        created_at=values[16],
-        due_at=values[17],
-        expires_at=values[18],
-        finished_at=values[19],
-        attempts=values[20],
-        held_cause=values[21],
-        unsettled=bool(values[22]),
-        recipients=tuple(
-            RecipientState(address=address, kind=kind, refused=refused) for address, kind, refused in recipients
-        ),
-    )
+    return rows.record(cast("rows.RecordTuple", row), now=now)
 
 
 def attempts(message_id: MessageId) -> Job[Sequence[AttemptRow]]:
     """Every try of a message, oldest first."""
 
     def read(db: Database) -> Sequence[AttemptRow]:
-        return [_attempt(row) for row in db.rows("attempts", {"public_id": id_bytes(message_id)})]
+        found = db.rows("attempts", {"public_id": id_bytes(message_id)})
+        return [rows.attempt(cast("rows.AttemptTuple", row)) for row in found]
 
     return read
-
-
-def _attempt(row: Row) -> AttemptRow:
-    values = cast("_AttemptTuple", row)
-    return AttemptRow(
-        number=values[0],
-        attempt_id=values[1],
-        transport=values[2],
-        account=values[3],
-        started_at=values[4],
-        ended_at=values[5],
-        outcome=values[6],
-        scope=values[7],
-        status=values[8],
-        code=values[9],
-        reply=values[10],
-        text=values[11],
-        request_id=values[12],
-        retry_after=values[13],
-        receipt=values[14],
-        fix=values[15],
-    )
 
 
 def events(message_id: MessageId) -> Job[Sequence[Event]]:
     """A message's history."""
 
     def read(db: Database) -> Sequence[Event]:
-        rows = cast("Sequence[tuple[int, int, str, str]]", db.rows("events", {"public_id": id_bytes(message_id)}))
-        return [
-            Event(position=position, message_id=message_id, at=at, type=type_, data=json.loads(data))
-            for position, at, type_, data in rows
-        ]
+        found = db.rows("events", {"public_id": id_bytes(message_id)})
+        return [rows.event(cast("rows.EventTuple", row), of=message_id) for row in found]
 
     return read
 
 
 def lanes(db: Database) -> Sequence[LaneRow]:
     """Every lane that has unfinished rows or a pause."""
-    rows = cast("Sequence[tuple[int, str, int, int, int, int, int | None, int | None, str]]", db.rows("lanes", {}))
-    return [
-        LaneRow(
-            lane=lane,
-            account=account,
-            waiting=waiting,
-            sending=sending,
-            held=held,
-            unconfirmed=unconfirmed,
-            oldest_due_at=oldest,
-            next_at=next_at,
-            pauses=tuple(
-                pause_of(transport, until, reason, blocked=blocked, since=since)
-                for transport, until, reason, blocked, since in json.loads(pauses)
-            ),
-        )
-        for lane, account, waiting, sending, held, unconfirmed, oldest, next_at, pauses in rows
-    ]
+    return [rows.lane(cast("rows.LaneTuple", row)) for row in db.rows("lanes", {})]
 
 
 def counts(db: Database) -> Mapping[Status, int]:
     """Messages by stored status."""
-    rows = cast("Sequence[tuple[str, int]]", db.rows("counts", {}))
-    return {Status(status): number for status, number in rows}
+    found = cast("Sequence[tuple[str, int]]", db.rows("counts", {}))
+    return {Status(status): number for status, number in found}

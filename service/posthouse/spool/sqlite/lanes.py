@@ -7,12 +7,13 @@ from typing import Final, cast
 
 from posthouse.message import Millis
 from posthouse.records import Lease, Pause
+from posthouse.spool.rows import WHOLE_LANE
+from posthouse.spool.rows import pause as pause_of
 from posthouse.spool.sqlite.database import Database, to_json
 from posthouse.spool.sqlite.threads import Job
 
 PACE_WINDOW: Final[Millis] = 60_000
 """The sliding window over attempt starts (PROMISES §7)."""
-WHOLE_LANE: Final = ""
 
 
 def lease(*, owner: str, now: Millis, most: int) -> Job[Sequence[Lease]]:
@@ -42,13 +43,8 @@ def _past(
         starts[lane].append(at)
     pauses: defaultdict[int, list[Pause]] = defaultdict(list)
     for lane, transport, until, reason, blocked, at in second:
-        pauses[lane].append(pause_of(transport, until, reason, blocked=blocked, since=at))
+        pauses[lane].append(pause_of((transport, until, reason, blocked, at)))
     return starts, pauses
-
-
-def pause_of(transport: str, until: Millis, reason: str, *, blocked: int, since: Millis) -> Pause:
-    """A pause as the house speaks of it."""
-    return Pause(transport or None, until, reason, blocked=bool(blocked), since=since)
 
 
 def release(*, lane: int, fence: int) -> Job[None]:

@@ -1,16 +1,13 @@
 """The small tables: clients' keys, and what circuits must remember."""
 
-import json
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import cast
 
 from posthouse.message import Millis
 from posthouse.records import KeyRow, TransportRow
+from posthouse.spool import rows
 from posthouse.spool.sqlite.database import Database, to_json
 from posthouse.spool.sqlite.threads import Job
-
-_KeyTuple = tuple[str, str, bytes, str, str, str, int, int | None, int | None, int | None]
-_State = Literal["closed", "open", "blocked", "paused"]
 
 
 def save_key(key: KeyRow) -> Job[None]:
@@ -45,22 +42,7 @@ def revoke_key(key_id: str, *, at: Millis, by: str) -> Job[bool]:
 
 def keys(db: Database) -> Sequence[KeyRow]:
     """All keys, oldest first."""
-    return [_key(cast("_KeyTuple", row)) for row in db.rows("keys", {})]
-
-
-def _key(row: _KeyTuple) -> KeyRow:
-    return KeyRow(
-        id=row[0],
-        client=row[1],
-        key_hash=row[2],
-        senders=tuple(json.loads(row[3])),
-        recipient_domains=tuple(json.loads(row[4])),
-        scopes=tuple(json.loads(row[5])),
-        created_at=row[6],
-        expires_at=row[7],
-        revoked_at=row[8],
-        last_used_at=row[9],
-    )
+    return [rows.key(cast("rows.KeyTuple", row)) for row in db.rows("keys", {})]
 
 
 def save_transport(row: TransportRow) -> Job[None]:
@@ -78,8 +60,4 @@ def save_transport(row: TransportRow) -> Job[None]:
 
 def transports(db: Database) -> Sequence[TransportRow]:
     """What was written down."""
-    rows = cast("Sequence[tuple[str, _State, int, int, str, int]]", db.rows("transports", {}))
-    return [
-        TransportRow(name=name, state=state, until=until, opened=opened, reason=reason, since=since)
-        for name, state, until, opened, reason, since in rows
-    ]
+    return [rows.transport(cast("rows.TransportTuple", row)) for row in db.rows("transports", {})]

@@ -1,14 +1,12 @@
 """What time and dead processes do to messages: expiry, and recovery at start (PROMISES §5, §6)."""
 
-from typing import Final, cast
+from typing import cast
 
-from posthouse.message import Millis, OnUnconfirmed, Status
+from posthouse.message import Millis, OnUnconfirmed
+from posthouse.spool.rules import recovered
 from posthouse.spool.sqlite.database import Database, millis, to_json
 from posthouse.spool.sqlite.sending import wake
 from posthouse.spool.sqlite.threads import Job
-
-CAUSE_UNCONFIRMED: Final = "unconfirmed"
-"""Why a message is held whose client asked for ``on_unconfirmed: hold``."""
 
 
 def expire(*, now: Millis, most: int) -> Job[int]:
@@ -48,10 +46,5 @@ def recover(*, now: Millis, grace: float, worker: int, owner: str) -> Job[int]:
 
 def _recovered(key: int, number: int, *, since: Millis, wish: OnUnconfirmed) -> tuple[object, ...]:
     """The order is that of recover.sql."""
-    match wish:
-        case OnUnconfirmed.SETTLE:
-            return key, number, Status.UNCONFIRMED, None, since, since, "message.unconfirmed"
-        case OnUnconfirmed.RETRY:
-            return key, number, Status.QUEUED, None, since, None, "message.deferred"
-        case OnUnconfirmed.HOLD:
-            return key, number, Status.HELD, CAUSE_UNCONFIRMED, since, None, "message.held"
+    status, cause, looked_for, event = recovered(wish)
+    return key, number, status, cause, since, since if looked_for else None, event

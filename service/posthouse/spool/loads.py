@@ -1,0 +1,141 @@
+"""Records made into the rows that engines write, in the order that the verbs of ``spool/sql`` name."""
+
+from collections.abc import Sequence
+
+from posthouse.message import Status, id_bytes
+from posthouse.outcome import (
+    Outcome,
+    PermanentFailure,
+    RefusedRecipient,
+    Sent,
+    TransientFailure,
+    Unconfirmed,
+    name_of,
+    scope_of,
+)
+from posthouse.records import Finish, Mark, NewMessage
+
+
+def new_message(key: int, new: NewMessage) -> list[object]:
+    """The order is that of add.sql."""
+    return [
+        key,
+        id_bytes(new.id).hex(),
+        new.client,
+        new.account,
+        new.priority,
+        new.due_at,
+        new.expires_at,
+        new.gives_up_at,
+        new.held_cause,
+        new.mailbox,
+        new.sender,
+        new.content.size,
+        new.accepted_at,
+        new.subject,
+        new.reference,
+        new.message_id,
+        int(new.own_message_id),
+        new.route,
+        dict(new.tags),
+        dict(new.metadata),
+        new.door,
+        new.key_id,
+        new.envelope.sender,
+        new.on_unconfirmed,
+        [(recipient.address, recipient.kind) for recipient in new.envelope.recipients],
+    ]
+
+
+def mark(mark: Mark) -> tuple[object, ...]:
+    """The order is that of mark_eligible.sql."""
+    return (
+        mark.key,
+        mark.number,
+        mark.attempt_id,
+        mark.lane,
+        mark.fence,
+        mark.transport,
+        mark.kind,
+        mark.account,
+        mark.started_at,
+        mark.deadline_at,
+    )
+
+
+def finish(finish: Finish) -> tuple[object, ...]:
+    """The order is that of finish.sql."""
+    outcome, answer = finish.outcome, finish.outcome.answer
+    return (
+        finish.key,
+        finish.number,
+        finish.ended_at,
+        name_of(outcome),
+        scope_of(outcome),
+        answer.status,
+        answer.code,
+        answer.reply,
+        answer.text,
+        answer.request_id,
+        answer.retry_after,
+        outcome.receipt if isinstance(outcome, Sent) else None,
+        answer.fix,
+        finish.status,
+        finish.due_at,
+        finish.gives_up_at,
+        finish.next_transport,
+        finish.held_cause,
+        finish.look_at,
+        finish.event,
+        event_data(finish),
+    )
+
+
+def event_data(finish: Finish) -> dict[str, object]:
+    """What the history says of an outcome."""
+    answer = finish.outcome.answer
+    told = {
+        "attempt": finish.number,
+        "outcome": name_of(finish.outcome),
+        "scope": scope_of(finish.outcome),
+        "status": answer.status,
+        "code": answer.code,
+        "reply": answer.reply,
+        "text": answer.text,
+        "request_id": answer.request_id,
+        "fix": answer.fix,
+        "retry_after": answer.retry_after,
+        "next_attempt_at": finish.due_at if finish.due_at is not None and finish.due_at > finish.ended_at else None,
+        "cause": finish.held_cause,
+        "next_transport": finish.next_transport,
+    }
+    return {**{name: value for name, value in told.items() if value is not None}, **finish.data}
+
+
+def late(finishes: Sequence[Finish]) -> list[tuple[object, ...]]:
+    """Outcomes that change nothing any more, in the order of finish_late.sql."""
+    return [(finish.key, finish.number, finish.ended_at, event_data(finish)) for finish in finishes]
+
+
+def doubts(finishes: Sequence[Finish]) -> list[tuple[object, ...]]:
+    """Messages of which nobody knows, in the order of finish_doubt.sql; one that goes again at once is none."""
+    return [
+        (finish.key, finish.number, finish.ended_at, finish.look_at)
+        for finish in finishes
+        if isinstance(finish.outcome, Unconfirmed) and finish.status in {Status.UNCONFIRMED, Status.HELD}
+    ]
+
+
+def refused_of(outcome: Outcome) -> tuple[RefusedRecipient, ...]:
+    """The recipients that an outcome names as refused."""
+    return outcome.refused if isinstance(outcome, Sent | TransientFailure | PermanentFailure) else ()
+
+
+def refused(rows: Sequence[tuple[int, RefusedRecipient]]) -> list[tuple[object, ...]]:
+    """Message, address, reply and text, in the order of refuse.sql."""
+    return [(key, one.address, f"{one.reply} {one.text}") for key, one in rows]
+
+
+def again(finishes: Sequence[Finish]) -> list[int]:
+    """The messages that an outcome put back into the queue."""
+    return [finish.key for finish in finishes if finish.status is Status.QUEUED]

@@ -1,0 +1,252 @@
+"""The rows that engines read, made into records: every engine selects the same columns in the same order.
+
+JSON columns arrive as text or already parsed, as the engine's driver gives them.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Final, Literal, TypeVar, cast
+
+from posthouse.message import (
+    Envelope,
+    Event,
+    Kind,
+    Message,
+    MessageId,
+    Millis,
+    OnUnconfirmed,
+    Priority,
+    Recipient,
+    Status,
+    id_from_bytes,
+    shown_status,
+)
+from posthouse.records import (
+    AttemptRow,
+    KeyRow,
+    LaneRow,
+    Pause,
+    RecipientState,
+    Record,
+    TransportKind,
+    TransportRow,
+    Unsettled,
+    Witness,
+)
+from posthouse.spool.rules import Standing
+
+WHOLE_LANE: Final = ""
+"""The transport of a pause that is the whole lane's."""
+
+_T = TypeVar("_T")
+
+MessageTuple = tuple[
+    int, str, str, int, str, str, str, str | None, list[tuple[str, str]], str, int, list[str], str | None, int, int, int,
+    int, int | None, int, int, str, int, int | None,
+]  # fmt: skip
+"""The order is that of peek.sql."""
+UnsettledTuple = tuple[MessageTuple, int, str, TransportKind, str, int, int, int, int | None, int, int]
+"""The order is that of unsettled.sql."""
+RecordTuple = tuple[
+    bytes, str, str, str, str, str, str, str, str | None, str, str, str, str, str | None, int, int, int, int, int | None,
+    int | None, int, str | None, int, str,
+]  # fmt: skip
+"""The order is that of record.sql."""
+AttemptTuple = tuple[
+    int, str, str, str, int, int | None, str | None, str | None, str | None, str | None, int | None, str | None,
+    str | None, float | None, str | None, str | None,
+]  # fmt: skip
+"""The order is that of attempts.sql."""
+StandingTuple = tuple[
+    int, str, str, int, int | None, int | None, int | None, int | None, str | None, int,
+]  # fmt: skip
+"""The order is that of standing.sql."""
+LaneTuple = tuple[int, str, int, int, int, int, int | None, int | None, str]
+"""The order is that of lanes.sql."""
+PauseTuple = tuple[str, int, str, int, int]
+"""Transport, until, reason, blocked, since."""
+EventTuple = tuple[int, int, str, str]
+"""The order is that of events.sql."""
+KeyTuple = tuple[str, str, bytes, str, str, str, int, int | None, int | None, int | None]
+"""The order is that of keys.sql."""
+TransportTuple = tuple[str, Literal["closed", "open", "blocked", "paused"], int, int, str, int]
+"""The order is that of transports.sql."""
+
+
+def message(row: MessageTuple) -> Message:
+    """A due message."""
+    envelope = Envelope(row[7], tuple(Recipient(address, Kind(kind)) for address, kind in row[8]))
+    return Message(
+        key=row[0],
+        id=id_from_bytes(bytes.fromhex(row[1])),
+        client=row[2],
+        lane=row[3],
+        account=row[4],
+        mailbox=row[5],
+        sender=row[6],
+        envelope=envelope,
+        message_id=row[9],
+        own_message_id=bool(row[10]),
+        route=tuple(row[11]),
+        next_transport=row[12],
+        priority=Priority(row[13]),
+        size=row[14],
+        accepted_at=row[15],
+        due_at=row[16],
+        expires_at=row[17],
+        gives_up_at=row[18],
+        attempts=row[19],
+        on_unconfirmed=OnUnconfirmed(row[20]),
+        accept_duplicate=bool(row[21]),
+        first_tried_at=row[22],
+    )
+
+
+def unsettled(row: UnsettledTuple) -> Unsettled:
+    """A doubtful message and the attempt that left it so."""
+    of, number, transport, kind, account, started_at, since, looks, last_absent_at, may_resend, held = row
+    return Unsettled(
+        message=message(of),
+        number=number,
+        transport=transport,
+        kind=kind,
+        account=account,
+        started_at=started_at,
+        since=since,
+        looks=looks,
+        last_absent_at=last_absent_at,
+        may_resend=bool(may_resend),
+        held=bool(held),
+    )
+
+
+def record(row: RecordTuple, *, now: Millis) -> Record:
+    """A message as clients and operators see it."""
+    recipients = _parsed(row[23], list[tuple[str, str, str | None]])
+    return Record(
+        id=id_from_bytes(row[0]),
+        status=shown_status(Status(row[1]), attempts=row[20], due_at=row[17], now=now),
+        client=row[2],
+        door=row[3],
+        mailbox=row[4],
+        account=row[5],
+        sender=row[6],
+        subject=row[7],
+        reference=row[8],
+        tags=_parsed(row[9], dict[str, str]),
+        metadata=_parsed(row[10], dict[str, object]),
+        message_id=row[11],
+        route=tuple(_parsed(row[12], list[str])),
+        transport=row[13],
+        priority=Priority(row[14]),
+        size=row[15],
+        created_at=row[16],
+        due_at=row[17],
+        expires_at=row[18],
+        finished_at=row[19],
+        attempts=row[20],
+        held_cause=row[21],
+        unsettled=bool(row[22]),
+        recipients=tuple(
+            RecipientState(address=address, kind=kind, refused=refused) for address, kind, refused in recipients
+        ),
+    )
+
+
+def attempt(row: AttemptTuple) -> AttemptRow:
+    """One try as written down."""
+    return AttemptRow(
+        number=row[0],
+        attempt_id=row[1],
+        transport=row[2],
+        account=row[3],
+        started_at=row[4],
+        ended_at=row[5],
+        outcome=row[6],
+        scope=row[7],
+        status=row[8],
+        code=row[9],
+        reply=row[10],
+        text=row[11],
+        request_id=row[12],
+        retry_after=row[13],
+        receipt=row[14],
+        fix=row[15],
+    )
+
+
+def standing(row: StandingTuple) -> Standing:
+    """Where a message stands."""
+    key, status, client, lane, expires_at, purged_at, unsettled_number, may_resend, held_cause, due_at = row
+    return Standing(
+        key=key,
+        status=Status(status),
+        client=client,
+        lane=lane,
+        expires_at=expires_at,
+        purged=purged_at is not None,
+        unsettled=unsettled_number,
+        may_resend=bool(may_resend),
+        held_cause=held_cause,
+        due_at=due_at,
+    )
+
+
+def lane(row: LaneTuple) -> LaneRow:
+    """A lane as operators see it."""
+    key, account, waiting, sending, held, unconfirmed, oldest, next_at, pauses = row
+    return LaneRow(
+        lane=key,
+        account=account,
+        waiting=waiting,
+        sending=sending,
+        held=held,
+        unconfirmed=unconfirmed,
+        oldest_due_at=oldest,
+        next_at=next_at,
+        pauses=tuple(pause(one) for one in _parsed(pauses, list[PauseTuple])),
+    )
+
+
+def pause(row: PauseTuple | Sequence[object]) -> Pause:
+    """A pause of a lane or of one transport of it."""
+    transport, until, reason, blocked, since = cast("PauseTuple", row)
+    return Pause(transport or None, until, reason, blocked=bool(blocked), since=since)
+
+
+def event(row: EventTuple, *, of: MessageId) -> Event:
+    """One line of a message's history."""
+    position, at, type_, data = row
+    return Event(position=position, message_id=of, at=at, type=type_, data=_parsed(data, dict[str, object]))
+
+
+def witness(row: tuple[str, str, str, int]) -> Witness:
+    """A message that is known as sent: public id in hex, account, Message-ID, when it was sent."""
+    public_id, account, message_id, sent_at = row
+    return Witness(id_from_bytes(bytes.fromhex(public_id)), account, message_id, sent_at)
+
+
+def key(row: KeyTuple) -> KeyRow:
+    """A client's key."""
+    return KeyRow(
+        id=row[0],
+        client=row[1],
+        key_hash=row[2],
+        senders=tuple(_parsed(row[3], list[str])),
+        recipient_domains=tuple(_parsed(row[4], list[str])),
+        scopes=tuple(_parsed(row[5], list[str])),
+        created_at=row[6],
+        expires_at=row[7],
+        revoked_at=row[8],
+        last_used_at=row[9],
+    )
+
+
+def transport(row: TransportTuple) -> TransportRow:
+    """What was written down of a circuit or a block."""
+    name, state, until, opened, reason, since = row
+    return TransportRow(name=name, state=state, until=until, opened=opened, reason=reason, since=since)
+
+
+def _parsed(value: object, _kind: type[_T]) -> _T:
+    return cast("_T", json.loads(value) if isinstance(value, str) else value)
