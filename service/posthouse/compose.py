@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from hashlib import sha256
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from posthouse.encoded import (
     FIELD_NAME,
     HEADER_LIMIT,
-    LINE_LIMIT,
     MSG_ID,
     MSG_ID_LIMIT,
     TOKEN,
@@ -23,6 +22,7 @@ from posthouse.encoded import (
     parameter,
     unstructured,
 )
+from posthouse.lines import Base64Lines, LineRules, SevenBit
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,19 @@ class Person:
     address: str
 
 
+@dataclass(frozen=True, slots=True)
+class Arriving:
+    """The content of a file that is not at hand; ``seven_bit``: it can be a message/* as it stands (RFC 2046 §5.2.1)."""
+
+    seven_bit: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
     """A file; with ``inline`` and a ``content_id`` the html shows it as ``cid:`` (RFC 2392)."""
 
     filename: str
-    content: bytes = field(repr=False)
+    content: bytes | Arriving = field(repr=False)
     content_type: str
     content_id: str | None = None
     inline: bool = False
@@ -60,12 +67,58 @@ class Letter:
     importance: Literal["high", "normal", "low"] | None = None
 
 
+class Encoding(Protocol):
+    """Encodes a content that comes in blocks."""
+
+    def feed(self, block: bytes) -> bytes:
+        """What is ready."""
+        ...
+
+    def end(self) -> bytes:
+        """The rest."""
+        ...
+
+
+class _AsItStands:
+    """For content that goes without encoding."""
+
+    def feed(self, block: bytes) -> bytes:
+        return block
+
+    def end(self) -> bytes:
+        return b""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The place of the arriving content of attachment ``index``; ``plain``: it goes without encoding."""
+
+    index: int
+    plain: bool
+
+    def encoding(self) -> Encoding:
+        """A new encoding for the content of this slot."""
+        return _AsItStands() if self.plain else Base64Lines()
+
+
+Piece = bytes | Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A composed message with slots for what has not arrived; no plain slot may hold ``mark``: then plan it with another seed."""
+
+    header: bytes = field(repr=False)
+    body: tuple[Piece, ...] = field(repr=False)
+    mark: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class _Part:
     """One MIME entity: its fields, its encoded content without the last line end, whether that is unencoded."""
 
     head: str
-    data: bytes
+    pieces: tuple[Piece, ...]
     plain: bool = False
 
 
@@ -107,9 +160,16 @@ def compose(letter: Letter, *, message_id: str, date: datetime, boundary: str) -
     """The header block (ends with one CRLF, no blank line) and the body of the message, every line end CRLF.
 
     ``message_id`` is a msg-id, best ``client_message_id`` where there is one; ``date`` knows its zone and gives way to
-    a Date among the letter's headers; ``boundary`` seeds the boundaries, which occur in no part. Raises Unfit.
+    a Date among the letter's headers; ``boundary`` seeds the boundaries, which occur in no part. All contents must be
+    at hand. Raises Unfit.
     """
-    top = _content(letter, boundary)
+    made = plan(letter, message_id=message_id, date=date, boundary=boundary)
+    return made.header, b"".join([piece for piece in made.body if isinstance(piece, bytes)])
+
+
+def plan(letter: Letter, *, message_id: str, date: datetime, boundary: str) -> Plan:
+    """The same with slots where the content of an attachment is still ``Arriving``."""
+    top, mark = _content(letter, boundary)
     fields = [
         fold("From", mailbox(letter.sender.name, letter.sender.address, at="/from")),
         _people("To", letter.to, at="/to"),
@@ -125,8 +185,9 @@ def compose(letter: Letter, *, message_id: str, date: datetime, boundary: str) -
     header = "".join(fields).encode()
     if len(header) > HEADER_LIMIT:
         raise Unfit("/headers", f"all header fields together have at most {HEADER_LIMIT} octets (Exchange Online)")
-    ending = b"\r\n" if top.data and not top.data.endswith(b"\r\n") else b""
-    return header, top.data + ending
+    last = top.pieces[-1]
+    ending = (b"\r\n",) if last and not (isinstance(last, bytes) and last.endswith(b"\r\n")) else ()
+    return Plan(header, top.pieces + ending, mark.encode())
 
 
 def client_message_id(headers: Iterable[tuple[str, str]]) -> str | None:
@@ -194,9 +255,9 @@ def _given_date(value: str, *, at: str) -> str:
     raise Unfit(at, "a Date is written as 'Tue, 24 Nov 2026 09:30:00 +0100' (RFC 5322 §3.3)")
 
 
-def _content(letter: Letter, seed: str) -> _Part:
-    """The tree of RFC 2046 §5.1 and RFC 2387: mixed(alternative(text, related(html, images)), files)."""
-    attached = [_attachment(file, at=f"/attachments/{index}") for index, file in enumerate(letter.attachments)]
+def _content(letter: Letter, seed: str) -> tuple[_Part, str]:
+    """The tree of RFC 2046 §5.1 and RFC 2387, and its mark: mixed(alternative(text, related(html, images)), files)."""
+    attached = [_attachment(file, index) for index, file in enumerate(letter.attachments)]
     _refuse_twins(letter.attachments)
     shown = [letter.html is not None and file.inline and file.content_id is not None for file in letter.attachments]
     images = [part for part, image in zip(attached, shown, strict=True) if image]
@@ -208,12 +269,12 @@ def _content(letter: Letter, seed: str) -> _Part:
         html = _multipart(f"related{parameter('type', 'text/html', at='')}", f"r{mark}", [html, *images])
     found = [part for part in (text, html) if part]
     body = found[0] if len(found) == 1 else _multipart("alternative", f"a{mark}", found)
-    return _multipart("mixed", f"m{mark}", [body, *files]) if files else body
+    return _multipart("mixed", f"m{mark}", [body, *files]) if files else body, mark
 
 
 def _mark(seed: str, parts: Sequence[_Part | None]) -> str:
     """A boundary's stem that no unencoded part holds; base64 has no hyphen and so cannot hold a delimiter."""
-    plain = [part.data for part in parts if part and part.plain]
+    plain = [piece for part in parts if part and part.plain for piece in part.pieces if isinstance(piece, bytes)]
     mark = sha256(seed.encode()).hexdigest()[:32]
     while any(mark.encode() in data for data in plain):
         mark = sha256(mark.encode()).hexdigest()[:32]
@@ -221,11 +282,11 @@ def _mark(seed: str, parts: Sequence[_Part | None]) -> str:
 
 
 def _multipart(subtype: str, boundary: str, parts: Sequence[_Part]) -> _Part:
-    pieces: list[bytes] = []
+    pieces: list[Piece] = []
     for part in parts:
-        pieces += (f"--{boundary}\r\n{part.head}\r\n".encode(), part.data, b"\r\n")
+        pieces += (f"--{boundary}\r\n{part.head}\r\n".encode(), *part.pieces, b"\r\n")
     pieces.append(f"--{boundary}--".encode())
-    return _Part(f'Content-Type: multipart/{subtype};\r\n boundary="{boundary}"\r\n', b"".join(pieces))
+    return _Part(f'Content-Type: multipart/{subtype};\r\n boundary="{boundary}"\r\n', tuple(pieces))
 
 
 def _text(subtype: str, text: str, *, at: str) -> _Part:
@@ -236,28 +297,16 @@ def _text(subtype: str, text: str, *, at: str) -> _Part:
     head = f"Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: "
     if text.isascii():
         data = text.encode()
-        if _is_7bit(data):
-            return _Part(f"{head}7bit\r\n", data, plain=True)
+        if LineRules().broken(data) is None:
+            return _Part(f"{head}7bit\r\n", (data,), plain=True)
     try:
-        return _Part(f"{head}base64\r\n", base64_lines(text.encode()))
+        return _Part(f"{head}base64\r\n", (base64_lines(text.encode()),))
     except UnicodeEncodeError:
         raise Unfit(at, "a text holds no lone surrogate (RFC 3629 §3)") from None
 
 
-def _is_7bit(data: bytes) -> bool:
-    """Whether ASCII data with CRLF line ends has no NUL and no line over 998 octets (RFC 2045 §2.7)."""
-    if b"\0" in data:
-        return False
-    start = 0
-    while len(data) - start > LINE_LIMIT:
-        last = data.rfind(b"\n", start, start + LINE_LIMIT + 2)
-        if last < 0:
-            return False
-        start = last + 1
-    return True
-
-
-def _attachment(file: Attachment, *, at: str) -> _Part:
+def _attachment(file: Attachment, index: int) -> _Part:
+    at = f"/attachments/{index}"
     head = f"Content-Type: {_content_type(file, at=f'{at}/content_type')}\r\n"
     plain = head.startswith("Content-Type: message/")
     head += f"Content-Transfer-Encoding: {'7bit' if plain else 'base64'}\r\n"
@@ -266,7 +315,9 @@ def _attachment(file: Attachment, *, at: str) -> _Part:
     head += f"Content-Disposition: {disposition}{name}\r\n"
     if file.content_id is not None:
         head += fold("Content-ID", [f"<{_content_id(file.content_id, at=at)}>"])
-    return _Part(head, file.content if plain else base64_lines(file.content), plain=plain)
+    if isinstance(file.content, Arriving):
+        return _Part(head, (Slot(index, plain=plain),), plain=plain)
+    return _Part(head, (file.content if plain else base64_lines(file.content),), plain=plain)
 
 
 def _content_type(file: Attachment, *, at: str) -> str:
@@ -290,10 +341,13 @@ def _content_type(file: Attachment, *, at: str) -> str:
     return f"{kind}/{subtype}{''.join(parameters.values())}"
 
 
-def _is_message(content: bytes) -> bool:
+def _is_message(content: bytes | Arriving) -> bool:
     """Whether content can be a message/* as it stands, without encoding (RFC 2046 §5.2.1)."""
-    ends = content.count(b"\r\n")
-    return content.isascii() and content.count(b"\n") == ends == content.count(b"\r") and _is_7bit(content)
+    if isinstance(content, Arriving):
+        return content.seven_bit
+    seen = SevenBit()
+    seen.feed(content)
+    return seen.clean()
 
 
 def _content_id(given: str, *, at: str) -> str:

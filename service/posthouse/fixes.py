@@ -32,6 +32,8 @@ class Fix:
 
 
 _ROLE: Final = "New-ManagementRoleAssignment -App <enterprise app object id> -Role '{}' -RecipientGroupScope '<group>'"
+RIGHT_TO_DRAFTS: Final = _ROLE.format("Application Mail.ReadWrite")
+"""The line that grants an app the right to write drafts in the mailboxes of a group."""
 _DELAY: Final = "Changes need 30 minutes, up to 2 hours where the app is busy."
 _OFTEN: Final = {
     "delay": _DELAY,

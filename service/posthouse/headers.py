@@ -82,7 +82,29 @@ def fields(block: bytes) -> tuple[Field, ...]:
 
 def values(block: bytes, name: str) -> list[str]:
     """The values of all fields of that name, encoded words decoded (RFC 2047 §6); what cannot be decoded stays."""
-    return [_decoded(_text(one.value)) for one in _named(block, name)]
+    return [decoded_words(as_text(one.value)) for one in _named(block, name)]
+
+
+def as_text(raw: bytes) -> str:
+    """Header bytes as text: UTF-8 (RFC 6532), else Latin-1."""
+    return raw.decode() if _is_utf8(raw) else raw.decode("latin-1")
+
+
+def decoded_words(text: str) -> str:
+    """The text with its encoded words decoded (RFC 2047 §6); what cannot be decoded stays.
+
+    Neighbouring encoded words of one charset are joined before decoding: some writers split characters.
+    """
+    pieces: list[str] = []
+    charset, pending, end = "", b"", 0
+    for word in _ENCODED_WORD.finditer(text):
+        gap = text[end : word.start()]
+        adjacent = bool(charset) and not gap.strip(" \t")
+        if not adjacent or word[1].lower() != charset:
+            pieces += (_in_charset(pending, charset), "" if adjacent else gap)
+            pending = b""
+        charset, pending, end = word[1].lower(), pending + _payload(word[2], word[3]), word.end()
+    return "".join((*pieces, _in_charset(pending, charset), text[end:]))
 
 
 def without(block: bytes, *names: str) -> bytes:
@@ -101,6 +123,12 @@ def with_field(block: bytes, name: str, value: str) -> bytes:
 def addresses(block: bytes, name: str) -> tuple[str, ...]:
     """The addr-specs of all fields of that name as written, groups opened, comments left out; others are skipped."""
     return tuple(entry.address for one in _named(block, name) for entry in _entries(one)[0] if entry.address)
+
+
+def people(block: bytes, name: str) -> tuple[tuple[str, str], ...]:
+    """Display name, decoded and perhaps empty, and addr-spec of every mailbox in all fields of that name."""
+    found = (entry for one in _named(block, name) for entry in _entries(one)[0])
+    return tuple((_shown_name(entry.text), entry.address) for entry in found if entry.address)
 
 
 def malformed(block: bytes, name: str) -> tuple[str, ...]:
@@ -190,24 +218,6 @@ def _is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _text(value: bytes) -> str:
-    return value.decode() if _is_utf8(value) else value.decode("latin-1")
-
-
-def _decoded(text: str) -> str:
-    """Neighbouring encoded words of one charset are joined before decoding: some writers split characters."""
-    pieces: list[str] = []
-    charset, pending, end = "", b"", 0
-    for word in _ENCODED_WORD.finditer(text):
-        gap = text[end : word.start()]
-        adjacent = bool(charset) and not gap.strip(" \t")
-        if not adjacent or word[1].lower() != charset:
-            pieces += (_in_charset(pending, charset), "" if adjacent else gap)
-            pending = b""
-        charset, pending, end = word[1].lower(), pending + _payload(word[2], word[3]), word.end()
-    return "".join((*pieces, _in_charset(pending, charset), text[end:]))
 
 
 def _payload(encoding: str, written: str) -> bytes:
@@ -310,6 +320,15 @@ def _spec(tokens: _Tokens) -> str | None:
         gap = False
     spec = "".join(pieces)
     return spec if ADDRESS.fullmatch(spec) else None
+
+
+def _shown_name(text: str) -> str:
+    """The phrase before the angle bracket, without quotes (RFC 5322 §3.2.4, §3.2.5) and encoded words."""
+    phrase, bracket, _ = text.rpartition("<")
+    phrase = phrase.strip(" \t") if bracket else ""
+    if len(phrase) > 1 and phrase[0] == phrase[-1] == '"':
+        phrase = _QUOTED_PAIR.sub(r"\1", phrase[1:-1])
+    return decoded_words(phrase).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _key(entry: _Entry) -> str:

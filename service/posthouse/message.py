@@ -143,6 +143,10 @@ class Body(Protocol):
         """The bytes in order."""
         ...
 
+    def span(self, start: int, end: int) -> AsyncIterator[bytes]:
+        """The bytes from ``start`` to before ``end``, without reading those before them."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Bytes:
@@ -158,6 +162,10 @@ class Bytes:
     async def blocks(self) -> AsyncIterator[bytes]:
         """The whole body at once."""
         yield self.data
+
+    async def span(self, start: int, end: int) -> AsyncIterator[bytes]:
+        """The part at once."""
+        yield self.data[start:end]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 Times are ``Millis``; durations are seconds. Every writing verb of a spool returns only after its commit is durable.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from posthouse.message import Content, Event, Message, MessageId, Millis, Status
+from posthouse.message import Body, Content, Event, Message, MessageId, Millis, Status
 from posthouse.outcome import Outcome, RefusedRecipient
 from posthouse.records import (
     AddResult,
@@ -65,6 +66,16 @@ class Spool(Protocol):
 
     async def add(self, submission: Submission) -> AddResult:
         """Keep it durably; raises SpoolUnavailableError."""
+        ...
+
+    def store(self, blocks: AsyncIterator[bytes], *, small: bool) -> AbstractAsyncContextManager[Body]:
+        """Keep a body durably while it arrives; entering returns when all of it is, and raises what ``blocks`` raises.
+
+        With ``small`` one that fits its message's row may stay in memory until then.
+
+        It belongs to no message until ``add`` takes it, as the body of its only message: what was not added by the
+        context's end, or before the process died, is dropped. Raises SpoolUnavailableError.
+        """
         ...
 
     def on_wake(self, wake: Wake) -> None:

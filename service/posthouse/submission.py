@@ -1,15 +1,20 @@
 """The door step: who may send it, how it goes, what it is called; then the spool, and only then the answer (HOUSE)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from posthouse.draftable import loss
 from posthouse.headers import fit_to_envelope
-from posthouse.message import Content, Envelope, MessageId, Millis, OnUnconfirmed, Priority, Status, new_id
+from posthouse.message import Body, Content, Envelope, MessageId, Millis, OnUnconfirmed, Priority, Status, new_id
 from posthouse.policy import Client, Right, folded, matches, may_send_as, may_send_to, must_have
 from posthouse.ports import Clock, Spool, SpoolUnavailableError
+from posthouse.receipt import Accepted, Notice, Receipt, Standing
 from posthouse.records import Added, Idempotency, KeyReused, NewMessage, Replayed, Submission, TransportKind
 from posthouse.refusal import Condition, FieldError, Refused
+from posthouse.structure import Part
+from posthouse.ways import EXCHANGE_MOST, Load, Way, by_graph, by_smtp, in_order, load_of, most, too_large
 
 RETRY_AFTER: Final = 10
 """Seconds after which a caller tries again when mail cannot be kept now."""
@@ -17,18 +22,24 @@ RETRY_AFTER: Final = 10
 EXTRA_RECIPIENTS: Final = "extra_header_recipients"
 """The held cause of mail whose header names recipients that its envelope does not, where settings say hold."""
 
-_BCC_MOST: Final = 330  # octets of an address in a Bcc field: 320 (RFC 5321 §4.5.3.1), comma, fold
+_DRAFT: Final = Notice(
+    "sent_as_draft", "Graph may get it as a draft: Exchange then writes its MIME, and the text beside an html, anew"
+)
 _GRAPH_ONLY: Final = frozenset({"x_header_dropped", "auto_submitted_dropped"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carrier:
-    """What the door step must know of a transport; ``account`` is the SMTP login where that is the lane."""
+    """What the door step must know of a transport; ``account`` is the SMTP login where that is the lane.
+
+    ``drafts``: what is over ``max_wire_bytes`` goes as a draft with upload sessions, where nothing is lost.
+    """
 
     name: str
     kind: TransportKind
     account: str | None = None
     max_wire_bytes: int | None = None
+    drafts: bool = False
     extra_header_recipients: Literal["smtp_else_drop", "drop", "hold"] = "smtp_else_drop"
 
 
@@ -72,14 +83,6 @@ class Identity:
     at: Millis
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something that Exchange will change, said in advance."""
-
-    code: str
-    detail: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
     """What a client asks of the way a message goes; None leaves it to the settings."""
@@ -112,38 +115,8 @@ class Draft:
     raw: bool = False
     root: str = ""
     """Where the draft stands in its request, as a JSON pointer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a lane stands for somebody who joins it now."""
-
-    ahead: int
-    held_by: str | None
-    estimated_send_at: Millis | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
-    """What a client is told about an accepted message."""
-
-    id: MessageId
-    status: Status
-    created_at: Millis
-    reference: str | None
-    mailbox: str
-    route: tuple[str, ...]
-    size: int
-    standing: Standing
-    notices: tuple[Notice, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """Durable now (or, in a dry run, fit to be)."""
-
-    receipts: tuple[Receipt, ...]
-    answer: bytes = field(repr=False)
+    structure: Part | None = None
+    """The MIME structure of a body that does not lie in memory, for the case that only a draft of Graph can carry it."""
 
 
 Render = Callable[[Sequence[Receipt]], bytes]
@@ -152,6 +125,12 @@ Backlog = Callable[[str], Standing]
 """How the lane of an account stands; answers from memory."""
 Closed = Callable[[], Condition | None]
 """DRAINING or STORAGE_LOW where nothing more is taken."""
+Offered = Callable[[str], int | None]
+"""The SIZE that the server of an SMTP transport offered last; None where it has not been asked yet."""
+
+
+def _never_asked(_transport: str) -> None:
+    return None
 
 
 class DoorStep:
@@ -166,6 +145,7 @@ class DoorStep:
         chance: Callable[[int], bytes],
         backlog: Backlog,
         closed: Closed,
+        offered: Offered = _never_asked,
     ) -> None:
         self._spool = spool
         self.rules = rules
@@ -173,6 +153,7 @@ class DoorStep:
         self._chance = chance
         self._backlog = backlog
         self._closed = closed
+        self._offered = offered
 
     def identify(self, sender: str) -> Identity:
         """A new id and the Message-ID that belongs to it, in the sender's domain (RFC 5322 §3.6.4)."""
@@ -186,6 +167,32 @@ class DoorStep:
         if (condition := self._closed()) is not None:
             detail = "the service is stopping" if condition is Condition.DRAINING else "the disk is almost full"
             raise Refused(condition, f"{detail}; nothing was accepted, try again later", retry_after=RETRY_AFTER)
+
+    def admit(self, draft: Draft) -> int:
+        """Raises Refused for what is known before the body has come; else the bytes that its route could carry at most."""
+        self._permit(draft)
+        _check_expiry(draft, due_at=max(draft.wishes.due_at or 0, draft.identity.at))
+        ways = self._ways(draft, Load(size=0, wire=EXCHANGE_MOST + 1, loss=lambda: loss(draft.content.header, None)))
+        return min(self.rules.max_message_bytes or EXCHANGE_MOST, most(ways) or EXCHANGE_MOST)
+
+    def refuse_size(self, draft: Draft, size: int) -> None:
+        """Raises Refused for a message that is still coming and has more than ``admit`` allowed."""
+        self._check_size(size)
+        load = Load(size=size, wire=size, loss=lambda: loss(draft.content.header, None))
+        raise too_large(self._ways(draft, load), load, complete=False)
+
+    @asynccontextmanager
+    async def keep(self, blocks: AsyncIterator[bytes], *, small: bool = True) -> AsyncGenerator[Body]:
+        """A body kept durably while it comes, for a draft that is accepted inside; raises Refused. See Spool.store."""
+        keeping = self._spool.store(blocks, small=small)
+        try:
+            body = await keeping.__aenter__()
+        except SpoolUnavailableError as fault:
+            raise _unavailable(fault) from fault
+        try:
+            yield body
+        finally:
+            await keeping.__aexit__(None, None, None)
 
     async def accept(
         self,
@@ -206,11 +213,7 @@ class DoorStep:
         try:
             result = await self._spool.add(submission)
         except SpoolUnavailableError as fault:
-            condition = Condition.SPOOL_FULL if fault.full else Condition.STORAGE_LOW
-            detail = (
-                f"the message cannot be kept durably now ({'no space left' if fault.full else 'spool unavailable'})"
-            )
-            raise Refused(condition, detail, retry_after=RETRY_AFTER) from fault
+            raise _unavailable(fault) from fault
         match result:
             case Added():
                 return Accepted(receipts, rendered)
@@ -227,7 +230,8 @@ class DoorStep:
         _check_expiry(draft, due_at=due_at)
         mailbox = self._mailbox(draft.sender)
         size = draft.content.size
-        route, held, notices = self._route(draft, size)
+        ways = self._ways(draft, self._load(draft))
+        route, held, notices = self._route(draft, ways)
         account = self.rules.carriers[route[0]].account or mailbox
         message = NewMessage(
             id=identity.id,
@@ -262,6 +266,7 @@ class DoorStep:
             reference=wishes.reference,
             mailbox=mailbox,
             route=route,
+            ways=ways,
             size=size,
             standing=self._backlog(account),
             notices=notices,
@@ -279,12 +284,13 @@ class DoorStep:
             raise Refused(Condition.TOO_MANY_RECIPIENTS, detail, errors=(FieldError(f"{draft.root}/to", detail),))
         if draft.client.recipient_domains:
             may_send_to(draft.client, envelope.addresses)
-        if rules.max_message_bytes and draft.content.size > rules.max_message_bytes:
-            detail = (
-                f"the message has {draft.content.size} bytes, the limit is {rules.max_message_bytes} "
-                "([limits] max_message_bytes)"
-            )
-            raise Refused(Condition.MESSAGE_TOO_LARGE, detail, limit_bytes=rules.max_message_bytes)
+        self._check_size(draft.content.size)
+
+    def _check_size(self, size: int) -> None:
+        limit = self.rules.max_message_bytes
+        if limit and size > limit:
+            detail = f"the message has {size} bytes, the limit is {limit} ([limits] max_message_bytes)"
+            raise Refused(Condition.MESSAGE_TOO_LARGE, detail, limit_bytes=limit)
 
     def _mailbox(self, sender: str) -> str:
         for rule in self.rules.senders:
@@ -292,16 +298,30 @@ class DoorStep:
                 return folded(rule.mailboxes[0])
         return folded(sender)  # one lane for one account, however its name is written
 
-    def _route(self, draft: Draft, size: int) -> tuple[tuple[str, ...], str | None, tuple[Notice, ...]]:
+    def _ways(self, draft: Draft, load: Load) -> tuple[Way, ...]:
+        """How each transport of the route stands to a message of this weight."""
+        carriers = (self.rules.carriers[name] for name in self._transports(draft))
+        return tuple(
+            by_smtp(carrier.name, load, offered=self._offered(carrier.name))
+            if carrier.kind == "smtp"
+            else by_graph(carrier.name, load, limit=carrier.max_wire_bytes, drafts=carrier.drafts)
+            for carrier in carriers
+        )
+
+    def _load(self, draft: Draft) -> Load:
+        return load_of(draft.content, recipients=draft.envelope.addresses, structure=draft.structure)
+
+    def _route(self, draft: Draft, ways: tuple[Way, ...]) -> tuple[tuple[str, ...], str | None, tuple[Notice, ...]]:
         """The transports that can carry it, why it must wait (if so), and what will be changed."""
-        names = self._transports(draft)
-        carriers = [self.rules.carriers[name] for name in names]
-        able = [carrier for carrier in carriers if _fits(carrier, draft, size)]
-        if not able:
-            raise _too_large(carriers, draft)
+        names = in_order(ways)
+        if not names:
+            raise too_large(ways, self._load(draft), complete=True)
+        able = [self.rules.carriers[name] for name in names]
         notices = draft.notices
         if notices and all(carrier.kind != "graph" for carrier in able):
             notices = tuple(notice for notice in notices if notice.code not in _GRAPH_ONLY)
+        if any(way.able and way.form == "draft" for way in ways):
+            notices += (_DRAFT,)
         held = None
         if strangers := _strangers(draft):
             able, held, notice = _without_strangers(able, strangers)
@@ -338,27 +358,10 @@ def _check_expiry(draft: Draft, *, due_at: Millis) -> None:
     raise Refused(Condition.VALIDATION_ERROR, detail, errors=(FieldError(f"{draft.root}/expires_at", detail),))
 
 
-def _fits(carrier: Carrier, draft: Draft, size: int) -> bool:
-    """Whether the wire form is within the carrier's limit: the header with exactly the envelope's recipients."""
-    limit = carrier.max_wire_bytes
-    if limit is None:
-        return True
-    return size + _BCC_MOST * (len(draft.envelope.recipients) + 1) <= limit or _wire_size(draft) <= limit
-
-
-def _wire_size(draft: Draft) -> int:
-    header = fit_to_envelope(draft.content.header, recipients=draft.envelope.addresses).header
-    return len(header) + 2 + draft.content.body.size
-
-
-def _too_large(carriers: Sequence[Carrier], draft: Draft) -> Refused:
-    limit = max(carrier.max_wire_bytes or 0 for carrier in carriers)
-    names = ", ".join(carrier.name for carrier in carriers)
-    detail = (
-        f"the message has {_wire_size(draft)} bytes on the wire, its route ({names}) carries at most {limit}; "
-        "an SMTP transport in the route of this sender lifts the limit"
-    )
-    return Refused(Condition.MESSAGE_TOO_LARGE, detail, limit_bytes=limit)
+def _unavailable(fault: SpoolUnavailableError) -> Refused:
+    condition = Condition.SPOOL_FULL if fault.full else Condition.STORAGE_LOW
+    detail = f"the message cannot be kept durably now ({'no space left' if fault.full else 'spool unavailable'})"
+    return Refused(condition, detail, retry_after=RETRY_AFTER)
 
 
 def _strangers(draft: Draft) -> tuple[str, ...]:

@@ -85,17 +85,25 @@ TABLE: Final[dict[Condition, Row]] = {
         "The rules: sent and canceled messages are final; an expired one needs a new expires_at; one whose content was "
         "deleted cannot go again; an unconfirmed one needs accept_duplicate, because it may have been sent already.",
     ),
+    Condition.REQUEST_TIMEOUT: Row(
+        408,
+        "The body came too slowly",
+        "A body may pause for 30 seconds and, after its first minute, comes at 10,000 bytes a second or more. Nothing "
+        "was accepted and the connection is closed; send it again.",
+    ),
     Condition.MESSAGE_TOO_LARGE: Row(
         413,
         "The message is too large",
-        "limit_bytes holds the limit that was met: 10 MiB for a JSON body (send message/rfc822 for more), "
-        "3,145,728 bytes of MIME through Microsoft Graph (an SMTP transport in the sender's route lifts it), "
-        "[limits] max_message_bytes for all.",
+        "limit_bytes holds the limit that was met: 10 MiB for JSON (send larger files as parts of multipart/form-data, "
+        "or the message as message/rfc822); what the transports of the sender's route carry (3,145,728 bytes of MIME "
+        "in one request of Microsoft Graph, more by SMTP or as a draft with upload sessions); [limits] "
+        "max_message_bytes for all. The text says what lifts the one that was met.",
     ),
     Condition.UNSUPPORTED_MEDIA_TYPE: Row(
         415,
         "The media type is not supported",
-        "Send Content-Type: application/json, or message/rfc822 for a complete message; without Content-Encoding.",
+        "Send Content-Type: application/json, multipart/form-data with the JSON as its first part, or message/rfc822 "
+        "for a complete message; without Content-Encoding.",
     ),
     Condition.VALIDATION_ERROR: Row(
         422,
@@ -112,8 +120,8 @@ TABLE: Final[dict[Condition, Row]] = {
     Condition.INVALID_ATTACHMENT: Row(
         422,
         "An attachment is not valid",
-        "content is base64 (RFC 4648 §4), content_type is type/subtype, every content_id stands once, a file name has "
-        "no control characters.",
+        "content is base64 (RFC 4648 §4), or part names a part of the form, which no other attachment names; "
+        "content_type is type/subtype, every content_id stands once, a file name has no control characters.",
     ),
     Condition.INVALID_MIME: Row(
         422,

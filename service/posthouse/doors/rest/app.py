@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from posthouse.doors.problems import MEDIA_TYPE, PAGES, fault, page, problem, status_of
 from posthouse.doors.rest import health, keys, lanes, messages, submit
+from posthouse.doors.rest.incoming import GoneError
 from posthouse.doors.rest.parts import Parts, RawRoute
-from posthouse.doors.rest.reading import GoneError
 from posthouse.ports import SpoolUnavailableError
 from posthouse.refusal import Condition, Refused
 from posthouse.submission import RETRY_AFTER
@@ -120,6 +120,8 @@ class Outermost:
         response = Response(problem(error, request_id=request_id), status_of(error), media_type=MEDIA_TYPE)
         if error.retry_after is not None:
             response.headers["retry-after"] = str(error.retry_after)
+        if error.condition is Condition.REQUEST_TIMEOUT:
+            response.headers["connection"] = "close"
         if error.condition in (Condition.MISSING_CREDENTIALS, Condition.INVALID_KEY):
             response.headers["www-authenticate"] = 'Bearer realm="posthouse"'
         return response

@@ -1,12 +1,12 @@
 """Turns what a client wrote, as JSON or as a raw message, into a draft for the door step."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Final
 
 from posthouse import headers as edit
-from posthouse.compose import Unfit, client_message_id, compose
+from posthouse.compose import Arriving, Plan, Unfit, client_message_id, plan
 from posthouse.doors.rest.addresses import is_address
 from posthouse.doors.rest.models import MessageIn, RawOptions
 from posthouse.doors.rest.parts import DOOR
@@ -28,40 +28,65 @@ _AUTO_SUBMITTED: Final = Notice("auto_submitted_dropped", "Exchange drops Auto-S
 
 def from_json(message: MessageIn, *, client: Client, step: DoorStep, root: str = "") -> Draft:
     """A draft of a validated JSON message, composed; raises Refused. ``root`` is its place in a batch."""
-    sender = message.sender.address
-    identity = step.identify(sender)
+    by_part = [index for index, file in enumerate(message.attachments) if file.part is not None]
+    if by_part:
+        pointer, detail = (
+            f"{root}/attachments/{by_part[0]}/part",
+            "part is for multipart/form-data; in JSON use content",
+        )
+        raise Refused(Condition.INVALID_ATTACHMENT, f"{pointer}: {detail}", errors=(FieldError(pointer, detail),))
+    identity = step.identify(message.sender.address)
+    made = planned(message, identity, {}, root=root)
+    body = b"".join([piece for piece in made.body if isinstance(piece, bytes)])
+    return _of_json(message, identity, Content(made.header, Bytes(body)), client=client, root=root)
+
+
+def announced(message: MessageIn, contents: Mapping[int, Arriving], *, client: Client, step: DoorStep) -> Draft:
+    """The same of a message whose body is still to come: its header alone."""
+    identity = step.identify(message.sender.address)
+    made = planned(message, identity, contents)
+    return _of_json(message, identity, Content(made.header, Bytes(b"")), client=client)
+
+
+def planned(
+    message: MessageIn,
+    identity: Identity,
+    contents: Mapping[int, Arriving],
+    *,
+    root: str = "",
+    seed: str | None = None,
+) -> Plan:
+    """How a message is composed; ``contents`` are those not at hand, by the index of their attachment. Raises Refused."""
     given = client_message_id(message.headers.items()) if message.headers else None
     try:
-        header, body = compose(
-            message.letter(),
+        return plan(
+            message.letter(contents),
             message_id=given or identity.message_id,
             date=datetime.fromtimestamp(identity.at / 1000, UTC),
-            boundary=identity.id,
+            boundary=seed or identity.id,
         )
     except Unfit as fault:
         raise unfit(fault, root=root) from None
+
+
+def _of_json(message: MessageIn, identity: Identity, content: Content, *, client: Client, root: str = "") -> Draft:
     return Draft(
         identity=identity,
         client=client,
         door=DOOR,
-        sender=sender,
+        sender=message.sender.address,
         envelope=message.envelope(),
-        content=Content(header, Bytes(body)),
+        content=content,
         subject=message.subject,
-        own_message_id=given,
+        own_message_id=client_message_id(message.headers.items()) if message.headers else None,
         wishes=message.wishes(identity.at),
         notices=_notices(message),
         root=root,
     )
 
 
-def from_raw(raw: bytes, options: RawOptions, *, to: tuple[str, ...], client: Client, step: DoorStep) -> Draft:
-    """A draft of a complete message (RFC 5322); ``to`` overrides the envelope. Raises Refused."""
-    raw = edit.canonical(raw)
-    broken = edit.problems(raw)
-    if broken:
-        raise _invalid(*broken)
-    header, body = edit.split(raw)
+def from_header(header: bytes, options: RawOptions, *, to: tuple[str, ...], client: Client, step: DoorStep) -> Draft:
+    """A draft of the header of a complete message (RFC 5322); ``to`` overrides the envelope. Raises Refused."""
     sender = _only_address(header)
     may_send_as(client, sender, pointer="")
     for other in edit.addresses(header, "Sender"):
@@ -76,7 +101,7 @@ def from_raw(raw: bytes, options: RawOptions, *, to: tuple[str, ...], client: Cl
         door=DOOR,
         sender=sender,
         envelope=envelope,
-        content=Content(_completed(header, identity, given=given, names=names), Bytes(body)),
+        content=Content(_completed(header, identity, given=given, names=names), Bytes(b"")),
         subject=subjects[0] if subjects else "",
         own_message_id=given,
         wishes=options.wishes(identity.at),
@@ -106,7 +131,7 @@ def _header_notices(names: Iterable[str]) -> tuple[Notice, ...]:
 def _only_address(header: bytes) -> str:
     found = edit.addresses(header, "From")
     if len(found) != 1 or edit.malformed(header, "From") or not is_address(found[0]):
-        raise _invalid("From has exactly one address")
+        raise invalid("From has exactly one address")
     return found[0]
 
 
@@ -128,9 +153,9 @@ def _recipients(header: bytes, to: tuple[str, ...]) -> tuple[Recipient, ...]:
     wrong = [text for name in ("To", "Cc", "Bcc") for text in edit.malformed(header, name)]
     wrong += [address for address, _ in kinds.values() if not is_address(address)]
     if wrong:
-        raise _invalid(f"{len(wrong)} of the addresses in To, Cc and Bcc cannot be read, the first is {wrong[0]!r}")
+        raise invalid(f"{len(wrong)} of the addresses in To, Cc and Bcc cannot be read, the first is {wrong[0]!r}")
     if not kinds:
-        raise _invalid("a message has recipients in To, Cc, Bcc or ?to=")
+        raise invalid("a message has recipients in To, Cc, Bcc or ?to=")
     return tuple(Recipient(address, kind) for address, kind in reversed(kinds.values()))
 
 
@@ -153,6 +178,7 @@ def _completed(header: bytes, identity: Identity, *, given: str | None, names: I
     return header
 
 
-def _invalid(*rules: str) -> Refused:
+def invalid(*rules: str) -> Refused:
+    """The refusal of a raw message that breaks these rules."""
     errors = tuple(FieldError("", rule) for rule in rules)
     return Refused(Condition.INVALID_MIME, f"the message breaks a rule: {rules[0]}", errors=errors)

@@ -9,7 +9,7 @@ from posthouse.doors.rest import views
 from posthouse.doors.rest.addresses import is_address
 from posthouse.doors.rest.models import KeyIn, moment
 from posthouse.doors.rest.parts import Parts, answer, path_parameter
-from posthouse.doors.rest.reading import JSON_LIMIT, body, parsed
+from posthouse.doors.rest.reading import body, parsed
 from posthouse.policy import Client, Right, must_have
 from posthouse.refusal import Condition, FieldError, Refused
 
@@ -29,7 +29,7 @@ class KeysDesk:
     async def create(self, request: Request) -> Response:
         """POST /v1/keys: the key is shown this once."""
         caller = self._administrator(request)
-        raw = await body(request.receive, dict(request.headers.raw), limit=JSON_LIMIT)
+        raw = await body(request, monotonic=self._parts.clock.monotonic)
         wanted = parsed(_KEY, raw, model=KeyIn)
         _check_senders(wanted.senders)
         new, row = await self._parts.keys.create(

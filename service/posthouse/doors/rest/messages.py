@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 from posthouse.doors.rest import views
 from posthouse.doors.rest.models import RetryIn, SettleIn, moment
 from posthouse.doors.rest.parts import Parts, answer, known_id, no_message, path_parameter
-from posthouse.doors.rest.reading import JSON_LIMIT, body, from_query, parsed
+from posthouse.doors.rest.reading import body, from_query, parsed
 from posthouse.message import Content, MessageId, Status, parse_id
 from posthouse.policy import Client, Right, must_have
 from posthouse.records import Action, Command, Filters, NoSuchMessage, NotPossible, Obeyed, Record
@@ -98,14 +98,14 @@ class Messages:
     async def retry(self, request: Request) -> Response:
         """POST /v1/messages/{id}/retry."""
         caller, record = await self._managed(request)
-        raw = await body(request.receive, dict(request.headers.raw), limit=JSON_LIMIT)
+        raw = await body(request, monotonic=self._parts.clock.monotonic)
         options = parsed(_RETRY, raw or b"{}", model=RetryIn)
         return await self._obey(caller, record, Action.RETRY, options=options)
 
     async def settle(self, request: Request) -> Response:
         """POST /v1/messages/{id}/settle: the operator's word."""
         caller, record = await self._managed(request)
-        raw = await body(request.receive, dict(request.headers.raw), limit=JSON_LIMIT)
+        raw = await body(request, monotonic=self._parts.clock.monotonic)
         word = parsed(_SETTLE, raw, model=SettleIn).as_
         action = Action.SETTLE_SENT if word == "sent" else Action.SETTLE_NOT_SENT
         return await self._obey(caller, record, action)

@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic_core import to_json
 
-from posthouse.compose import Attachment, Letter, Person
+from posthouse.compose import Arriving, Attachment, Letter, Person
 from posthouse.doors.rest.addresses import RuleError, people, person
 from posthouse.message import Envelope, Kind, Millis, OnUnconfirmed, Priority, Recipient
 from posthouse.submission import Wishes
@@ -35,6 +35,7 @@ LONGEST_WAIT: Final = 366 * 86_400
 """Seconds that send_in and expires_in reach ahead at most."""
 
 _TAGS: Final = 32
+_UNKNOWN: Final = Arriving()
 _PRIORITIES: Final = {"high": Priority.HIGH, "normal": Priority.NORMAL, "low": Priority.LOW}
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION: Final = re.compile(r"(\d{1,9})([smhd]?)")
@@ -125,24 +126,44 @@ class Options(BaseModel):
 
 
 class AttachmentIn(BaseModel):
-    """A file; without ``content_type`` its name decides, with a ``content_id`` it is inline unless said otherwise."""
+    """A file: its ``content``, or the name of the ``part`` of the form that is it.
+
+    Without ``content_type`` its name decides, with a ``content_id`` it is inline unless said otherwise.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     filename: str = ""
-    content: _Base64
+    content: _Base64 | None = None
+    part: str | None = None
     content_type: str | None = None
     content_id: str | None = None
     disposition: Literal["attachment", "inline"] | None = None
 
-    def attachment(self) -> Attachment:
-        """The same for composing."""
-        inline = self.disposition == "inline" or (self.disposition is None and self.content_id is not None)
+    @model_validator(mode="after")
+    def _one_content(self) -> Self:
+        if (self.content is None) == (self.part is None):
+            raise RuleError("a file has its content in base64, or names its part of the form", at="/content")
+        return self
+
+    @property
+    def type(self) -> str:
+        """Its content type, as given or by its name."""
         guess = self.content_type or _TYPES.guess_type(self.filename, strict=True)[0]
+        return guess or "application/octet-stream"
+
+    @property
+    def is_message(self) -> bool:
+        """Whether it may go without encoding (RFC 2046 §5.2.1)."""
+        return self.type.strip().lower().startswith("message/")
+
+    def attachment(self, arriving: Arriving) -> Attachment:
+        """The same for composing; ``arriving`` stands for a content that is not at hand."""
+        inline = self.disposition == "inline" or (self.disposition is None and self.content_id is not None)
         return Attachment(
             filename=self.filename,
-            content=self.content,
-            content_type=guess or "application/octet-stream",
+            content=arriving if self.content is None else self.content,
+            content_type=self.type,
             content_id=self.content_id,
             inline=inline,
         )
@@ -170,8 +191,9 @@ class MessageIn(Options):
             raise RuleError("a message has at least one recipient in to, cc or bcc", at="/to")
         return self
 
-    def letter(self) -> Letter:
-        """The same for composing; blind copies are no part of it."""
+    def letter(self, contents: Mapping[int, Arriving]) -> Letter:
+        """The same for composing, with what is known of contents not at hand; blind copies are no part of it."""
+        files = enumerate(self.attachments)
         return Letter(
             sender=self.sender,
             to=self.to,
@@ -181,7 +203,7 @@ class MessageIn(Options):
             text=self.text,
             html=self.html,
             headers=tuple(self.headers.items()) if self.headers else (),
-            attachments=tuple([file.attachment() for file in self.attachments]) if self.attachments else (),
+            attachments=tuple([file.attachment(contents.get(index, _UNKNOWN)) for index, file in files]),
             importance=self.importance,
         )
 
@@ -206,9 +228,9 @@ class MessageIn(Options):
 class RawOptions(Options):
     """What the address line of a raw message may say beside ``to``, which overrides the envelope."""
 
-    def fingerprint(self, *, to: tuple[str, ...], raw: bytes) -> bytes:
-        """SHA-256 of the validated request: options, envelope and bytes."""
-        return sha256(to_json([self.__dict__, sorted(self.tags.items()), to]) + b"\0" + sha256(raw).digest()).digest()
+    def fingerprint(self, *, to: tuple[str, ...], digest: bytes) -> bytes:
+        """SHA-256 of the validated request: options, envelope, and the SHA-256 of its bytes."""
+        return sha256(to_json([self.__dict__, sorted(self.tags.items()), to]) + b"\0" + digest).digest()
 
 
 class RetryIn(BaseModel):

@@ -1,16 +1,17 @@
 """Reads what a client sent: bounded body, media type, JSON into a model; every fault becomes a Refused with pointers."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Final, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
-from starlette.types import Receive
+from starlette.requests import Request
 
 from posthouse.compose import Unfit
 from posthouse.doors.rest.addresses import RuleError
+from posthouse.doors.rest.incoming import GoneError, arriving
 from posthouse.doors.rest.models import AttachmentIn, fields_of
 from posthouse.refusal import Condition, FieldError, Refused
 
@@ -19,6 +20,7 @@ JSON_LIMIT: Final = 10 * 1024 * 1024
 
 JSON: Final = b"application/json"
 RAW: Final = b"message/rfc822"
+FORM: Final = b"multipart/form-data"
 
 _IDEMPOTENCY_KEY: Final = re.compile(rb"[!-~]{1,256}")
 _WAIT: Final = re.compile(rb"(?:^|[,;])[ \t]*wait[ \t]*=[ \t]*\"?(\d{1,9})\"?[ \t]*(?=[,;]|$)", re.IGNORECASE)
@@ -28,48 +30,47 @@ Model = TypeVar("Model")
 Headers = Mapping[bytes, bytes]
 
 
-class GoneError(Exception):
-    """The client closed the connection before its request was complete: there is nobody to answer."""
-
-
 def media_type(headers: Headers) -> bytes:
-    """JSON or RAW; raises Refused(UNSUPPORTED_MEDIA_TYPE) for anything else."""
+    """JSON, RAW or FORM; raises Refused(UNSUPPORTED_MEDIA_TYPE) for anything else."""
     essence, _, parameters = headers.get(b"content-type", b"").partition(b";")
     essence = essence.strip().lower()
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise Refused(Condition.UNSUPPORTED_MEDIA_TYPE, "send the body as it is, without Content-Encoding")
-    if essence not in (JSON, RAW):
+    if essence not in (JSON, RAW, FORM):
         given = essence.decode("ascii", "replace") or "no Content-Type"
-        raise Refused(
-            Condition.UNSUPPORTED_MEDIA_TYPE, f"send application/json or message/rfc822; this is {given[:100]!r}"
-        )
+        kinds = "application/json, multipart/form-data or message/rfc822"
+        raise Refused(Condition.UNSUPPORTED_MEDIA_TYPE, f"send {kinds}; this is {given[:100]!r}")
     if essence == JSON and b"charset" in parameters.lower() and b"utf-8" not in parameters.lower():
         raise Refused(Condition.UNSUPPORTED_MEDIA_TYPE, "JSON is UTF-8 (RFC 8259 §8.1)")
     return essence
 
 
-async def body(receive: Receive, headers: Headers, *, limit: int) -> bytes:
-    """The whole body; raises Refused(MESSAGE_TOO_LARGE) as soon as it is known to exceed ``limit`` bytes."""
-    length = headers.get(b"content-length", b"")
-    if length.isdigit() and int(length) > limit:
-        raise _too_large(limit)
+async def body(request: Request, *, monotonic: Callable[[], float]) -> bytes:
+    """The whole body of a JSON request; raises Refused(MESSAGE_TOO_LARGE) as soon as it is known to exceed the limit."""
+    limit, receive = JSON_LIMIT, request.receive
+    refuse_length(dict(request.scope["headers"]), limit)
     message = await receive()
-    first = message.get("body", b"")
-    if message["type"] == "http.request" and not message.get("more_body"):
-        if len(first) > limit:
-            raise _too_large(limit)
-        return first
-    pieces, size = [first], len(first)
-    while message["type"] == "http.request" and message.get("more_body"):
-        message = await receive()
-        piece = message.get("body", b"")
-        size += len(piece)
-        if size > limit:
-            raise _too_large(limit)
-        pieces.append(piece)
     if message["type"] != "http.request":
         raise GoneError
+    first = message.get("body", b"")
+    if len(first) > limit:
+        raise too_large(limit)
+    if not message.get("more_body"):
+        return first
+    pieces, size = [first], len(first)
+    async for piece in arriving(receive, monotonic=monotonic):
+        size += len(piece)
+        if size > limit:
+            raise too_large(limit)
+        pieces.append(piece)
     return b"".join(pieces)
+
+
+def refuse_length(headers: Headers, limit: int) -> None:
+    """Raises Refused(MESSAGE_TOO_LARGE) for an announced length above ``limit`` bytes, before the body is read."""
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and int(length) > limit:
+        raise too_large(limit)
 
 
 def parsed(adapter: TypeAdapter[Model], raw: bytes, *, model: type[BaseModel]) -> Model:
@@ -149,6 +150,7 @@ def _unknown(place: list[str], model: type) -> str:
     return f"unknown field; did you mean {near[0]!r}?" if near else f"unknown field; there are {', '.join(names)}"
 
 
-def _too_large(limit: int) -> Refused:
-    hint = "; larger messages go as message/rfc822" if limit == JSON_LIMIT else ""
+def too_large(limit: int) -> Refused:
+    """The refusal of a body of more than ``limit`` bytes."""
+    hint = "; larger messages go as multipart/form-data or message/rfc822" if limit == JSON_LIMIT else ""
     return Refused(Condition.MESSAGE_TOO_LARGE, f"the body has more than {limit} bytes{hint}", limit_bytes=limit)

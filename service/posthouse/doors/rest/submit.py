@@ -3,17 +3,22 @@
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Annotated, Final, TypeVar
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Final, NamedTuple, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from pydantic import Field, TypeAdapter
 from starlette.datastructures import QueryParams
 
 from posthouse.doors.rest import views
-from posthouse.doors.rest.drafts import from_json, from_raw
+from posthouse.doors.rest.drafts import from_json
+from posthouse.doors.rest.forms import MESSAGE, form_message
+from posthouse.doors.rest.incoming import arriving
 from posthouse.doors.rest.models import MessageIn, RawOptions, hashed_batch
+from posthouse.doors.rest.multipart import Form
 from posthouse.doors.rest.parts import Parts, Ready
 from posthouse.doors.rest.reading import (
+    FORM,
     JSON,
     JSON_LIMIT,
     RAW,
@@ -23,13 +28,16 @@ from posthouse.doors.rest.reading import (
     idempotency_key,
     media_type,
     parsed,
+    refuse_length,
     wait_of,
 )
+from posthouse.doors.rest.streaming import Arrived, raw_message
 from posthouse.message import MessageId, Status
 from posthouse.policy import Client
 from posthouse.records import Idempotency, Replayed
 from posthouse.refusal import Condition, FieldError, Refused
 from posthouse.submission import Accepted, Draft
+from posthouse.ways import EXCHANGE_MOST
 
 BATCH: Final = 100
 
@@ -43,6 +51,14 @@ _MANY: Final[TypeAdapter[tuple[MessageIn, ...]]] = TypeAdapter(_Batch)
 Result = TypeVar("Result")
 
 
+class Wanted(NamedTuple):
+    """What a request asks beside its message: the client's own key, a dry run, seconds to wait for the end."""
+
+    key: str | None
+    dry_run: bool
+    wait: int
+
+
 class Submit:
     """Takes messages and answers 202 only after they are kept durably."""
 
@@ -51,49 +67,53 @@ class Submit:
         self._step = parts.step
 
     async def one(self, request: Request) -> Response:
-        """POST /v1/messages as application/json or message/rfc822."""
+        """POST /v1/messages as application/json, multipart/form-data or message/rfc822."""
         headers: Headers = dict(request.scope["headers"])
         client = self._parts.caller_of(headers, request.scope)
         self._step.welcome(client)
-        media, key = media_type(headers), idempotency_key(headers)
+        media, wanted = media_type(headers), Wanted(idempotency_key(headers), _dry_run(request), wait_of(headers))
         if media == JSON:
-            query = _no_more(request, "dry_run") if request.scope["query_string"] else {}
-            raw = await body(request.receive, headers, limit=JSON_LIMIT)
-            draft, request_hash = await self._in_turn(raw, lambda: self._json(raw, client, hashed=key is not None))
-        else:
-            query, to, options = _raw_query(request.query_params)
-            raw = await body(request.receive, headers, limit=self._raw_limit())
-            draft, request_hash = await self._in_turn(raw, lambda: self._raw(raw, client, to=to, options=options))
-        return await self._accept(
-            (draft,),
-            idempotency=None if key is None else Idempotency(client.name, key, request_hash),
-            dry_run=_dry_run(query),
-            wait=wait_of(headers),
-        )
+            _no_more(request, "dry_run")
+            raw = await body(request, monotonic=self._parts.clock.monotonic)
+            arrived = await self._in_turn(raw, lambda: self._json(raw, client, hashed=wanted.key is not None))
+            return await self._accept(arrived, wanted)
+        async with self._arrival(request, headers, media, client) as arrived:
+            return await self._accept(arrived, wanted)
+
+    def _arrival(
+        self, request: Request, headers: Headers, media: bytes, client: Client
+    ) -> AbstractAsyncContextManager[Arrived]:
+        """The draft of a body that is kept while it comes, and goes again with the context unless it was accepted."""
+        limit = self._step.rules.max_message_bytes or EXCHANGE_MOST
+        blocks = arriving(request.receive, monotonic=self._parts.clock.monotonic)
+        if media == RAW:
+            to, options = _raw_query(request.query_params)
+            refuse_length(headers, limit)
+            return raw_message(blocks, options, to=to, client=client, step=self._step)
+        _no_more(request, "dry_run")
+        refuse_length(headers, limit + JSON_LIMIT)
+        return form_message(Form(blocks, headers[b"content-type"]), client=client, step=self._step)
 
     async def batch(self, request: Request) -> Response:
         """POST /v1/messages/batch: up to 100 messages, all or nothing."""
         headers: Headers = dict(request.scope["headers"])
         client = self._parts.caller(request)
         self._step.welcome(client)
-        if media_type(headers) == RAW:
+        if media_type(headers) != JSON:
             raise Refused(Condition.UNSUPPORTED_MEDIA_TYPE, "a batch is a JSON array of messages")
-        key, query = idempotency_key(headers), _no_more(request, "dry_run")
-        raw = await body(request.receive, headers, limit=JSON_LIMIT)
+        key, dry_run = idempotency_key(headers), _dry_run(request)
+        _no_more(request, "dry_run")
+        raw = await body(request, monotonic=self._parts.clock.monotonic)
         drafts, request_hash = await self._in_turn(raw, lambda: self._batch(raw, client))
         idempotency = None if key is None else Idempotency(client.name, key, request_hash)
-        dry_run = _dry_run(query)
         render = views.resolved_batch if dry_run else views.batch
         result = await self._step.accept(drafts, answer=render, idempotency=idempotency, dry_run=dry_run)
         return _ready(result.answer, status=200 if dry_run else 202, replayed=isinstance(result, Replayed))
 
-    def _json(self, raw: bytes, client: Client, *, hashed: bool) -> tuple[Draft, bytes]:
+    def _json(self, raw: bytes, client: Client, *, hashed: bool) -> Arrived:
         message = parsed(_ONE, raw, model=MessageIn)
-        return from_json(message, client=client, step=self._step), message.fingerprint() if hashed else b""
-
-    def _raw(self, raw: bytes, client: Client, *, to: tuple[str, ...], options: RawOptions) -> tuple[Draft, bytes]:
-        draft = from_raw(raw, options, to=to, client=client, step=self._step)
-        return draft, options.fingerprint(to=to, raw=raw)
+        draft = from_json(message, client=client, step=self._step)
+        return Arrived(draft, message.fingerprint() if hashed else b"")
 
     def _batch(self, raw: bytes, client: Client) -> tuple[list[Draft], bytes]:
         messages = parsed(_MANY, raw, model=MessageIn)
@@ -106,23 +126,19 @@ class Submit:
     async def _in_turn(self, raw: bytes, work: Callable[[], Result]) -> Result:
         return work() if len(raw) < _HEAVY else await asyncio.to_thread(work)
 
-    def _raw_limit(self) -> int:
-        """Bytes of a raw body; bare line feeds make the message that is kept longer, never shorter."""
-        return self._step.rules.max_message_bytes or 157_286_400  # Exchange's largest message: 150 MB (FACTS B1)
-
-    async def _accept(
-        self, drafts: tuple[Draft], *, idempotency: Idempotency | None, dry_run: bool, wait: int
-    ) -> Response:
-        if dry_run:
+    async def _accept(self, arrived: Arrived, wanted: Wanted) -> Response:
+        drafts, key = (arrived.draft,), wanted.key
+        if wanted.dry_run:
             result = await self._step.accept(drafts, answer=views.resolved, dry_run=True)
             return _ready(result.answer, status=200)
-        message_id = drafts[0].identity.id
-        if not wait:
-            result = await self._step.accept(drafts, answer=views.single, idempotency=idempotency)
-            if isinstance(result, Accepted):
-                return _ready(result.answer, location=message_id)
-            return _ready(result.answer, location=_id_in(result.answer), replayed=True)
-        return await self._accept_and_wait(drafts, idempotency=idempotency, wait=wait)
+        message_id = arrived.draft.identity.id
+        idempotency = None if key is None else Idempotency(arrived.draft.client.name, key, arrived.request_hash)
+        if wanted.wait:
+            return await self._accept_and_wait(drafts, idempotency=idempotency, wait=wanted.wait)
+        result = await self._step.accept(drafts, answer=views.single, idempotency=idempotency)
+        if isinstance(result, Accepted):
+            return _ready(result.answer, location=message_id)
+        return _ready(result.answer, location=_id_in(result.answer), replayed=True)
 
     async def _accept_and_wait(self, drafts: tuple[Draft], *, idempotency: Idempotency | None, wait: int) -> Response:
         """As ``Prefer: wait`` asks: still 202, with the status that was reached."""
@@ -166,7 +182,7 @@ def install(app: FastAPI, parts: Parts) -> None:
         summary="Submit a message",
         status_code=202,
         responses=ok,
-        openapi_extra=_takes("MessageIn", RAW.decode()),
+        openapi_extra=_takes("MessageIn", RAW, form=True),
     )(submit.one)
     app.post(
         "/v1/messages/batch",
@@ -185,32 +201,46 @@ def schemas() -> dict[str, object]:
     return {**one.pop("$defs", {}), "MessageIn": one, "Batch": batch}
 
 
-def _takes(model: str, *others: str) -> dict[str, object]:
-    content: dict[str, object] = {JSON.decode(): {"schema": {"$ref": f"#/components/schemas/{model}"}}}
-    content |= {other: {"schema": {"type": "string", "format": "binary"}} for other in others}
+def _takes(model: str, *others: bytes, form: bool = False) -> dict[str, object]:
+    one = {"$ref": f"#/components/schemas/{model}"}
+    content: dict[str, object] = {JSON.decode(): {"schema": one}}
+    content |= {other.decode(): {"schema": {"type": "string", "format": "binary"}} for other in others}
+    if form:
+        content[FORM.decode()] = {"schema": _form(one), "encoding": {MESSAGE: {"contentType": JSON.decode()}}}
     return {"requestBody": {"required": True, "content": content}}
 
 
-def _raw_query(query: QueryParams) -> tuple[dict[str, str], tuple[str, ...], RawOptions]:
+def _form(message: dict[str, str]) -> dict[str, object]:
+    """The message first, then its files, each under the name that an attachment's ``part`` says (CONTRACT §2.1)."""
+    return {
+        "type": "object",
+        "required": [MESSAGE],
+        "properties": {MESSAGE: message},
+        "additionalProperties": {"type": "string", "format": "binary"},
+        "description": f"The part {MESSAGE!r} comes first; every other part is the file of one attachment, by its name.",
+    }
+
+
+def _raw_query(query: QueryParams) -> tuple[tuple[str, ...], RawOptions]:
     """?to= overrides the envelope; the rest is what the JSON form has as fields."""
     to = tuple(address.strip() for text in query.getlist("to") for address in text.split(",") if address.strip())
     rest = {name: value for name, value in query.items() if name not in ("to", "dry_run")}
     tags = {name.removeprefix("tag."): rest.pop(name) for name in tuple(rest) if name.startswith("tag.")}
-    return {"dry_run": query.get("dry_run", "")}, to, from_query(RawOptions, {**rest, "tags": tags})
+    return to, from_query(RawOptions, {**rest, "tags": tags})
 
 
-def _no_more(request: Request, *known: str) -> dict[str, str]:
-    query = dict(request.query_params)
-    unknown = [name for name in query if name not in known]
+def _no_more(request: Request, *known: str) -> None:
+    if not request.scope["query_string"]:
+        return
+    unknown = [name for name in request.query_params if name not in known]
     if unknown:
         detail = f"unknown parameter; there are {', '.join(known)}"
         error = FieldError(f"/query/{unknown[0]}", detail)
         raise Refused(Condition.VALIDATION_ERROR, f"{error.pointer}: {detail}", errors=(error,))
-    return query
 
 
-def _dry_run(query: dict[str, str]) -> bool:
-    value = query.get("dry_run", "")
+def _dry_run(request: Request) -> bool:
+    value = request.query_params.get("dry_run", "") if request.scope["query_string"] else ""
     if value not in ("", "true", "false"):
         detail = "dry_run is true or false"
         raise Refused(Condition.VALIDATION_ERROR, detail, errors=(FieldError("/query/dry_run", detail),))

@@ -1,9 +1,13 @@
-"""Contents: one row up to 256 KB; larger ones in chunks, written while the body is still being read (SPOOL §7)."""
+"""Contents: one row up to 256 KB; larger ones in chunks, written while the body is still being read (SPOOL §7).
+
+Chunks are written by ``upload`` and read by ``ChunkedBody`` alone, rows by ``Stored`` and ``read``.
+"""
 
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self, TypeVar, cast
@@ -29,6 +33,7 @@ _Chunk = tuple[int, int, bytes]
 
 
 def _add_chunks(db: Database, chunks: Sequence[_Chunk]) -> Sequence[None]:
+    db.forget_pages()
     for content, n, body in chunks:
         db.run("add_chunk", {"content": content, "n": n, "body": body})
     return [None] * len(chunks)
@@ -57,31 +62,19 @@ class Storing:
         """Make a content ready for its row; a large body is durable in chunks before this returns."""
         key, self._key = self._key, self._key + 1
         header, body = content.header, content.body
+        if isinstance(body, StoredBody):
+            return Stored(len(header), body.size, "chunks", header)
         if len(header) + body.size <= INLINE_BYTES:
             data = b"".join([block async for block in body.blocks()])
             return Stored(len(header), len(data), "inline", header + data)
         self._chunked.append(key)
-        return Stored(len(header), await self._upload(key, body), "chunks", header)
+        return Stored(len(header), await upload(self._writer, key, body.blocks()), "chunks", header)
 
     def kept(self, result: _R) -> _R:
         """The commit's answer, passed on."""
         if isinstance(result, Added):
             self._chunked.clear()
         return result
-
-    async def _upload(self, key: int, body: Body) -> int:
-        waiting: deque[asyncio.Future[None]] = deque()
-        size = n = 0
-        async for chunk in _chunks(body):
-            writing = self._writer.submit(ADD_CHUNK, (key, n, chunk), size=len(chunk))
-            writing.add_done_callback(_hear)  # the first that fails is told; the others behind it fail with it
-            waiting.append(writing)
-            size, n = size + len(chunk), n + 1
-            if len(waiting) >= _IN_FLIGHT:
-                await waiting.popleft()
-        for future in waiting:
-            await future
-        return size
 
     async def __aenter__(self) -> Self:
         return self
@@ -94,10 +87,26 @@ class Storing:
                 await drop_chunks(self._writer, key)
 
 
-async def _chunks(body: Body) -> AsyncIterator[bytes]:
+async def upload(writer: Writer, key: int, blocks: AsyncIterator[bytes]) -> int:
+    """Write a body's chunks, each its own entry in the group commit, so that accepting goes on; bytes when all are durable."""
+    waiting: deque[asyncio.Future[None]] = deque()
+    size = n = 0
+    async for chunk in _chunks(blocks):
+        writing = writer.submit(ADD_CHUNK, (key, n, chunk), size=len(chunk))
+        writing.add_done_callback(_hear)  # the first that fails is told; the others behind it fail with it
+        waiting.append(writing)
+        size, n = size + len(chunk), n + 1
+        if len(waiting) >= _IN_FLIGHT:
+            await waiting.popleft()
+    for future in waiting:
+        await future
+    return size
+
+
+async def _chunks(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The body in pieces of 256 KB."""
     kept = bytearray()
-    async for block in body.blocks():
+    async for block in blocks:
         kept += block
         while len(kept) >= CHUNK_BYTES:
             yield bytes(kept[:CHUNK_BYTES])
@@ -114,16 +123,57 @@ class ChunkedBody:
     content: int
     size: int
 
-    async def blocks(self) -> AsyncIterator[bytes]:
+    def blocks(self) -> AsyncIterator[bytes]:
         """Blocks of 256 KB; raises SpoolUnavailableError where one is missing."""
-        for n in range(-(-self.size // CHUNK_BYTES)):
+        return self.span(0, self.size)
+
+    async def span(self, start: int, end: int) -> AsyncIterator[bytes]:
+        """The same from ``start`` to before ``end``; only the chunks in between are read."""
+        for n in range(start // CHUNK_BYTES, -(-end // CHUNK_BYTES)):
             row = await self.readers.read(self._chunk(n))
             if row is None:
                 raise SpoolUnavailableError("a part of the content is gone")
-            yield cast("bytes", row[0])
+            at = n * CHUNK_BYTES
+            yield cast("bytes", row[0])[max(start - at, 0) : end - at]
 
     def _chunk(self, n: int) -> Job[Row | None]:
-        return lambda db: db.row("chunk", {"content": self.content, "n": n})
+        def read(db: Database) -> Row | None:
+            row = db.row("chunk", {"content": self.content, "n": n})
+            db.forget_pages()
+            return row
+
+        return read
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBody(ChunkedBody):
+    """A body that was kept before its message: the message that is added with it takes its key."""
+
+
+@asynccontextmanager
+async def kept(
+    writer: Writer, readers: Readers, key: int, blocks: AsyncIterator[bytes], *, small: bool
+) -> AsyncGenerator[Body]:
+    """The body made of blocks, durable while the context lasts and longer only if a message with this key was added.
+
+    With ``small`` one that fits its message's row lies in memory, ready for it.
+    """
+    chunks = _chunks(blocks)
+    first = await anext(chunks, b"")
+    if len(first) < CHUNK_BYTES and (small or not first):
+        yield Bytes(first)
+        return
+    try:
+        yield StoredBody(readers, key, await upload(writer, key, _again(first, chunks)))
+    finally:
+        with contextlib.suppress(SpoolUnavailableError):  # the next start drops what nothing refers to
+            await drop_chunks(writer, key)
+
+
+async def _again(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for block in rest:
+        yield block
 
 
 async def read(readers: Readers, key: int) -> Content | None:

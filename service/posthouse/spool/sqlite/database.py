@@ -116,6 +116,10 @@ class Database:
                 self._lanes[cast("str", account)] = cast("int", lane)
         return {self._lanes[account] for account in wanted}
 
+    def forget_pages(self) -> None:
+        """Give the memory of cached pages back: those of chunks are used once, and would fill the cache to its limit."""
+        self.connection.release_memory()
+
     def forget(self) -> None:
         """A transaction was rolled back: nothing that it told is true."""
         self.woken.clear()

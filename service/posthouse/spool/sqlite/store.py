@@ -3,8 +3,9 @@
 import asyncio
 import os
 import platform
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Final
 
 import apsw
 
-from posthouse.message import Content, Event, Message, MessageId, Millis, Status, id_bytes
+from posthouse.message import Body, Content, Event, Message, MessageId, Millis, Status, id_bytes
 from posthouse.outcome import RefusedRecipient
 from posthouse.ports import Clock, SpoolUnavailableError, Wake
 from posthouse.records import (
@@ -100,14 +101,33 @@ class SqliteSpool:
 
     async def add(self, submission: Submission) -> AddResult:
         """Keep it durably, all of it or nothing; raises SpoolUnavailableError."""
-        first = self._next_key
-        self._next_key += len(submission.messages)
+        first = self._first_key(submission)
         small = [stored for message in submission.messages if (stored := contents.inline(message.content))]
         if len(small) == len(submission.messages):
             return await self._keep(prepare(submission, first=first, contents=small))
         async with contents.Storing(self._writer, first) as storing:
             stored = [await storing.store(message.content) for message in submission.messages]
             return storing.kept(await self._keep(prepare(submission, first=first, contents=stored)))
+
+    @asynccontextmanager
+    async def store(self, blocks: AsyncIterator[bytes], *, small: bool) -> AsyncGenerator[Body]:
+        """Keep a body while it arrives; after the context only if a message with it was added."""
+        keeping = contents.kept(self._writer, self._readers, self._take_keys(1), blocks, small=small)
+        async with keeping as body:
+            yield body
+
+    def _first_key(self, submission: Submission) -> int:
+        body = submission.messages[0].content.body
+        if not isinstance(body, contents.StoredBody):
+            return self._take_keys(len(submission.messages))
+        if len(submission.messages) > 1:
+            raise ValueError("a stored body belongs to one message alone")
+        return body.content
+
+    def _take_keys(self, count: int) -> int:
+        first = self._next_key
+        self._next_key += count
+        return first
 
     def _keep(self, load: AddLoad) -> asyncio.Future[AddResult]:
         return self._writer.submit(ADD, load, size=load.size)

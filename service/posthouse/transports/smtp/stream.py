@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Final
+from typing import Final, cast
 
 from aiosmtplib import SMTP, SMTPServerDisconnected
 
@@ -56,7 +56,8 @@ def _waiting(client: SMTP) -> int:
     transport = client.transport
     if transport is None or transport.is_closing():
         raise SMTPServerDisconnected("connection lost")
-    return transport.get_write_buffer_size() if isinstance(transport, asyncio.WriteTransport) else 0
+    # not isinstance: uvloop's transports are no asyncio.WriteTransport, and all of a large mail would wait here
+    return cast("asyncio.WriteTransport", transport).get_write_buffer_size()
 
 
 def _dotted(carry: bytes, block: bytes) -> bytes:
