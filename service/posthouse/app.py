@@ -151,6 +151,7 @@ class Service:
                 chance=secrets.token_bytes,
                 backlog=self._backlog.standing,
                 closed=self._closed,
+                offered=self._ways.offered,
             ),
             spool=self._spool,
             keys=self.keys,

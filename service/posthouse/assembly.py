@@ -105,6 +105,7 @@ def _carrier(name: str, transport: GraphSettings | SmtpSettings) -> Carrier:
         name=name,
         kind="graph",
         max_wire_bytes=MIME_LIMIT,
+        drafts=transport.drafts,
         extra_header_recipients=transport.extra_header_recipients,
     )
 
@@ -156,6 +157,11 @@ class WaysOut:
         self.evidence: Evidence | None = None
         for name, transport in settings.transports.items():
             self.by_name[name] = self._make(name, transport)
+
+    def offered(self, name: str) -> int | None:
+        """The SIZE that the server of an SMTP transport offered last; None where it has not been asked, or for Graph."""
+        transport = self.by_name[name]
+        return transport.offered if isinstance(transport, SmtpTransport) else None
 
     async def warm(self) -> None:
         """Keep all tokens fresh; runs until cancelled."""

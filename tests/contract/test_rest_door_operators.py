@@ -120,7 +120,9 @@ async def test_probes_need_no_credentials_and_tell_whether_mail_can_be_kept(door
 async def test_the_api_document_describes_the_hot_route_with_its_model(door: Door) -> None:
     document = (await door.anonymous().get("/openapi.json")).json()
     content = document["paths"]["/v1/messages"]["post"]["requestBody"]["content"]
-    assert set(content) == {"application/json", "message/rfc822"}
+    assert set(content) == {"application/json", "multipart/form-data", "message/rfc822"}
+    form = content["multipart/form-data"]["schema"]
+    assert form["properties"] == {"message": content["application/json"]["schema"]}
     schemas = document["components"]["schemas"]
     model = schemas[content["application/json"]["schema"]["$ref"].rpartition("/")[2]]
     assert {"from", "to", "cc", "bcc", "attachments", "expires_in", "on_unconfirmed"} <= set(model["properties"])

@@ -1,5 +1,6 @@
 """Bad input: every code of the door is documented, reachable, and says where and what."""
 
+import asyncio
 import base64
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, MutableMapping
@@ -89,6 +90,17 @@ async def on_a_full_disk(door: Door) -> httpx.Response:
     return await http.post(URL, json=SIMPLE | {"text": "x" * 1_000_000})
 
 
+async def slow_client(door: Door) -> httpx.Response:
+    """The clock says that 100 s passed after the first bytes; the rest never comes."""
+
+    async def body() -> AsyncGenerator[bytes]:
+        yield b"From: "
+        door.clock.ahead += 100_000
+        await asyncio.Event().wait()
+
+    return await (await door.http()).post(URL, content=body(), headers={"content-type": "message/rfc822"})
+
+
 ATTACHMENT = {"attachments": [{"filename": "a", "content": "not base64!"}]}
 REACHED: dict[Condition, Callable[[Door], Awaitable[httpx.Response]]] = {
     Condition.INVALID_JSON: lambda door: raw(door, b'{"from": ', "application/json"),
@@ -102,6 +114,7 @@ REACHED: dict[Condition, Callable[[Door], Awaitable[httpx.Response]]] = {
     Condition.METHOD_NOT_ALLOWED: wrong_method,
     Condition.NOT_CANCELABLE: lambda door: sent_twice(door, "cancel"),
     Condition.NOT_RETRYABLE: lambda door: sent_twice(door, "retry"),
+    Condition.REQUEST_TIMEOUT: slow_client,
     Condition.MESSAGE_TOO_LARGE: lambda door: raw(door, b" " * (10 * 1024 * 1024 + 1), "application/json"),
     Condition.UNSUPPORTED_MEDIA_TYPE: lambda door: raw(door, b"a=b", "application/x-www-form-urlencoded"),
     Condition.VALIDATION_ERROR: lambda door: submit(door, SIMPLE | {"to": "nobody"}),
@@ -120,6 +133,7 @@ STATUS = {
     403: {"insufficient_scope", "sender_not_allowed", "recipient_not_allowed"},
     404: {"not_found"},
     405: {"method_not_allowed"},
+    408: {"request_timeout"},
     409: {"not_cancelable", "not_retryable"},
     413: {"message_too_large"},
     415: {"unsupported_media_type"},
@@ -224,7 +238,9 @@ async def test_a_client_that_goes_away_in_the_middle_of_its_body_leaves_nothing_
         ({"headers": {"X-A": "a\nb"}}, "/headers/X-A", "line break"),
         ({"headers": {"X/~A": "a\nb"}}, "/headers/X~1~0A", "line break"),
         ({"attachments": [{"filename": "a\n", "content": ""}]}, "/attachments/0/filename", "line break"),
-        ({"attachments": [{"filename": "a"}]}, "/attachments/0/content", "required"),
+        ({"attachments": [{"filename": "a"}]}, "/attachments/0/content", "names its part"),
+        ({"attachments": [{"content": "", "part": "a"}]}, "/attachments/0/content", "names its part"),
+        ({"attachments": [{"part": "a"}]}, "/attachments/0/part", "multipart/form-data"),
         ({"metadata": {"a": "x" * 4096}}, "/metadata", "4096"),
         ({"tags": {"a b": "c"}}, "/tags/a b", "pattern"),
         ({"tags": {str(n): "" for n in range(33)}}, "/tags", "32"),

@@ -200,6 +200,19 @@ async def test_the_order_of_named_things_and_written_defaults_do_not_make_anothe
     assert again.json() == first.json()
 
 
+async def test_a_file_of_any_bytes_is_part_of_the_request(door: Door) -> None:
+    http = await door.http()
+    key = {"idempotency-key": "order-1"}
+
+    async def post(content: bytes) -> httpx.Response:
+        file = {"filename": "a.bin", "content": base64.b64encode(content).decode()}
+        return await http.post("/v1/messages", json=SIMPLE | {"attachments": [file]}, headers=key)
+
+    first = await post(b"\xff\xfe\x00")
+    assert (await post(b"\xff\xfe\x00")).json() == first.json()
+    assert (await post(b"\xff\xfe\x01")).json()["code"] == "idempotency_key_reused"
+
+
 async def test_keys_of_different_clients_do_not_meet(door: Door) -> None:
     key = {"idempotency-key": "order-1"}
     first = await (await door.http(client="shop")).post("/v1/messages", json=SIMPLE, headers=key)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import trustme
+import uvloop
 
 from posthouse.message import Bytes
 from posthouse.outcome import (
@@ -461,6 +462,67 @@ async def test_a_message_over_the_servers_size_is_not_even_offered():
     assert isinstance(outcome, PermanentFailure)
     assert outcome.answer.status == "5.3.4"
     assert not any(command.startswith("MAIL") for command in script.commands)
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"), [("250 SIZE 100", 100), ("250 SIZE", 0), ("250 SIZE 0", 0), ("250 HELP", None)]
+)
+async def test_the_size_that_a_server_offers_is_remembered_for_the_door(line, offered):
+    script = Script({"EHLO": f"250-mx.test\r\n{line}"})
+    async with listening(script) as port, smtp_to("127.0.0.1", port) as smtp:
+        assert smtp.offered is None
+        assert await smtp.probe()
+        assert smtp.offered == offered
+        script.answers["EHLO"] = "250-mx.test\r\n250 SIZE 5000000"
+        await smtp.send(dispatch())
+        assert smtp.offered == 5_000_000
+
+
+class Unread(Bytes):
+    """A body of 64 MB that tells how much of it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(b"y" * 62 + b"\r\n")
+        object.__setattr__(self, "asked", 0)
+
+    @property
+    def size(self) -> int:
+        return 64_000_000
+
+    async def blocks(self):
+        for _ in range(1_000):
+            object.__setattr__(self, "asked", object.__getattribute__(self, "asked") + 64_000)
+            yield self.data * 1_000
+
+
+def test_a_server_that_does_not_read_is_waited_for_and_nothing_piles_up_here():
+    """On the loop of the service: its transports are not those of asyncio."""
+    body = Unread()
+
+    async def case() -> None:
+        ca = trustme.CA()
+        context, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+        ca.issue_cert("127.0.0.1").configure_cert(context)
+        ca.configure_trust(client)
+        stuck = asyncio.Event()
+
+        class Deaf(Script):
+            async def say(self, stage, reader, writer):
+                said = await super().say(stage, reader, writer)
+                if stage == "DATA":
+                    writer.transport.pause_reading()
+                    await stuck.wait()
+                return said
+
+        async with (
+            listening(Deaf({"EHLO": "250-mx.test\r\n250 8BITMIME"}), context=context) as port,
+            smtp_to("127.0.0.1", port, context=client, security="tls", reply_timeout=1.0) as smtp,
+        ):
+            assert isinstance(await smtp.send(dispatch(body=body)), Unconfirmed)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(case())
+    assert 0 < object.__getattribute__(body, "asked") < 16_000_000
 
 
 async def test_8_bit_content_needs_a_server_that_takes_it():

@@ -1,6 +1,7 @@
 """Accepting: durable when answered, all or nothing, once per idempotency key."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -140,6 +141,9 @@ class Stream:
         if self.broken:
             raise ConnectionResetError
 
+    async def span(self, start: int, end: int) -> AsyncIterator[bytes]:
+        yield self.data[start:end]
+
 
 @pytest.mark.parametrize("size", [0, 1, 262_128, 262_129, 3_000_000])
 async def test_a_content_of_any_size_comes_back_byte_for_byte(tmp_path: Path, size: int) -> None:
@@ -169,6 +173,64 @@ async def test_an_upload_that_breaks_off_leaves_nothing_behind(tmp_path: Path) -
         await spool.add(spool.new(body=Stream(b"x" * 2_000_000)), key="order-1")
         assert isinstance(await spool.add(spool.new(body=Stream(b"x" * 2_000_000)), key="order-1"), Replayed)
         assert await chunks_of(spool) == 8
+
+
+@pytest.mark.parametrize("size", [0, 1, 262_144, 262_145, 3_000_000])
+async def test_a_body_that_was_stored_before_its_message_belongs_to_it_from_its_commit_on(
+    tmp_path: Path, size: int
+) -> None:
+    data = random.Random(size).randbytes(size)
+    async with house(tmp_path) as spool:
+        async with spool.spool.store(Stream(data).blocks(), small=True) as body:
+            message_id = await spool.put(body=body)
+        key = await spool.spool.key_of(message_id)
+        content = await spool.spool.content(key or 0)
+        assert content is not None
+        assert content.body.size == size
+        assert b"".join([block async for block in content.body.blocks()]) == data
+        for start, end in ((0, size), (size // 3, size // 2), (max(size - 1, 0), size), (size, size)):
+            assert b"".join([block async for block in content.body.span(start, end)]) == data[start:end]
+        await spool.put()
+        assert await chunks_of(spool) == (-(-size // 262_144) if size >= 262_144 else 0)
+
+
+@pytest.mark.parametrize("small", [True, False])
+async def test_a_stored_body_that_nobody_took_is_gone_after_its_context(tmp_path: Path, *, small: bool) -> None:
+    async with house(tmp_path) as spool:
+        for size in (10, 600_000):
+            async with spool.spool.store(Stream(b"x" * size).blocks(), small=small) as body:
+                assert body.size == size
+                assert await chunks_of(spool) == (0 if small and size == 10 else -(-size // 262_144))
+            assert await chunks_of(spool) == 0
+        with pytest.raises(ConnectionResetError):
+            async with spool.spool.store(Stream(b"x" * 600_000, broken=True).blocks(), small=small):
+                pass
+        assert await chunks_of(spool) == 0
+
+
+async def test_a_stored_body_goes_where_its_message_is_a_replay(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        for expected in (Added, Replayed):
+            async with spool.spool.store(Stream(b"x" * 600_000).blocks(), small=True) as body:
+                assert isinstance(await spool.add(spool.new(body=body), key="order-1"), expected)
+        assert await chunks_of(spool) == 3
+
+
+async def test_a_stored_body_belongs_to_one_message_alone(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        async with spool.spool.store(Stream(b"x" * 600_000).blocks(), small=True) as body:
+            with pytest.raises(ValueError, match="one message alone"):
+                await spool.add(spool.new(body=body), spool.new())
+        assert await spool.spool.counts() == {}
+
+
+async def test_messages_go_on_being_accepted_while_a_body_is_stored(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        async with spool.spool.store(Stream(b"x" * 600_000).blocks(), small=True) as body:
+            others = [await spool.put() for _ in range(3)]
+            message_id = await spool.put(body=body)
+        assert len({message_id, *others}) == 4
+        assert await spool.spool.counts() == {Status.QUEUED: 4}
 
 
 async def test_chunks_of_an_upload_that_died_with_its_process_go_at_the_next_start(tmp_path: Path) -> None:

@@ -19,11 +19,14 @@ async def test_150_mb_by_smtp(launch, emulator):
     idle = resident(pid, "VmRSS")
     forget_peak(pid)
     import time
-    t=time.monotonic()
+
+    t = time.monotonic()
     message = letter(SENDER, 1, attachments=[{"filename": "large.bin", "part": "file"}])
-    answer = await service.http.post("/v1/messages", content=form(message, {"file": FILE}), headers={"content-type": CONTENT_TYPE})
-    print(answer.text, time.monotonic()-t, (resident(pid,"VmHWM")-idle)/1e6)
-    t=time.monotonic()
+    answer = await service.http.post(
+        "/v1/messages", content=form(message, {"file": FILE}), headers={"content-type": CONTENT_TYPE}
+    )
+    print(answer.text, time.monotonic() - t, (resident(pid, "VmHWM") - idle) / 1e6)
+    t = time.monotonic()
     await service.until([answer.json()["id"]], seconds=100)
-    print(time.monotonic()-t, idle/1e6, (resident(pid,"VmHWM")-idle)/1e6)
-    print([ (len(m.mime), m.transport) for m in emulator.world.received])
+    print(time.monotonic() - t, idle / 1e6, (resident(pid, "VmHWM") - idle) / 1e6)
+    print([(len(m.mime), m.transport) for m in emulator.world.received])

@@ -137,6 +137,9 @@ class Blocks:
         for piece in self.pieces:
             yield piece
 
+    async def span(self, start: int, end: int):
+        yield b"".join(self.pieces)[start:end]
+
 
 async def wire(content: Content) -> bytes:
     return b"".join([piece async for piece in stuffed(content)])

@@ -38,7 +38,6 @@ _LATER: Final = frozenset(
         ("spool", "encrypt_content"),
         ("limits", "recipients_per_day"),
         ("transports", "recipients_per_day"),
-        ("transports", "drafts"),
     }
 )
 """Settings of CONTRACT §4 that this version does not have: (section, name)."""

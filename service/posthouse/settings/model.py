@@ -15,6 +15,7 @@ from posthouse.settings.values import (
     Duration,
     Durations,
     FilePath,
+    Flag,
     KeyHash,
     Listen,
     Names,
@@ -93,10 +94,14 @@ class MessageLimitSettings(LimitSettings):
 
 
 class GraphSettings(Table):
-    """[transports.NAME] of kind graph; an empty URL comes from the cloud."""
+    """[transports.NAME] of kind graph; an empty URL comes from the cloud.
+
+    ``drafts`` declares that the app may write drafts (Mail.ReadWrite): then larger messages go by upload sessions.
+    """
 
     kind: Literal["graph"]
     base_url: Url = ""
+    drafts: Flag = False
     extra_header_recipients: Literal["smtp_else_drop", "drop", "hold"] = "smtp_else_drop"
     entra: EntraSettings | None = None
     ca_file: FilePath | None = None

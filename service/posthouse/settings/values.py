@@ -185,6 +185,11 @@ def _whole(value: object) -> object:
     return "" if isinstance(value, bool) else value
 
 
+def _flag(value: object) -> object:
+    """``true`` and ``false`` are what the environment has for a switch; numbers and other words are none."""
+    return {"true": True, "false": False}.get(value, "") if isinstance(value, str) else value
+
+
 def _listed(value: object) -> object:
     """One string, ``a,b`` or ``["a","b"]`` is what the environment has for a list."""
     if not isinstance(value, str):
@@ -220,6 +225,7 @@ SecretValue = Annotated[
 ]
 FilePath = Annotated[Path, PlainValidator(_file, json_schema_input_type=str), PlainSerializer(str, return_type=str)]
 Count = Annotated[int, BeforeValidator(_whole, json_schema_input_type=int), Field(strict=True, ge=0)]
+Flag = Annotated[bool, BeforeValidator(_flag, json_schema_input_type=bool), Field(strict=True)]
 Port = Annotated[int, BeforeValidator(_whole, json_schema_input_type=int), Field(strict=True, ge=1, le=65_535)]
 
 

@@ -131,7 +131,7 @@ class AttachmentIn(BaseModel):
     Without ``content_type`` its name decides, with a ``content_id`` it is inline unless said otherwise.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, ser_json_bytes="base64")
 
     filename: str = ""
     content: _Base64 | None = None

@@ -46,6 +46,8 @@ class SmtpTransport:
         self._server = server
         self._clock = clock
         self._pool = Pool()
+        self.offered: int | None = None
+        """The SIZE that the server offered last (RFC 1870 §4; 0: no fixed limit); None where it has not said yet."""
 
     async def send(self, dispatch: Dispatch) -> Outcome:
         """One transaction; a connection that went stale while idle is replaced before anything was said on it."""
@@ -56,6 +58,7 @@ class SmtpTransport:
                 if client is not None and not await self._alive(client):
                     client = None
                 client = client or await log_in(self._server, account)
+                self.offered = _offered(client, otherwise=self.offered)
                 try:
                     result = await self._transact(client, dispatch)
                 except BaseException:
@@ -74,6 +77,7 @@ class SmtpTransport:
             client = await reach(self._server)
         except Over:
             return False
+        self.offered = _offered(client, otherwise=self.offered)
         leave(client)
         return True
 
@@ -136,6 +140,13 @@ class SmtpTransport:
         if not reply.refuses:
             client.close()
         return outcome(reply, Stage.END, own_from=own_from)
+
+
+def _offered(client: aiosmtplib.SMTP, *, otherwise: int | None) -> int | None:
+    if not client.supports_extension("size"):
+        return otherwise
+    limit = client.esmtp_extensions.get("size", "")
+    return int(limit) if limit.isdecimal() else 0
 
 
 async def _mail(client: aiosmtplib.SMTP, dispatch: Dispatch, *, sender: str) -> _Mail:
