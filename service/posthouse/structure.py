@@ -60,8 +60,9 @@ class _Open:
     def closed(self, end: int) -> Part:
         header = self.header
         content_id = _ID.search(str(header.get("Content-ID", "")))
+        kind = header.get_content_type()
         return Part(
-            type=header.get_content_type(),
+            type=kind if kind.isascii() and kind.isprintable() else "application/octet-stream",
             charset=_parameter(header.get_param("charset")) or "us-ascii",
             encoding=str(header.get("Content-Transfer-Encoding", "7bit")).strip().lower(),
             disposition=header.get_content_disposition(),

@@ -1,9 +1,12 @@
 """Reading messages and acting on them: who sees what, what is shown, what is possible."""
 
+import base64
 import datetime as dt
+import logging
 from collections.abc import AsyncGenerator
 from email import message_from_bytes, policy
 from pathlib import Path
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -125,6 +128,45 @@ async def test_other_scopes_alone_see_no_message(door: Door, scope: str) -> None
     http = await door.http(scope)
     assert (await http.get("/v1/messages")).json()["code"] == "insufficient_scope"
     assert (await http.get(f"/v1/messages/{message}")).json()["code"] == "insufficient_scope"
+
+
+@pytest.mark.parametrize("size", [0, 5, 1_000_000])
+async def test_a_file_of_a_message_comes_back_as_it_was_handed_in(
+    door: Door, size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    http, content = await door.http("submit", "content"), bytes(range(256)) * (size // 256 + 1)
+    files = [
+        {"filename": "prüfung „x“.pdf", "content": base64.b64encode(content[:size]).decode()},
+        {"filename": "logo.png", "content": base64.b64encode(b"\x89PNG").decode(), "content_id": "logo"},
+        {"content": "", "content_type": "text/html"},
+    ]
+    message = (await http.post("/v1/messages", json=SIMPLE | {"html": "<p>", "attachments": files})).json()["id"]
+    with caplog.at_level(logging.INFO, "posthouse"):
+        found = [await http.get(f"/v1/messages/{message}/attachments/{number}") for number in range(4)]
+    assert [answer.status_code for answer in found] == [200, 200, 200, 404]
+    assert [answer.content for answer in found[:3]] == [b"\x89PNG", content[:size], b""]
+    assert [answer.headers["content-type"].partition(";")[0] for answer in found[:3]] == [
+        "image/png",
+        "application/pdf",
+        "text/html",
+    ]
+    assert unquote(found[1].headers["content-disposition"]) == "attachment; filename*=UTF-8''prüfung „x“.pdf"
+    assert {answer.headers["x-content-type-options"] for answer in found[:3]} == {"nosniff"}
+    assert "3 attachments" in found[3].json()["detail"]
+    viewed = [vars(record)["fields"] for record in caplog.records if record.msg == "message.content_viewed"]
+    assert [fields["attachment"] for fields in viewed] == [0, 1, 2]
+    assert {fields["message"] for fields in viewed} == {message}
+
+
+async def test_a_file_needs_the_scope_of_the_content_and_a_number(door: Door) -> None:
+    http = await door.http("submit", "read")
+    message = (await http.post("/v1/messages", json=SIMPLE)).json()["id"]
+    assert (await http.get(f"/v1/messages/{message}/attachments/0")).json()["code"] == "insufficient_scope"
+    allowed = await door.http("submit", "content")
+    for number in ("0", "-1", "x", "1e3", "9" * 9_999):
+        assert (await allowed.get(f"/v1/messages/{message}/attachments/{number}")).json()["code"] == "not_found"
+    stranger = await door.http("submit", "content", client="crm")
+    assert (await stranger.get(f"/v1/messages/{message}/attachments/0")).json()["detail"] == "no such message"
 
 
 async def test_content_is_the_stored_message(door: Door) -> None:

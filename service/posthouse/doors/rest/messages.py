@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Final, Literal
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
@@ -15,10 +16,12 @@ from posthouse.message import Content, MessageId, Status, parse_id
 from posthouse.policy import Client, Right, must_have
 from posthouse.records import Action, Command, Filters, NoSuchMessage, NotPossible, Obeyed, Record
 from posthouse.refusal import Condition, FieldError, Refused
+from posthouse.structure import anatomy, decoded, index_of
 from posthouse.telemetry import log
 
 CONTENT_VIEWED: Final = "message.content_viewed"
 
+_DIGITS: Final = 4  # of the number of a file; structure.PARTS has as many
 _RETRY: Final = TypeAdapter(RetryIn)
 _SETTLE: Final = TypeAdapter(SettleIn)
 
@@ -71,12 +74,7 @@ class Messages:
 
     async def content(self, request: Request) -> Response:
         """GET /v1/messages/{id}/content: the message as it is kept, without Bcc."""
-        caller, record = await self._visible(request)
-        must_have(caller, Right.CONTENT)
-        key = await self._spool.key_of(record.id)
-        content = None if key is None else await self._spool.content(key)
-        if content is None:
-            raise Refused(Condition.NOT_FOUND, "the content of this message was deleted ([spool] content_retention)")
+        caller, record, content = await self._read(request)
         log(CONTENT_VIEWED, message=record.id, by=caller.by)
         headers = {
             "content-length": str(content.size),
@@ -84,6 +82,30 @@ class Messages:
             "x-content-type-options": "nosniff",
         }
         return StreamingResponse(_whole(content), headers=headers, media_type="message/rfc822")
+
+    async def attachment(self, request: Request) -> Response:
+        """GET /v1/messages/{id}/attachments/{n}: one file, decoded; they are counted from 0 as they stand in the content."""
+        caller, record, content = await self._read(request)
+        files, number = anatomy(await index_of(content)).files, request.path_params["number"]
+        if not number.isdecimal() or len(number) > _DIGITS or int(number) >= len(files):
+            raise Refused(Condition.NOT_FOUND, f"the message has {len(files)} attachments, counted from 0")
+        file = files[int(number)]
+        log(CONTENT_VIEWED, message=record.id, by=caller.by, attachment=int(number))
+        name = quote(file.filename or f"{record.id}.{number}", safe="")
+        headers = {
+            "content-disposition": f"attachment; filename*=UTF-8''{name}",
+            "x-content-type-options": "nosniff",
+        }
+        return StreamingResponse(decoded(content.body, file), headers=headers, media_type=file.type)
+
+    async def _read(self, request: Request) -> tuple[Client, Record, Content]:
+        caller, record = await self._visible(request)
+        must_have(caller, Right.CONTENT)
+        key = await self._spool.key_of(record.id)
+        content = None if key is None else await self._spool.content(key)
+        if content is None:
+            raise Refused(Condition.NOT_FOUND, "the content of this message was deleted ([spool] content_retention)")
+        return caller, record, content
 
     async def cancel(self, request: Request) -> Response:
         """POST /v1/messages/{id}/cancel."""
@@ -171,6 +193,8 @@ def install(app: FastAPI, parts: Parts) -> None:
     app.get(one, summary="A message with its attempts", openapi_extra=extra)(messages.one)
     app.get(f"{one}/events", summary="What happened to a message", openapi_extra=extra)(messages.events)
     app.get(f"{one}/content", summary="The message as kept (.eml)", openapi_extra=extra)(messages.content)
+    file = path_parameter("message_id", "number")
+    app.get(f"{one}/attachments/{{number}}", summary="One file of it, decoded", openapi_extra=file)(messages.attachment)
     app.post(f"{one}/cancel", summary="Do not send it", openapi_extra=extra)(messages.cancel)
     app.post(f"{one}/retry", summary="Send it again", openapi_extra=extra)(messages.retry)
     app.post(f"{one}/release", summary="Let a held message go", openapi_extra=extra)(messages.release)

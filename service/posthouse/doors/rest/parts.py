@@ -90,9 +90,10 @@ def answer(content: object, *, status: int = 200, headers: dict[str, str] | None
     return Response(to_json(content), status, headers=headers, media_type="application/json")
 
 
-def path_parameter(name: str) -> dict[str, object]:
-    """A part of the address for the OpenAPI document."""
-    return {"parameters": [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}}]}
+def path_parameter(*names: str) -> dict[str, object]:
+    """Parts of the address for the OpenAPI document."""
+    text = {"in": "path", "required": True, "schema": {"type": "string"}}
+    return {"parameters": [{"name": name} | text for name in names]}
 
 
 def known_id(text: str) -> MessageId:

@@ -9,6 +9,7 @@ from posthouse.message import Event, MessageId, Millis, Status
 from posthouse.ports import Diagnosis
 from posthouse.records import AttemptRow, KeyRow, LaneRow, Page, Pause, Record, TransportRow
 from posthouse.submission import Receipt
+from posthouse.ways import Way
 
 Json = dict[str, object]
 
@@ -62,7 +63,13 @@ def resolved_batch(receipts: Sequence[Receipt]) -> bytes:
 def _resolved(one: Receipt) -> Json:
     shown = receipt(one)
     del shown["id"], shown["links"]
-    return shown | {"dry_run": True, "route": list(one.route), "size": one.size}
+    ways = [_way(way) for way in one.ways]
+    return shown | {"dry_run": True, "route": list(one.route), "ways": ways, "size": one.size}
+
+
+def _way(way: Way) -> Json:
+    """How a transport stands to the message, and why."""
+    return {"transport": way.transport, "form": way.form, "able": way.able, "limit_bytes": way.limit, "why": way.why}
 
 
 def record(one: Record, *, attempts: Sequence[AttemptRow] | None, diagnosis: Diagnosis) -> Json:
