@@ -1,5 +1,7 @@
 """A message of 150 MB costs the service no more memory than a small one."""
 
+import time
+
 import pytest
 
 from tests.system.harness import letter
@@ -18,8 +20,6 @@ async def test_150_mb_by_smtp(launch, emulator):
     pid = service.process.pid
     idle = resident(pid, "VmRSS")
     forget_peak(pid)
-    import time
-
     t = time.monotonic()
     message = letter(SENDER, 1, attachments=[{"filename": "large.bin", "part": "file"}])
     answer = await service.http.post(

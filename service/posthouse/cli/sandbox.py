@@ -15,6 +15,7 @@ from posthouse.cli.serve import log_as_json, on_signals
 from posthouse.doors.listener import ListenError, bind
 from posthouse.sandbox.chaos import Rule, parse_chaos
 from posthouse.sandbox.emulator import Emulator, Options
+from posthouse.sandbox.options import DEFAULT_GRANTS
 from posthouse.settings.loading import build
 from posthouse.settings.model import Settings
 
@@ -53,6 +54,7 @@ def sandbox(wish: Wish) -> int:
 async def _run(wish: Wish, rules: tuple[Rule, ...], directory: Path) -> int:
     options = Options(
         directory=directory / "microsoft365",
+        grants=DEFAULT_GRANTS | {"Mail.ReadWrite"},
         inbox_port=_free(wish.inbox_port),
         enforce_limits=wish.limits,
     )
@@ -87,7 +89,7 @@ def _settings(emulator: Emulator, wish: Wish) -> dict[str, object]:
             "ca_file": str(emulator.ca_file),
         },
         "transports": {
-            "graph": {"kind": "graph", "base_url": emulator.graph_url},
+            "graph": {"kind": "graph", "base_url": emulator.graph_url, "drafts": True},
             "smtp": {"kind": "smtp", "host": emulator.smtp_host, "port": emulator.smtp_port},
         },
         "delivery": {"settle_checks": ["2s", "5s", "15s"]},

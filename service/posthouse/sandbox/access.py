@@ -1,12 +1,19 @@
 """May this request do that: token, grant, mailbox, and how many are in flight (FACTS B1, B2)."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from posthouse.sandbox.answers import Answer, graph_error
 from posthouse.sandbox.entra import GRAPH
 from posthouse.sandbox.limits import CONCURRENT_REQUESTS
 from posthouse.sandbox.requests import Request
 from posthouse.sandbox.world import World
+
+_WIDER: Final = {
+    "Mail.ReadBasic": frozenset({"Mail.Read", "Mail.ReadWrite"}),
+    "Mail.Read": frozenset({"Mail.ReadWrite"}),
+}
+"""Grants that hold another one too (FACTS A5)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +35,7 @@ def access_refusal(world: World, request: Request, *, grant: str) -> Refusal | N
     trouble = _token_trouble(world, request)
     if trouble is not None:
         return Refusal(status=401, code="InvalidAuthenticationToken", message=trouble)
-    if grant not in world.settings.grants:
+    if not world.settings.grants & (_WIDER.get(grant, frozenset()) | {grant}):
         text = "Access is denied. Check credentials and try again."
         return Refusal(status=403, code="ErrorAccessDenied", message=text)
     if not world.settings.knows(request.mailbox):

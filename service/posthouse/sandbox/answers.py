@@ -78,6 +78,16 @@ def found(ids: Ids, value: object) -> Answer:
     return Answer(200, (*ids.headers, _JSON), json.dumps(value).encode())
 
 
+def created(ids: Ids, value: object) -> Answer:
+    """Graph's 201 with a JSON body."""
+    return Answer(201, (*ids.headers, _JSON), json.dumps(value).encode())
+
+
+def emptied(ids: Ids) -> Answer:
+    """Graph's 204."""
+    return Answer(204, ids.headers)
+
+
 def graph_error(ids: Ids, status: int, code: str, message: str, *, retry_after: str | None = None) -> Answer:
     """An error in Graph's form (FACTS A1); a 401 carries its challenge."""
     date = datetime.fromtimestamp(ids.at, UTC).strftime("%Y-%m-%dT%H:%M:%S")

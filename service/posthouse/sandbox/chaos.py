@@ -7,7 +7,7 @@ from enum import StrEnum
 from random import Random
 from typing import Final, Literal
 
-_HTTP_FAULT: Final = re.compile(r"(\d{3}|drop|reset|hang|slow)(-after-send)?")
+_HTTP_FAULT: Final = re.compile(r"(\d{3}|drop|reset|hang|slow)(-after-send)?|(\d{3}|drop|reset|hang)-late")
 _SMTP_FAULT: Final = re.compile(r"([245]\d\d(?: .+)?|drop|reset|hang|slow)(-after-send)?")
 _SHORT: Final = re.compile(
     r"(?P<target>\w+)=(?P<fault>[\w-]+)(?:@(?P<stage>[\w-]+))?(?::(?:(?P<percent>\d+(?:\.\d+)?)%|x(?P<times>\d+)))?"
@@ -21,10 +21,13 @@ class Target(StrEnum):
     ENTRA = "entra"
     SMTP = "smtp"
     LOOKUP = "lookup"
+    DRAFT = "draft"
+    UPLOAD = "upload"
+    SEND = "send"
 
 
 class Stage(StrEnum):
-    """The moment of an SMTP session in which a fault strikes."""
+    """The moment of an SMTP session, or the kind of request about a draft, in which a fault strikes."""
 
     CONNECT = "connect"
     EHLO = "ehlo"
@@ -34,6 +37,23 @@ class Stage(StrEnum):
     RCPT = "rcpt"
     DATA = "data"
     AFTER_DOT = "after-dot"
+    ATTACHMENT = "attachment"
+    SESSION = "session"
+    RANGE = "range"
+    FILES = "files"
+    DELETE = "delete"
+
+
+_UPLOADS: Final = frozenset({Stage.ATTACHMENT, Stage.SESSION, Stage.RANGE, Stage.FILES})
+SMTP_STAGES: Final = tuple(stage for stage in Stage if stage not in _UPLOADS | {Stage.DELETE})
+"""The moments of an SMTP session."""
+_STAGES: Final = {
+    Target.SMTP: frozenset(SMTP_STAGES),
+    Target.UPLOAD: _UPLOADS,
+    Target.DRAFT: frozenset({Stage.DELETE}),
+    **dict.fromkeys((Target.GRAPH, Target.ENTRA, Target.LOOKUP, Target.SEND), frozenset()),
+}
+"""The stages of every target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +62,11 @@ class Rule:
 
     ``fault`` is an HTTP status, an SMTP reply (``421`` or ``421 4.3.2 text``), ``drop`` (the connection is closed),
     ``reset`` (RST), ``hang`` (no answer) or ``slow``; with ``-after-send`` the mail is accepted first (dropping after
-    that resets). It meets a ``share`` of the requests, or each ``every``-th, at most ``times`` of them, of one
+    that resets), with ``-late`` (HTTP) it is accepted ``seconds`` after the fault. It meets a ``share`` of the requests, or each ``every``-th, at most ``times`` of them, of one
     ``mailbox``, with ``match`` in a recipient or the subject. ``seconds`` is a delay before the answer,
     ``retry_after`` seconds or a date (None: 1 for 429, else no header; "": none at all), ``code`` Graph's error code
-    or the number of an AADSTS code, ``body`` its form, ``stage`` when it strikes over SMTP.
+    or the number of an AADSTS code, ``body`` its form, ``stage`` when it strikes over SMTP or which request about a
+    draft it meets (upload: attachment, session, range, files, which lists them; draft: delete).
     """
 
     target: Target
@@ -65,12 +86,12 @@ class Rule:
         pattern = _SMTP_FAULT if self.target is Target.SMTP else _HTTP_FAULT
         if pattern.fullmatch(self.fault) is None:
             raise ValueError(f"unknown fault {self.fault!r} for {self.target}")
-        if self.after_send and self.target in {Target.ENTRA, Target.LOOKUP}:
+        if (self.after_send or self.late) and self.target in {Target.ENTRA, Target.LOOKUP}:
             raise ValueError(f"{self.target} sends nothing: {self.fault!r}")
         if not 0.0 <= self.share <= 1.0 or (self.every is not None and self.every < 1):
             raise ValueError("share must be 0 to 1, every at least 1")
-        if self.stage is not None and self.target is not Target.SMTP:
-            raise ValueError("only smtp has stages")
+        if self.stage is not None and self.stage not in _STAGES[self.target]:
+            raise ValueError(f"{self.target} has no stage {self.stage}")
 
     @property
     def after_send(self) -> bool:
@@ -78,13 +99,18 @@ class Rule:
         return self.fault.endswith("-after-send")
 
     @property
+    def late(self) -> bool:
+        """Whether the mail is accepted some time after the fault: the work went on behind it (SDK §6)."""
+        return self.fault.endswith("-late")
+
+    @property
     def kind(self) -> str:
         """The fault without its suffix: a status, an SMTP reply, drop, reset, hang or slow."""
-        return self.fault.removesuffix("-after-send")
+        return self.fault.removesuffix("-after-send").removesuffix("-late")
 
     @property
     def strikes_at(self) -> Stage:
-        """The SMTP stage: after the dot for what is accepted first, else at MAIL FROM where the rule names none."""
+        """The stage; where an SMTP rule names none, after the dot for what is accepted first, else at MAIL FROM."""
         return self.stage or (Stage.AFTER_DOT if self.after_send else Stage.MAIL)
 
 
@@ -100,7 +126,10 @@ class Situation:
 
     def fits(self, rule: Rule) -> bool:
         """Whether the rule is about such a request."""
-        if rule.target is not self.target or (self.stage is not None and rule.strikes_at is not self.stage):
+        if rule.target is not self.target:
+            return False
+        of_smtp = self.target is Target.SMTP
+        if self.stage is not None and (of_smtp or rule.stage) and rule.strikes_at is not self.stage:
             return False
         if rule.mailbox is not None and rule.mailbox.lower() != self.mailbox:
             return False

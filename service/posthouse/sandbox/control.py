@@ -46,6 +46,7 @@ class _Control:
         world = self._world
         more = {
             "received": len(world.received),
+            "drafts": len(world.drawer.drafts),
             "in_flight_by_mailbox": dict(+world.graph_gauge.now),
             "peak_in_flight_by_mailbox": dict(world.graph_gauge.peak),
             "smtp_connections_by_mailbox": dict(+world.smtp_gauge.now),

@@ -9,6 +9,7 @@ from posthouse.sandbox.answers import Answer, Cut, Ids, Reply, accepted, graph_e
 from posthouse.sandbox.chaos import Rule
 
 _SLOW: Final = 5.0  # seconds of "slow" where the rule names none
+_LATE: Final = 1.0  # seconds until a late one is done where the rule names none
 
 # status: code, message (FACTS B2; status without an entry: UnknownError with an empty message)
 _CODES: Final = {
@@ -47,9 +48,12 @@ async def strike(rule: Rule, *, process: Callable[[], Answer], fault: Callable[[
     A real refusal goes before an ``-after-send`` fault: nothing was accepted that could be followed by it.
     """
     done = process() if rule.after_send else None
-    if done is not None and done.status != HTTPStatus.ACCEPTED:
+    if done is not None and done.status >= HTTPStatus.MULTIPLE_CHOICES:
         return done
-    await delay(rule)
+    if rule.late:
+        asyncio.get_running_loop().call_later(_LATE if rule.seconds is None else rule.seconds, process)
+    else:
+        await delay(rule)
     match rule.kind:
         case "slow":
             return done or process()

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, unquote
 
 from starlette.types import Receive, Scope, Send
 
+from posthouse.sandbox import drafts
 from posthouse.sandbox.answers import Answer, Cut, Ids, Reply, graph_error, json_answer, new_ids
 from posthouse.sandbox.chaos import Situation, Target
 from posthouse.sandbox.entra import Entra
@@ -17,6 +18,7 @@ from posthouse.sandbox.graph import send_mail
 from posthouse.sandbox.limits import MAX_REQUEST
 from posthouse.sandbox.lookup import look_up
 from posthouse.sandbox.requests import Request
+from posthouse.sandbox.uploads import open_session, upload
 from posthouse.sandbox.world import World
 
 TRANSPORT: Final = "transport"
@@ -46,6 +48,8 @@ class Front:
                 cut(scope["state"][TRANSPORT], reset=reply is Cut.RESET)
             while (await receive())["type"] != "http.disconnect":
                 pass
+        except GoneError:
+            return
         except asyncio.CancelledError:
             return  # the emulator stops; its listener has cut the connection
 
@@ -59,15 +63,19 @@ class Front:
         match path.split("/")[1:]:
             case ["v1.0" | "beta", "users", user, *rest]:
                 request = _request(scope, headers, body, user=user, ids=ids)
-                reply = await self._graph(scope["method"], rest, request, url=base_url + ELSEWHERE)
+                reply = await self._graph(scope["method"], rest, request, base_url=base_url)
+            case ["upload", token] if scope["method"] in {"PUT", "GET", "DELETE"}:
+                request = _request(scope, headers, body, user="", ids=ids)
+                reply = await upload(self._world, request, scope["method"], token, url=base_url + ELSEWHERE)
             case ["elsewhere"]:
                 reply = Answer(200)
             case parts:
                 reply = await self._login([scope["method"], *parts], scope, body, base_url=base_url)
         return reply or graph_error(ids, 404, "ResourceNotFound", f"Resource not found for the segment '{path}'.")
 
-    async def _graph(self, method: str, rest: list[str], request: Request, *, url: str) -> Reply | None:
-        """The answer to a request about a mailbox; ``url`` is where a redirecting fault points."""
+    async def _graph(self, method: str, rest: list[str], request: Request, *, base_url: str) -> Reply | None:
+        """The answer to a request about a mailbox."""
+        world, url = self._world, base_url + ELSEWHERE
         match [method, *rest]:
             case ["POST", action] if action.lower() in _SEND:
                 return await send_mail(self._world, request, url=url)
@@ -75,6 +83,26 @@ class Front:
                 return await look_up(self._world, request, item=None, url=url)
             case ["GET", "messages", item]:
                 return await look_up(self._world, request, item=item, url=url)
+            case [verb, "messages", *place]:
+                return await self._draft([verb, *place], request, base_url=base_url)
+        return None
+
+    async def _draft(self, parts: list[str], request: Request, *, base_url: str) -> Reply | None:
+        """The answer to a request about a draft of a mailbox."""
+        world, url = self._world, base_url + ELSEWHERE
+        match parts:
+            case ["POST"]:
+                return await drafts.create(world, request, url=url)
+            case ["DELETE", item]:
+                return await drafts.delete(world, request, item, url=url)
+            case ["GET", item, "attachments"]:
+                return await drafts.files(world, request, item, url=url)
+            case ["POST", item, "attachments"]:
+                return await drafts.attach(world, request, item, url=url)
+            case ["POST", item, "attachments", "createUploadSession"]:
+                return await open_session(world, request, item, base_url=base_url, url=url)
+            case ["POST", item, "send"]:
+                return await drafts.send(world, request, item, url=url)
         return None
 
     async def _login(self, parts: list[str], scope: Scope, body: bytes | None, *, base_url: str) -> Reply | None:
@@ -124,6 +152,10 @@ def _request(scope: Scope, headers: Mapping[bytes, bytes], body: bytes | None, *
     return Request(headers=headers, body=body, query=query, mailbox=unquote(user).lower(), ids=ids)
 
 
+class GoneError(Exception):
+    """The client went away before its request was complete: as with Graph, nothing comes of it."""
+
+
 async def _body(receive: Receive) -> bytes | None:
     """The whole body, or None above Graph's limit: it is read to the end, so that the answer arrives, but not kept."""
     message = await receive()
@@ -133,6 +165,8 @@ async def _body(receive: Receive) -> bytes | None:
     parts, size = [body], len(body)
     while message.get("more_body", False):
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise GoneError
         part = message.get("body", b"")
         size += len(part)
         if size <= MAX_REQUEST:

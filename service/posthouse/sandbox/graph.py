@@ -17,13 +17,13 @@ from posthouse.sandbox.requests import Request
 from posthouse.sandbox.simulator import simulated
 from posthouse.sandbox.world import Post, World
 
-_TOO_LARGE: Final = Refusal(
+TOO_LARGE: Final = Refusal(
     status=413, code="RequestEntityTooLarge", message="The maximum request length supported is 4MB."
 )
-_NOT_BASE64: Final = Refusal(
+NOT_BASE64: Final = Refusal(
     status=400, code="ErrorMimeContentInvalidBase64String", message="Invalid base64 string for MIME content."
 )
-_NOT_MIME: Final = Refusal(status=400, code="ErrorMimeContentInvalid", message="The MIME content is invalid.")
+NOT_MIME: Final = Refusal(status=400, code="ErrorMimeContentInvalid", message="The MIME content is invalid.")
 _SEND_AS_DENIED: Final = Refusal(
     status=403,
     code="ErrorSendAsDenied",
@@ -110,7 +110,7 @@ class _Sending:
         """Decode the body; gives what is wrong with it."""
         body = self._request.body
         if body is None:
-            return _TOO_LARGE
+            return TOO_LARGE
         kind = (self._request.header(b"content-type") or "").partition(";")[0].strip().lower()
         try:
             if kind == "application/json":
@@ -123,9 +123,9 @@ class _Sending:
         except JsonMessageError as wrong:
             return Refusal(status=400, code=wrong.code, message=wrong.message)
         except MalformedError:
-            return _NOT_MIME
+            return NOT_MIME
         except binascii.Error:
-            return _NOT_BASE64
+            return NOT_BASE64
         return None
 
     def _process(self) -> Answer:
@@ -133,9 +133,9 @@ class _Sending:
         world, request, mail = self._world, self._request, self._mail
         refusal = access_refusal(world, request, grant="Mail.Send") or self._trouble
         if refusal is None and mail is not None:
-            refusal = _mail_refusal(world, request.mailbox, mail) or _limit_refusal(world, request.mailbox, mail)
+            refusal = mail_refusal(world, request.mailbox, mail) or limit_refusal(world, request.mailbox, mail)
         if refusal is not None or mail is None:
-            return (refusal or _NOT_MIME).answer(request)
+            return (refusal or NOT_MIME).answer(request)
         world.accept(mail, mailbox=request.mailbox, recipients=mail.recipients, transport="graph", saved=self._saved)
         world.counters.accepted += 1
         self._done = True
@@ -150,7 +150,8 @@ def _decoded(body: bytes) -> bytes:
         return pybase64.b64decode(body.translate(None, b"\r\n"), validate=True)
 
 
-def _mail_refusal(world: World, mailbox: str, mail: Mail) -> Refusal | None:
+def mail_refusal(world: World, mailbox: str, mail: Mail) -> Refusal | None:
+    """Why Exchange would not take this mail from this mailbox, or None."""
     if mail.sender and not world.settings.may_send_as(mailbox, mail.sender):
         return _SEND_AS_DENIED
     if not mail.recipients:
@@ -161,7 +162,7 @@ def _mail_refusal(world: World, mailbox: str, mail: Mail) -> Refusal | None:
     return None
 
 
-def _limit_refusal(world: World, mailbox: str, mail: Mail) -> Refusal | None:
+def limit_refusal(world: World, mailbox: str, mail: Mail) -> Refusal | None:
     """The 429 of a mailbox that is over its rate or its day, where limits are enforced; else its budget is spent."""
     if not world.settings.enforce_limits:
         return None

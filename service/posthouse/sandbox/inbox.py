@@ -112,4 +112,5 @@ def _as_json(one: Received) -> dict[str, object]:
         "message_id": one.message_id,
         "size": len(one.mime),
         "sha256": one.digest,
+        "files": [file.as_json() for file in one.files],
     }

@@ -7,12 +7,16 @@ from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
+from hashlib import sha256
 from typing import Final
 
 import pybase64
 
+from posthouse.sandbox.drawer import File
+
 MAX_HEADERS: Final = 5
 _FILE: Final = "#microsoft.graph.fileAttachment"
+_FIELDS: Final = {"String 0x1042": "In-Reply-To", "String 0x1039": "References", "String 0x1045": "List-Unsubscribe"}
 
 
 class JsonMessageError(ValueError):
@@ -29,13 +33,25 @@ def render(body: bytes, *, mailbox: str, at: float) -> tuple[bytes, tuple[str, .
 
     ``at`` is its Date in seconds since 1970. ``internetMessageId`` is not taken: on sendMail a client's value was seen to be lost (FACTS A4).
     """
-    try:
-        given = _lowered(json.loads(body))
-    except ValueError as wrong:
-        raise JsonMessageError("UnableToDeserializePostBody", "were unable to deserialize") from wrong
+    given = read(body)
     message = _lowered(given.get("message"))
     if not message:
         raise JsonMessageError("ErrorInvalidArgument", "The request is missing the required parameter: Message")
+    mail, recipients = written(message, mailbox=mailbox, at=at)
+    saved = str(given.get("savetosentitems", True)).lower() != "false"
+    return mail.as_bytes(), recipients, saved
+
+
+def read(body: bytes) -> dict[str, object]:
+    """The JSON object with its names in lower case; raises JsonMessageError."""
+    try:
+        return _lowered(json.loads(body))
+    except ValueError as wrong:
+        raise JsonMessageError("UnableToDeserializePostBody", "were unable to deserialize") from wrong
+
+
+def written(message: Mapping[str, object], *, mailbox: str, at: float) -> tuple[EmailMessage, tuple[str, ...]]:
+    """The message as MIME and its recipients, once each; raises JsonMessageError."""
     mail = EmailMessage(policy=SMTP.clone(utf8=True))
     mail["From"] = _address(_lowered(message.get("from")), fallback=mailbox)
     recipients: dict[str, str] = {}
@@ -49,11 +65,21 @@ def render(body: bytes, *, mailbox: str, at: float) -> tuple[bytes, tuple[str, .
         mail["Reply-To"] = replies
     mail["Subject"] = " ".join(str(message.get("subject") or "").split())
     mail["Date"] = datetime.fromtimestamp(at, UTC)
+    if message.get("importance"):
+        mail["Importance"] = str(message["importance"])
     for name, value in _headers(message):
         mail[name] = value
+    for tag, value in properties(message).items():
+        if tag in _FIELDS:
+            mail[_FIELDS[tag]] = value
     _add_content(mail, message)
-    saved = str(given.get("savetosentitems", True)).lower() != "false"
-    return mail.as_bytes(), tuple(recipients.values()), saved
+    return mail, tuple(recipients.values())
+
+
+def properties(message: Mapping[str, object]) -> dict[str, str]:
+    """The single-value extended properties by their ids."""
+    listed = _items(message, "singlevalueextendedproperties")
+    return {str(one.get("id")): str(one.get("value")) for one in listed}
 
 
 def _lowered(value: object) -> dict[str, object]:
@@ -99,17 +125,39 @@ def _add_content(mail: EmailMessage, message: Mapping[str, object]) -> None:
     kind = "html" if str(body.get("contenttype", "text")).lower() == "html" else "plain"
     mail.set_content(str(body.get("content") or ""), subtype=kind, charset="utf-8", cte="base64")
     for one in _items(message, "attachments"):
-        if one.get("@odata.type", _FILE) != _FILE:
-            raise JsonMessageError("UnableToDeserializePostBody", "only fileAttachment is known here")
-        main, _, sub = str(one.get("contenttype") or "application/octet-stream").partition("/")
-        mail.add_attachment(
-            _bytes(one),
-            maintype=main,
-            subtype=sub or "octet-stream",
-            filename=str(one.get("name") or "") or None,
-            disposition="inline" if one.get("isinline") else "attachment",
-            cid=f"<{one['contentid']}>" if one.get("contentid") else None,
-        )
+        file = file_of(one)
+        add_file(mail, file)
+
+
+def file_of(one: Mapping[str, object]) -> File:
+    """A fileAttachment with its bytes; raises JsonMessageError."""
+    if one.get("@odata.type", _FILE) != _FILE:
+        raise JsonMessageError("UnableToDeserializePostBody", "only fileAttachment is known here")
+    content = _bytes(one)
+    return File(
+        name=str(one.get("name") or ""),
+        kind=str(one.get("contenttype") or "application/octet-stream"),
+        content_id=str(one["contentid"]) if one.get("contentid") else None,
+        inline=bool(one.get("isinline")),
+        size=len(content),
+        digest=sha256(content).hexdigest(),
+        content=content,
+    )
+
+
+def add_file(mail: EmailMessage, file: File) -> None:
+    """Put a file whose bytes are kept into the mail."""
+    main, _, sub = file.kind.partition(";")[0].partition("/")
+    if main in {"message", "multipart"}:
+        main, sub = "application", "octet-stream"
+    mail.add_attachment(
+        file.content or b"",
+        maintype=main,
+        subtype=sub or "octet-stream",
+        filename=file.name or None,
+        disposition="inline" if file.inline else "attachment",
+        cid=f"<{file.content_id}>" if file.content_id else None,
+    )
 
 
 def _bytes(one: Mapping[str, object]) -> bytes:

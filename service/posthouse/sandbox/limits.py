@@ -5,6 +5,10 @@ from typing import Final
 
 MAX_REQUEST: Final = 4 * 1024 * 1024  # bytes of a Graph request, FACTS 0.4
 MAX_SMTP: Final = 157_286_400  # bytes, the SIZE that smtp.office365.com offers, FACTS D1
+MAX_POSTED_FILE: Final = 3_145_611  # bytes of a file in one request, FACTS 0.4
+MIN_SESSION: Final = 3_000_000  # bytes of the smallest file for an upload session, FACTS A6
+MAX_FILE: Final = 157_286_400  # bytes of the largest one: 150 MB, FACTS A6
+MAX_RANGE: Final = 4 * 1024 * 1024  # bytes that one range stays below, FACTS A6
 CONCURRENT_REQUESTS: Final = 4  # per app and mailbox
 CONCURRENT_SMTP: Final = 3  # connections per mailbox
 PER_MINUTE: Final = 30  # messages of one mailbox

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, unquote
 from posthouse.sandbox.access import access_refusal, concurrency_refusal
 from posthouse.sandbox.answers import Answer, Reply, found, graph_error
 from posthouse.sandbox.chaos import Situation, Target
+from posthouse.sandbox.drawer import Draft
 from posthouse.sandbox.faults import graph_fault, strike
 from posthouse.sandbox.requests import Request
 from posthouse.sandbox.world import Received, World
@@ -19,6 +20,7 @@ _FILTER: Final = re.compile(rf"\s*{_TERM}(?:\s+or\s+{_TERM})*\s*", re.IGNORECASE
 _ONE: Final = re.compile(_TERM, re.IGNORECASE)
 _TOP: Final = 10  # Graph's page where $top is missing
 _MAX_TOP: Final = 1_000
+_PROPERTIES: Final = "singleValueExtendedProperties"
 _DRAFTS: Final = "AAMkAGUwNWY5LmRyYWZ0cwAAAAABDwAA="
 _SENT: Final = "AAMkAGUwNWY5LnNlbnRpdGVtcwABCQAA="
 
@@ -51,17 +53,18 @@ async def _reply(world: World, request: Request, *, item: str | None, url: str) 
 
 
 def _process(world: World, request: Request, item: str | None) -> Answer:
-    refusal = access_refusal(world, request, grant="Mail.ReadBasic")
+    query = {name: values[0] for name, values in parse_qs(request.query).items()}
+    # ReadBasic shows no extended properties (FACTS A5)
+    refusal = access_refusal(world, request, grant="Mail.Read" if "$expand" in query else "Mail.ReadBasic")
     if refusal is not None:
         return refusal.answer(request)
-    query = {name: values[0] for name, values in parse_qs(request.query).items()}
     if item is not None:
         return _one(world, request, unquote(item), query)
     return _several(world, request, query)
 
 
 def _one(world: World, request: Request, item: str, query: Mapping[str, str]) -> Answer:
-    copy = world.sent_item(request.mailbox, item)
+    copy = world.drawer.of(request.mailbox, item) or world.sent_item(request.mailbox, item)
     if copy is None:
         text = "The specified object was not found in the store., The process failed to get the correct properties."
         return graph_error(request.ids, 404, "ErrorItemNotFound", text)
@@ -77,8 +80,13 @@ def _several(world: World, request: Request, query: Mapping[str, str]) -> Answer
     top = query.get("$top", str(_TOP))
     if not top.isdecimal() or not 1 <= int(top) <= _MAX_TOP:
         return graph_error(request.ids, 400, "BadRequest", f"Invalid value '{top}' for $top query option")
-    copies = world.sent_items(request.mailbox, wanted)[: int(top)]
-    fields = _selected(query)
+    drafts = [
+        one
+        for one in world.drawer.drafts.values()
+        if one.mailbox == request.mailbox and (wanted is None or one.message_id in wanted)
+    ]
+    copies = [*drafts, *world.sent_items(request.mailbox, wanted)][: int(top)]
+    fields = _selected(query) | ({_PROPERTIES} if "$expand" in query else set())
     context = f"https://graph.microsoft.com/v1.0/$metadata#users('{request.mailbox}')/messages"
     return found(request.ids, {"@odata.context": context, "value": [_as_json(world, one, fields) for one in copies]})
 
@@ -87,17 +95,20 @@ def _selected(query: Mapping[str, str]) -> frozenset[str]:
     return frozenset(name.strip() for name in query.get("$select", "").split(",") if name.strip())
 
 
-def _as_json(world: World, copy: Received, fields: frozenset[str]) -> dict[str, object]:
-    draft = world.is_draft(copy)
-    sent_at = datetime.fromtimestamp(copy.received_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _as_json(world: World, copy: Received | Draft, fields: frozenset[str]) -> dict[str, object]:
+    unsent = isinstance(copy, Draft)
+    draft = unsent or world.is_draft(copy)
+    at = copy.created_at if unsent else copy.received_at
+    sent_at = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     every: dict[str, object] = {
-        "@odata.etag": f'W/"{copy.number:x}"',
+        "@odata.etag": f'W/"{copy.item_id[-16:]}"',
         "id": copy.item_id,
         "internetMessageId": copy.message_id,
         "subject": copy.subject,
         "isDraft": draft,
         "sentDateTime": sent_at,
         "parentFolderId": _DRAFTS if draft else _SENT,
+        _PROPERTIES: [{"id": tag, "value": value} for tag, value in copy.properties.items()] if unsent else [],
     }
     if not fields:
         return every

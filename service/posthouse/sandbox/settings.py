@@ -11,7 +11,8 @@ class Settings:
     ``grants`` are application permissions by name (FACTS F); ``mailboxes`` None means that every address is one;
     ``send_as`` maps a mailbox to the other addresses it may send from; ``smtp_enabled`` and ``smtp_disabled`` are
     SmtpClientAuthentication of the tenant and of mailboxes (FACTS D2); ``appear_after`` is how long after sending
-    an item becomes visible to look-ups, ``draft_for`` how long it then shows as a draft (FACTS A2).
+    an item becomes visible to look-ups, ``draft_for`` how long it then shows as a draft (FACTS A2); of files with more
+    bytes than ``digest_above`` only size and SHA-256 are kept.
     """
 
     client_secret: str
@@ -25,6 +26,7 @@ class Settings:
     enforce_limits: bool = False
     rewrite_message_ids: bool = False
     appear_after: float = 0.0
+    digest_above: int | None = None
     draft_for: float = 0.0
     smtp_enabled: bool = True
     smtp_disabled: frozenset[str] = frozenset()

@@ -10,6 +10,7 @@ from random import Random
 from typing import Final, Literal
 
 from posthouse.sandbox.chaos import Chaos, Rule
+from posthouse.sandbox.drawer import Drawer, File
 from posthouse.sandbox.limits import Budget, Gauge
 from posthouse.sandbox.mime import Mail, with_message_id
 from posthouse.sandbox.settings import Settings
@@ -40,7 +41,10 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """One mail that was accepted: as delivered, and at the same time the copy in Sent Items of ``mailbox``."""
+    """One mail that was accepted: as delivered, and at the same time the copy in Sent Items of ``mailbox``.
+
+    ``files`` are the attachments that came apart from it; those without content are missing in ``mime``.
+    """
 
     number: int
     received_at: float
@@ -52,11 +56,13 @@ class Received:
     message_id: str
     mime: bytes
     saved: bool
+    files: tuple[File, ...] = ()
+    own_id: str | None = None
 
     @property
     def item_id(self) -> str:
-        """The id of the copy in Sent Items."""
-        return f"{_ITEM_PREFIX}{self.number:016x}="
+        """The id of the copy in Sent Items; that of its draft where it was an immutable one."""
+        return self.own_id or f"{_ITEM_PREFIX}{self.number:016x}="
 
     @property
     def digest(self) -> str:
@@ -87,9 +93,18 @@ class Counters:
     lookups: int = 0
     smtp_sessions: int = 0
     smtp_accepted: int = 0
+    drafts_made: int = 0
+    drafts_deleted: int = 0
+    files_posted: int = 0
+    sessions: int = 0
+    ranges: int = 0
+    bytes_uploaded: int = 0
+    sends: int = 0
+    sends_accepted: int = 0
     posts_by_mailbox: Counter[str] = field(default_factory=Counter)
     posts_by_status: Counter[str] = field(default_factory=Counter)
     lookups_by_status: Counter[str] = field(default_factory=Counter)
+    draft_requests: Counter[str] = field(default_factory=Counter)
 
 
 class World:
@@ -108,12 +123,14 @@ class World:
         self.smtp_gauge = Gauge()
         self.budget = Budget()
         self.tokens: dict[str, Token] = {}
+        self.drawer = Drawer()
         self.received: deque[Received] = deque()
         self.posts: deque[Post] = deque(maxlen=keep)
         self.simulated: Counter[tuple[str, str]] = Counter()
         self._keep = keep
         self._number = 0
         self._sent: dict[tuple[str, str], list[Received]] = {}
+        self._items: dict[tuple[str, str], Received] = {}
 
     @property
     def faults(self) -> tuple[Rule, ...]:
@@ -125,7 +142,15 @@ class World:
         self.chaos.arm(rules)
 
     def accept(
-        self, mail: Mail, *, mailbox: str, recipients: Sequence[str], transport: Transport, saved: bool = True
+        self,
+        mail: Mail,
+        *,
+        mailbox: str,
+        recipients: Sequence[str],
+        transport: Transport,
+        saved: bool = True,
+        files: tuple[File, ...] = (),
+        own_id: str | None = None,
     ) -> Received:
         """Take the mail: into the inbox, and into Sent Items of the mailbox where ``saved``."""
         self._number += 1
@@ -144,6 +169,8 @@ class World:
             message_id=message_id,
             mime=mime,
             saved=saved,
+            files=files,
+            own_id=own_id,
         )
         self._store(received)
         return received
@@ -158,10 +185,21 @@ class World:
 
     def sent_item(self, mailbox: str, item_id: str) -> Received | None:
         """The visible copy of this id in this mailbox, or None."""
+        own = self._items.get((mailbox, item_id))
+        if own is not None:
+            return own if self._visible(own) else None
         number = item_id.removeprefix(_ITEM_PREFIX).removesuffix("=")
         one = self.mail_number(int(number, 16)) if _HEX.fullmatch(number) else None
         mine = one is not None and one.saved and one.mailbox == mailbox and self._visible(one)
         return one if mine else None
+
+    def delete_item(self, mailbox: str, item_id: str) -> bool:
+        """Take a copy out of Sent Items; False where there is none. What was delivered stays delivered."""
+        copy = self.sent_item(mailbox, item_id)
+        if copy is None:
+            return False
+        self._drop(copy)
+        return True
 
     def is_draft(self, item: Received) -> bool:
         """Whether the copy still lies in Drafts on its way out (FACTS A2)."""
@@ -178,6 +216,7 @@ class World:
         """Empty the inbox and all Sent Items; numbers and counters go on."""
         self.received.clear()
         self._sent.clear()
+        self._items.clear()
 
     def smtp_password(self, mailbox: str) -> str:
         """The password of the mailbox for AUTH LOGIN, the same after a restart with the same client secret."""
@@ -193,8 +232,11 @@ class World:
         self.received.append(one)
         if one.saved:
             self._sent.setdefault((one.mailbox, one.message_id), []).append(one)
+        if one.own_id is not None:
+            self._items[one.mailbox, one.own_id] = one
 
     def _drop(self, one: Received) -> None:
+        self._items.pop((one.mailbox, one.item_id), None)
         copies = self._sent.get((one.mailbox, one.message_id))
         if one.saved and copies:
             copies.remove(one)
