@@ -78,31 +78,31 @@ class Front:
         world, url = self._world, base_url + ELSEWHERE
         match [method, *rest]:
             case ["POST", action] if action.lower() in _SEND:
-                return await send_mail(self._world, request, url=url)
+                return await send_mail(world, request, url=url)
             case ["GET", "messages"]:
-                return await look_up(self._world, request, item=None, url=url)
+                return await look_up(world, request, item=None, url=url)
             case ["GET", "messages", item]:
-                return await look_up(self._world, request, item=item, url=url)
-            case [verb, "messages", *place]:
-                return await self._draft([verb, *place], request, base_url=base_url)
+                return await look_up(world, request, item=item, url=url)
+            case ["POST", "messages"]:
+                return await drafts.create(world, request, url=url)
+            case ["DELETE", "messages", item]:
+                return await drafts.delete(world, request, item, url=url)
+            case ["POST", "messages", item, "send"]:
+                return await drafts.send(world, request, item, url=url)
+            case [_, "messages", item, "attachments", *more]:
+                return await self._files([method, *more], request, item, base_url=base_url)
         return None
 
-    async def _draft(self, parts: list[str], request: Request, *, base_url: str) -> Reply | None:
-        """The answer to a request about a draft of a mailbox."""
+    async def _files(self, parts: list[str], request: Request, item: str, *, base_url: str) -> Reply | None:
+        """The answer to a request about the files of a draft."""
         world, url = self._world, base_url + ELSEWHERE
         match parts:
-            case ["POST"]:
-                return await drafts.create(world, request, url=url)
-            case ["DELETE", item]:
-                return await drafts.delete(world, request, item, url=url)
-            case ["GET", item, "attachments"]:
+            case ["GET"]:
                 return await drafts.files(world, request, item, url=url)
-            case ["POST", item, "attachments"]:
+            case ["POST"]:
                 return await drafts.attach(world, request, item, url=url)
-            case ["POST", item, "attachments", "createUploadSession"]:
+            case ["POST", "createUploadSession"]:
                 return await open_session(world, request, item, base_url=base_url, url=url)
-            case ["POST", item, "send"]:
-                return await drafts.send(world, request, item, url=url)
         return None
 
     async def _login(self, parts: list[str], scope: Scope, body: bytes | None, *, base_url: str) -> Reply | None:
