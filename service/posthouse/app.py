@@ -35,6 +35,8 @@ from posthouse.settings.model import Settings
 from posthouse.settling import Settling
 from posthouse.settling import Tools as SettlingTools
 from posthouse.spool.sqlite.store import open_spool
+from posthouse.strays import Strays
+from posthouse.strays import Tools as StrayTools
 from posthouse.submission import DoorStep, Standing
 from posthouse.telemetry import SERVICE_DRAINING, SERVICE_FAULT, SERVICE_READY, SERVICE_STOPPED, log
 from posthouse.watch import Watch
@@ -123,6 +125,7 @@ class Service:
             "gates": self._gates.run,
             "tokens": self._ways.warm,
             "sweep": self._sweep,
+            "strays": self._make_strays().run,
         }
         self._state.tasks = [asyncio.create_task(_forever(name, duty), name=name) for name, duty in duties.items()]
         log(SERVICE_READY, version=version(), listen=self.settings.http.listen, recovered=recovered)
@@ -184,6 +187,19 @@ class Service:
                 clock=self._clock,
                 watch=self._watch,
                 concurrent=self.settings.limits.concurrent_requests,
+            )
+        )
+
+    def _make_strays(self) -> Strays:
+        return Strays(
+            StrayTools(
+                spool=self._spool,
+                brooms=self._ways.brooms,
+                board=self._board,
+                clock=self._clock,
+                after=self._policy.settle_checks[-1],
+                concurrent=self.settings.limits.concurrent_requests,
+                blocked_probe=self._policy.blocked_probe,
             )
         )
 

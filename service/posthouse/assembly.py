@@ -12,7 +12,7 @@ from typing import Final
 from posthouse.delivery import Policy
 from posthouse.lanes import Limits, Use
 from posthouse.message import Message, Millis
-from posthouse.ports import Clock, Evidence, Transport
+from posthouse.ports import Broom, Clock, Evidence, Transport
 from posthouse.records import KeyRow
 from posthouse.settings.model import EntraSettings, GraphSettings, LimitSettings, Settings, SmtpSettings
 from posthouse.submission import Carrier, RouteRule, Rules, SenderRule
@@ -155,6 +155,7 @@ class WaysOut:
         self._sources: dict[EntraSettings, TokenSource] = {}
         self.by_name: dict[str, Transport] = {}
         self.evidence: Evidence | None = None
+        self.brooms: dict[str, Broom] = {}
         for name, transport in settings.transports.items():
             self.by_name[name] = self._make(name, transport)
 
@@ -189,8 +190,10 @@ class WaysOut:
             ssl_context=_trust(transport.ca_file or entra.ca_file),
             clock=self._clock,
             unproven=self._unproven,
+            drafts=transport.drafts,
         )
         self.evidence = self.evidence or graph
+        self.brooms[name] = graph
         return graph
 
     def _server(self, transport: SmtpSettings, entra: EntraSettings, cloud: Cloud) -> Server:

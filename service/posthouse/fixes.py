@@ -40,6 +40,7 @@ _OFTEN: Final = {
     "send": f"{_ROLE.format('Application Mail.Send')}. {_DELAY}",
     "read": f"{_ROLE.format('Application Mail.ReadBasic')}. {_DELAY}",
     "smtp": f"{_ROLE.format('Application SMTP.SendAsApp')}. {_DELAY}",
+    "drafts": f"{RIGHT_TO_DRAFTS}. {_DELAY}",
     "prove": f"Nothing to do while look-ups work; they need {_ROLE.format('Application Mail.ReadBasic')}.",
     "status": "Nothing to do here; see https://status.cloud.microsoft or admin.cloud.microsoft > Health.",
     "secret": "az ad app credential reset --id <client id> --append, then write the new password where client_secret points.",
@@ -55,6 +56,7 @@ unconfirmed_no_look_up | service | nobody knows whether it was sent, and the loo
 unconfirmed_draft | service | a copy still lies in Drafts: Exchange has taken the message and not moved it on | Look into the mailbox's Drafts and Sent Items, then: posthouse messages settle <id> --as sent (or not-sent).
 unconfirmed_shared_message_id | message | several messages carry its Message-ID, so that one copy proves nothing | Look into the mailbox's Sent Items, then: posthouse messages settle <id> --as sent (or not-sent). Let the program give each message its own Message-ID.
 extra_header_recipients | configuration | its header names recipients that are not in its envelope, and extra_header_recipients = "hold" | Put an SMTP transport into the route, or set extra_header_recipients to drop; then submit it again.
+draft_permission | licence or policy | the app may not write drafts in the mailbox, so that its messages over 3 MB wait; all others go on | {drafts} Or set drafts = false and put an SMTP transport into the route. They are tried again by themselves, or: posthouse messages release <id>.
 no_transport | configuration | its route names only transports that the settings no longer have | Put a transport of that name back into the settings, then: posthouse messages release <id>; or cancel it and submit it again.
 no_answer | service | no answer came before the attempt's deadline or the end of the service's drain | {prove}
 graph.token_refused | credentials | Graph refuses a token that Entra ID has just issued | Check that cloud and base_url belong to the tenant, that this machine's clock is right, and that the app is enabled: az ad sp show --id <client id> --query accountEnabled.
@@ -77,6 +79,7 @@ graph.too_large | message | the message is larger than the mailbox or the reques
 graph.malformed | message | Graph cannot read the message | Show it with posthouse messages content <id>; a message that posthouse composed itself is a bug to report.
 graph.content_refused | message | the content is refused as spam or malware | Change the content.
 graph.item_gone | service | the item is not in the mailbox any more | Look in Sent Items of the mailbox.
+graph.upload | service | a large file could not be uploaded into its draft; nothing was sent | {status} Allow outlook.office.com:443 beside graph.microsoft.com in the proxy or firewall: large files go there.
 graph.refused_message | message | Graph refuses this message | See the answer's text and code.
 graph.read_permission | licence or policy | the app may not look messages up, so doubtful sends cannot be settled | {read}
 graph.service | service | Graph gave no answer that counts | {status}

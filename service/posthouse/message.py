@@ -185,6 +185,21 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierDraft:
+    """What earlier attempts left in a mailbox's Drafts, by which transport and account; ``id`` only of a complete one.
+
+    A complete draft was about to be sent and certainly was not, or lies there still after a doubt: it is sent again, not
+    made anew, for one draft can be sent only once (FACTS A5). After a doubt it is ``pinned``: the message goes no other
+    way. Without ``id`` only strays may be there.
+    """
+
+    transport: str
+    account: str
+    id: str | None = None
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """What the dispatcher needs to know of an accepted message; its content is read apart."""
 
@@ -210,6 +225,7 @@ class Message:
     on_unconfirmed: OnUnconfirmed
     accept_duplicate: bool = False
     first_tried_at: Millis | None = None
+    draft: EarlierDraft | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from posthouse.records import (
     AttemptRow,
     Command,
     CommandResult,
+    DraftNote,
     Filters,
     Finish,
     KeyRow,
@@ -29,6 +30,7 @@ from posthouse.records import (
     SenderBlock,
     Settlement,
     Sightings,
+    Stray,
     Submission,
     TransportKind,
     TransportRow,
@@ -55,6 +57,10 @@ class SpoolUnavailableError(Exception):
     def __init__(self, text: str, *, full: bool = False) -> None:
         super().__init__(text)
         self.full = full
+
+
+class NotBegunError(Exception):
+    """A send that was cut, or broken by a fault of ours, before anything of the message had left; its cause says which."""
 
 
 Wake = Callable[[frozenset[int]], None]
@@ -112,6 +118,10 @@ class Spool(Protocol):
         """Write down refused recipients before DATA, so that settling knows them."""
         ...
 
+    async def note_draft(self, *, key: int, number: int, note: DraftNote) -> bool:
+        """Write down how far an attempt by draft has come; False where it is not the attempt under way: then it ends."""
+        ...
+
     async def finish(self, finish: Finish) -> bool:
         """Write the outcome; False where a later attempt exists or another has settled it: then it is an event."""
         ...
@@ -161,7 +171,22 @@ class Spool(Protocol):
         ...
 
     async def recover(self, *, now: Millis, grace: float) -> int:
-        """At start: every row a dead process left in ``sending`` is unconfirmed from its deadline plus ``grace``."""
+        """At start: every row a dead process left in ``sending`` is unconfirmed from its deadline plus ``grace``.
+
+        One whose draft was not about to be sent yet is queued again at once: it certainly was not sent.
+        """
+        ...
+
+    async def free_drafts(self, *, now: Millis, before: Millis, most: int) -> int:
+        """Queue again what is held because drafts may not be written and was tried last before ``before``; how many."""
+        ...
+
+    async def strays(self, *, now: Millis, after: float, most: int) -> Sequence[Stray]:
+        """Messages that were final ``after`` seconds ago and may have left drafts; one looked for in vain is due later."""
+        ...
+
+    async def swept(self, *, key: int, again_at: Millis | None) -> None:
+        """Its drafts were looked for: never again, or at ``again_at``."""
         ...
 
     async def unsettled(self, *, now: Millis, most: int) -> Sequence[Unsettled]:
@@ -256,7 +281,8 @@ class Dispatch:
     """One send: the message, its content, the attempt's id (GUID) and the recipients that are still to be served.
 
     ``refuse_deferred`` counts recipients answered 4xx at RCPT as refused (PROMISES §4, after 4 h).
-    ``note_refused`` must have returned before DATA.
+    ``note_refused`` must have returned before DATA, ``note_draft`` before a draft is made, filled and sent; where it
+    gives False the attempt is another's by now, and nothing more may be asked of anybody.
     """
 
     message: Message
@@ -265,10 +291,14 @@ class Dispatch:
     account: str
     refuse_deferred: bool
     note_refused: Callable[[Sequence[RefusedRecipient]], Awaitable[None]]
+    note_draft: Callable[[DraftNote], Awaitable[bool]]
 
 
 class Transport(Protocol):
-    """A way out. ``send`` never raises for what a server or network does, never retries, never follows."""
+    """A way out. ``send`` never raises for what a server or network does, never retries, never follows.
+
+    What else it raises leaves doubt, but for NotBegunError.
+    """
 
     @property
     def name(self) -> str:
@@ -298,6 +328,14 @@ class Evidence(Protocol):
 
     async def look_up(self, *, account: str, message_ids: Sequence[str]) -> Sightings | NoSight:
         """One look for at most 15 ids in all folders; never raises for what a server or network does."""
+        ...
+
+
+class Broom(Protocol):
+    """Takes away drafts that nobody will send."""
+
+    async def sweep(self, stray: Stray) -> bool:
+        """Delete the drafts of this message but the sent one; False where it must be tried again; never raises."""
         ...
 
 

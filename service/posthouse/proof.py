@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from posthouse.message import MessageId, Millis, Status
-from posthouse.records import Unsettled, Verdict, Witness
+from posthouse.records import Sightings, Unsettled, Verdict, Witness
 
 HOUR: Final[Millis] = 3_600_000
 DAY: Final[Millis] = 24 * HOUR
@@ -30,11 +30,15 @@ CAUSE_NO_RIGHT: Final = "unconfirmed_no_right"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusion:
-    """A verdict for now, when to look again (None: never), and why it is held."""
+    """A verdict for now, when to look again (None: never), and why it is held.
+
+    ``draft_stays``: the draft that was about to be sent lies there still, and it is what goes again.
+    """
 
     verdict: Verdict
     look_at: Millis | None = None
     cause: str | None = None
+    draft_stays: bool = False
 
 
 def next_check(item: Unsettled, now: Millis, checks: Sequence[float]) -> Millis | None:
@@ -124,3 +128,31 @@ def _shared(
     if later is not None:
         return Conclusion(verdict=Verdict.LATER, look_at=later)
     return Conclusion(verdict=Verdict.HELD, cause=CAUSE_SHARED, look_at=now + HELD_LOOK)
+
+
+def copies_of(item: Unsettled, seen: Sightings) -> tuple[bool, ...]:
+    """The ``isDraft`` flags of an item's copies; its own strays in Drafts, which nobody sends, are none."""
+    copies = seen.found.get(item.message.message_id, ())
+    return tuple(copy for copy in copies if not copy) if item.strays and item.draft is None else copies
+
+
+def conclude_draft(
+    item: Unsettled, seen: Sightings, *, now: Millis, slowest: Millis, checks: Sequence[float]
+) -> Conclusion | None:
+    """What the very draft that was about to be sent shows; None where it is not there under its id, or there was none.
+
+    One draft can be sent only once, so that one which is a draft still after the whole time goes again, whoever shares
+    its Message-ID (FACTS A5).
+    """
+    is_draft = None if item.draft is None else seen.by_id.get(item.draft)
+    if is_draft is None:
+        return None
+    if not is_draft:
+        return Conclusion(verdict=Verdict.SENT)
+    later = next_check(item, now, checks)
+    patient_until = item.since + 3 * min(slowest, SLOWEST)
+    if later is None and now < patient_until:
+        later = patient_until
+    if later is not None:
+        return Conclusion(verdict=Verdict.LATER, look_at=later)
+    return Conclusion(verdict=Verdict.NOT_SENT, draft_stays=True)

@@ -179,12 +179,51 @@ class TransportRow:
     since: Millis
 
 
+class DraftState(StrEnum):
+    """How far an attempt has come that sends by a draft."""
+
+    BEGUN = "begun"
+    """Certainly not sent, whatever happens now: the draft is being made or filled."""
+    SUBMITTED = "submitted"
+    """About to be sent: from here on only an answer tells."""
+    MISSING = "missing"
+    """It was asked to be sent, and is not there under its id: sent before, or deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftNote:
+    """What an attempt writes down of its draft; ``id`` None before the draft is made."""
+
+    state: DraftState
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stray:
+    """A final message that may have left drafts in a mailbox; ``sent`` is the id of the one that became its mail.
+
+    ``alone``: no other draft was ever begun for it than the one that was sent.
+    """
+
+    key: int
+    id: MessageId
+    account: str
+    transport: str
+    message_id: str
+    sent: str | None
+    alone: bool
+
+
 # --- settling ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsettled:
-    """A message of which nobody knows yet whether it was sent, and the attempt that left it so."""
+    """A message of which nobody knows yet whether it was sent, and the attempt that left it so.
+
+    ``draft`` is the id of the draft that this attempt was about to send, None where there was none; with ``strays`` the
+    message may have others, which nobody sends.
+    """
 
     message: Message
     number: int
@@ -197,6 +236,8 @@ class Unsettled:
     last_absent_at: Millis | None
     may_resend: bool
     held: bool
+    draft: str | None = None
+    strays: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +261,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """One conclusion about an unsettled message; ``look_at`` is the next look-up for LATER and HELD."""
+    """One conclusion about an unsettled message; ``look_at`` is the next look-up for LATER and HELD.
+
+    ``draft_stays``: it was not sent, and its draft is there to be sent again.
+    """
 
     key: int
     id: MessageId
@@ -233,14 +277,19 @@ class Settlement:
     look_at: Millis | None = None
     due_at: Millis | None = None
     cause: str | None = None
+    draft_stays: bool = False
     data: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Sightings:
-    """An answer 200 of a look-up: for each Message-ID asked, the copies found, as ``isDraft`` flags."""
+    """An answer 200 of a look-up: for each Message-ID asked, the copies found, as ``isDraft`` flags.
+
+    ``by_id`` has the same flags by the immutable id of each copy.
+    """
 
     found: Mapping[str, tuple[bool, ...]]
+    by_id: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from posthouse.lanes import Board, Lane
 from posthouse.message import Millis, Status
 from posthouse.outcome import Answer
 from posthouse.ports import Clock, Evidence, Spool, SpoolUnavailableError
-from posthouse.proof import DAY, Conclusion, conclude, presence, unanswered
+from posthouse.proof import DAY, Conclusion, conclude, conclude_draft, copies_of, presence, unanswered
 from posthouse.records import NoSight, Settlement, Sightings, Unsettled, Verdict, Witness
 from posthouse.telemetry import MESSAGE_HELD, MESSAGE_SETTLED, SERVICE_FAULT, log
 from posthouse.watch import Watch
@@ -175,15 +175,16 @@ class Settling:
 
     async def _judge(self, item: Unsettled, seen: Sightings, witnesses: Sequence[Witness], found: set[str]) -> None:
         now = self._tools.clock.now()
-        copies = seen.found.get(item.message.message_id, ())
-        conclusion = conclude(
+        copies, slowest = copies_of(item, seen), self._slowest(now)
+        checks = self._tools.policy.settle_checks
+        conclusion = conclude_draft(item, seen, now=now, slowest=slowest, checks=checks) or conclude(
             item,
             now=now,
             copies=copies,
             sharing=await self._tools.spool.sharing(account=item.account, message_id=item.message.message_id),
             presence_proved=presence(item, witnesses, found=found, now=now),
-            slowest=self._slowest(now),
-            checks=self._tools.policy.settle_checks,
+            slowest=slowest,
+            checks=checks,
         )
         if conclusion.verdict is Verdict.SENT and item.last_absent_at is not None:
             self._appearances.append((now, now - item.since))
@@ -213,6 +214,7 @@ class Settling:
             look_at=conclusion.look_at,
             due_at=now if conclusion.verdict is Verdict.NOT_SENT else None,
             cause=conclusion.cause,
+            draft_stays=conclusion.draft_stays,
             data={**data, "account": item.account, "look": item.looks + 1},
         )
         if not await self._tools.spool.settle(settlement):

@@ -116,6 +116,7 @@ async def measure(at: dict[str, str]) -> dict[str, list[float]]:
                 account=one.account,
                 refuse_deferred=False,
                 note_refused=Notes().note,
+                note_draft=Notes().note_draft,
             )
             return isinstance(await graph.send(dispatch), Sent)
 

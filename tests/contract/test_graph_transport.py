@@ -212,13 +212,13 @@ async def test_an_entra_outage_is_told_apart_from_a_graph_outage(microsoft365, g
     assert isinstance(outcome, TransientFailure)
     assert outcome.answer.text.endswith("(asking Entra ID for a token)")
     await microsoft365.start_entra()
-    graph._tokens._failures.clear()
+    graph._calls._tokens._failures.clear()
     assert isinstance(await graph.send(dispatch()), Sent)
 
 
 async def test_graph_down_is_certain_and_probed_and_mail_flows_again(microsoft365, graph):
     assert await graph.probe() is True
-    await graph._tokens.warm()
+    await graph._calls._tokens.warm()
     await microsoft365.stop_graph()
     # the kept connection may still look alive in this very moment
     with contextlib.suppress(AssertionError):

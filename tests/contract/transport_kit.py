@@ -23,6 +23,7 @@ from posthouse.message import (
 )
 from posthouse.outcome import RefusedRecipient
 from posthouse.ports import Dispatch
+from posthouse.records import DraftNote, DraftState
 from posthouse.sandbox.emulator import Emulator
 from posthouse.transports.graph.transport import GraphTransport
 from posthouse.transports.tokens import (
@@ -54,12 +55,18 @@ class SystemClock:
 
 @dataclass
 class Notes:
-    """Remembers what was noted as refused before DATA."""
+    """Remembers what was noted as refused before DATA, and of drafts; ``taken_at`` is the state at which it is another's."""
 
     refused: list[RefusedRecipient] = field(default_factory=list)
+    drafts: list[DraftNote] = field(default_factory=list)
+    taken_at: DraftState | None = None
 
     async def note(self, refused: Sequence[RefusedRecipient]) -> None:
         self.refused.extend(refused)
+
+    async def note_draft(self, note: DraftNote) -> bool:
+        self.drafts.append(note)
+        return note.state is not self.taken_at
 
 
 def message(*, account: str = ALERTS, sender: str = ALERTS, to: Sequence[str] = ("bob@example.org",), number: int = 1):
@@ -96,7 +103,7 @@ def dispatch(
     notes: Notes | None = None,
     refuse_deferred: bool = False,
 ) -> Dispatch:
-    one = one or message()
+    one, notes = one or message(), notes or Notes()
     header = b"From: " + one.sender.encode() + b"\r\nTo: " + to + b"\r\nSubject: hello\r\n"
     header += b"Message-ID: " + one.message_id.encode() + b"\r\n" + headers
     return Dispatch(
@@ -105,7 +112,8 @@ def dispatch(
         attempt_id=str(uuid.uuid4()),
         account=one.account,
         refuse_deferred=refuse_deferred,
-        note_refused=(notes or Notes()).note,
+        note_refused=notes.note,
+        note_draft=notes.note_draft,
     )
 
 
@@ -134,6 +142,7 @@ async def graph_to(
     ca_file: Path,
     *,
     unproven: bool = False,
+    drafts: bool = False,
     connections: int = 64,
     connect_timeout: float = 5.0,
     read_timeout: float = 60.0,
@@ -147,6 +156,7 @@ async def graph_to(
         ssl_context=ssl.create_default_context(cafile=ca_file),
         clock=SystemClock(),
         unproven=lambda _: unproven,
+        drafts=drafts,
         connections=connections,
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,

@@ -27,8 +27,8 @@ from posthouse.dispatcher.gates import Gates
 from posthouse.lanes import Lane, Use
 from posthouse.message import Content, Message, Millis, Status
 from posthouse.outcome import Answer, Outcome, RefusedRecipient, Scope, TransientFailure, Unconfirmed, name_of, scope_of
-from posthouse.ports import Clock, Dispatch, Spool, SpoolUnavailableError, Transport
-from posthouse.records import Finish, Mark
+from posthouse.ports import Clock, Dispatch, NotBegunError, Spool, SpoolUnavailableError, Transport
+from posthouse.records import DraftNote, Finish, Mark
 from posthouse.telemetry import (
     MESSAGE_DEFERRED,
     MESSAGE_EXPIRED,
@@ -170,6 +170,7 @@ class Attempt:
             account=mark.account,
             refuse_deferred=self._refuse_deferred(mark.started_at),
             note_refused=self._note_refused,
+            note_draft=self._note_draft,
         )
         self._send = asyncio.create_task(self._tools.transports[mark.transport].send(dispatch))
         await asyncio.wait({self._send}, timeout=self._tools.policy.attempt_seconds(self._message.size))
@@ -183,6 +184,10 @@ class Attempt:
             text = "no answer before the attempt's deadline or the end of the service's drain"
             return Unconfirmed(answer=Answer(status="4.4.7", text=text, code="no_answer", fix="no_answer"))
         fault = send.exception()
+        if isinstance(fault, NotBegunError):
+            if isinstance(fault.__cause__, Exception):
+                log(SERVICE_FAULT, level=logging.ERROR, message=self._message.id, error=type(fault.__cause__).__name__)
+            return _not_begun("the attempt ended before anything of it had left", "not_begun", at_once=self._cut)
         if fault is not None:
             log(SERVICE_FAULT, level=logging.ERROR, message=self._message.id, error=type(fault).__name__)
             text = "a fault of posthouse while the request was under way"
@@ -191,6 +196,9 @@ class Attempt:
 
     async def _note_refused(self, refused: Sequence[RefusedRecipient]) -> None:
         await self._tools.spool.note_refused(key=self._message.key, number=self._number, refused=refused)
+
+    async def _note_draft(self, note: DraftNote) -> bool:
+        return await self._tools.spool.note_draft(key=self._message.key, number=self._number, note=note)
 
     def _refuse_deferred(self, now: Millis) -> bool:
         message, policy = self._message, self._tools.policy

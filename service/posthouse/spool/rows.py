@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, TypeVar, cast
 
 from posthouse.message import (
+    EarlierDraft,
     Envelope,
     Event,
     Kind,
@@ -28,6 +29,7 @@ from posthouse.records import (
     Pause,
     RecipientState,
     Record,
+    Stray,
     TransportKind,
     TransportRow,
     Unsettled,
@@ -42,10 +44,12 @@ _T = TypeVar("_T")
 
 MessageTuple = tuple[
     int, str, str, int, str, str, str, str | None, list[tuple[str, str]], str, int, list[str], str | None, int, int, int,
-    int, int | None, int, int, str, int, int | None,
+    int, int | None, int, int, str, int, int | None, tuple[str, str, str | None, int] | None,
 ]  # fmt: skip
 """The order is that of peek.sql."""
-UnsettledTuple = tuple[MessageTuple, int, str, TransportKind, str, int, int, int, int | None, int, int]
+UnsettledTuple = tuple[
+    MessageTuple, int, str, TransportKind, str, int, int, int, int | None, int, int, str | None, int,
+]  # fmt: skip
 """The order is that of unsettled.sql."""
 RecordTuple = tuple[
     bytes, str, str, str, str, str, str, str, str | None, str, str, str, str, str | None, int, int, int, int, int | None,
@@ -71,11 +75,14 @@ KeyTuple = tuple[str, str, bytes, str, str, str, int, int | None, int | None, in
 """The order is that of keys.sql."""
 TransportTuple = tuple[str, Literal["closed", "open", "blocked", "paused"], int, int, str, int]
 """The order is that of transports.sql."""
+StrayTuple = tuple[int, str, str, str, str, str | None, int]
+"""The order is that of strays.sql."""
 
 
 def message(row: MessageTuple) -> Message:
     """A due message."""
     envelope = Envelope(row[7], tuple(Recipient(address, Kind(kind)) for address, kind in row[8]))
+    draft = None if row[23] is None else _draft(*row[23])
     return Message(
         key=row[0],
         id=id_from_bytes(bytes.fromhex(row[1])),
@@ -87,7 +94,7 @@ def message(row: MessageTuple) -> Message:
         envelope=envelope,
         message_id=row[9],
         own_message_id=bool(row[10]),
-        route=tuple(row[11]),
+        route=tuple(row[11]) if draft is None or not draft.pinned else (draft.transport,),
         next_transport=row[12],
         priority=Priority(row[13]),
         size=row[14],
@@ -99,12 +106,19 @@ def message(row: MessageTuple) -> Message:
         on_unconfirmed=OnUnconfirmed(row[20]),
         accept_duplicate=bool(row[21]),
         first_tried_at=row[22],
+        draft=draft,
     )
+
+
+def _draft(transport: str, account: str, id_: str | None, pinned: int) -> EarlierDraft:
+    return EarlierDraft(transport=transport, account=account, id=id_, pinned=bool(pinned))
 
 
 def unsettled(row: UnsettledTuple) -> Unsettled:
     """A doubtful message and the attempt that left it so."""
-    of, number, transport, kind, account, started_at, since, looks, last_absent_at, may_resend, held = row
+    of, number, transport, kind, account, started_at, since, looks, last_absent_at, may_resend, held, draft, strays = (
+        row
+    )
     return Unsettled(
         message=message(of),
         number=number,
@@ -117,6 +131,8 @@ def unsettled(row: UnsettledTuple) -> Unsettled:
         last_absent_at=last_absent_at,
         may_resend=bool(may_resend),
         held=bool(held),
+        draft=draft,
+        strays=bool(strays),
     )
 
 
@@ -224,6 +240,20 @@ def witness(row: tuple[str, str, str, int]) -> Witness:
     """A message that is known as sent: public id in hex, account, Message-ID, when it was sent."""
     public_id, account, message_id, sent_at = row
     return Witness(id_from_bytes(bytes.fromhex(public_id)), account, message_id, sent_at)
+
+
+def stray(row: StrayTuple) -> Stray:
+    """A final message that may have left drafts."""
+    key, public_id, account, transport, message_id, sent, begun = row
+    return Stray(
+        key=key,
+        id=id_from_bytes(bytes.fromhex(public_id)),
+        account=account,
+        transport=transport,
+        message_id=message_id,
+        sent=sent,
+        alone=sent is not None and begun == 1,
+    )
 
 
 def key(row: KeyTuple) -> KeyRow:

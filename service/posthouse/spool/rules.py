@@ -77,6 +77,13 @@ class NoteVerdict:
     verdict: Verdict
 
 
+@dataclass(frozen=True, slots=True)
+class NoteDraft:
+    """Whether the draft that was about to be sent lies there still, to be sent again; a message without one has none."""
+
+    stays: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookAgain:
     """The next look-up of an unsettled message, or none."""
@@ -93,7 +100,7 @@ class HoldUnsettled:
     cause: str | None
 
 
-Deed = Tell | End | Requeue | ForbidResend | LookNow | NoteVerdict | LookAgain | HoldUnsettled
+Deed = Tell | End | Requeue | ForbidResend | LookNow | NoteVerdict | NoteDraft | LookAgain | HoldUnsettled
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +140,8 @@ def conclude(settlement: Settlement, stands: Standing | None) -> Decision | None
         case Verdict.SENT:
             return _was_sent(stands, data=data)
         case Verdict.NOT_SENT:
-            return _was_not_sent(stands, at, due_at=settlement.due_at or at, data=data)
+            again = _was_not_sent(stands, at, due_at=settlement.due_at or at, data=data)
+            return Decision(again.status, (NoteDraft(settlement.draft_stays), *again.deeds))
         case Verdict.HELD | Verdict.LATER:
             return _still_unsettled(stands, settlement)
         case _:

@@ -37,7 +37,7 @@ async def unblock(writer: Writer, readers: Readers, *, mailbox: str, sender: str
 
     def step(db: Database) -> bool:
         keys = _keys(db, "held_by_block", {**pair, "most": ROWS_AT_ONCE})
-        _let_go(db, keys, at=at, cause="sender_unblocked")
+        let_go(db, keys, at=at, cause="sender_unblocked")
         if len(keys) < ROWS_AT_ONCE:
             db.run("unblock", pair)
             return False
@@ -55,7 +55,7 @@ def probe(*, now: Millis, next_probe: Millis) -> Job[int]:
         for mailbox, sender in db.rows("probes_due", {"now": now}):
             pair = {"mailbox": mailbox, "sender": sender}
             keys = _keys(db, "held_by_block", {**pair, "most": 1})
-            _let_go(db, keys, at=now, cause="sender_probe")
+            let_go(db, keys, at=now, cause="sender_probe")
             db.run("probe_later", {**pair, "next_probe": next_probe})
             let += len(keys)
         return let
@@ -67,7 +67,8 @@ def _keys(db: Database, verb: str, asked: Mapping[str, Value]) -> Sequence[int]:
     return [cast("int", row[0]) for row in db.rows(verb, asked)]
 
 
-def _let_go(db: Database, keys: Sequence[int], *, at: Millis, cause: str) -> None:
+def let_go(db: Database, keys: Sequence[int], *, at: Millis, cause: str) -> None:
+    """Held rows go on, for a cause that their history names."""
     if keys:
         db.run("release_held", {"messages": to_json(keys), "at": at, "cause": cause})
         wake(db, keys)

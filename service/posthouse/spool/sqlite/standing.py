@@ -12,6 +12,7 @@ from posthouse.spool.rules import (
     HoldUnsettled,
     LookAgain,
     LookNow,
+    NoteDraft,
     NoteVerdict,
     Requeue,
     Standing,
@@ -47,6 +48,8 @@ def _write(db: Database, key: int, at: Millis, deed: Deed) -> None:
             db.run("look_now", {"message": key, "at": at})
         case NoteVerdict():
             db.run("attempt_settled", {"message": key, "number": deed.number, "verdict": deed.verdict.value})
+        case NoteDraft():
+            db.run("draft_stays", {"message": key, "stays": int(deed.stays)})
         case LookAgain():
             again = {"looks": deed.looks, "absent_at": deed.absent_at, "look_at": deed.look_at}
             db.run("look_again", {"message": key, **again})

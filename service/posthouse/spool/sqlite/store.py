@@ -21,6 +21,7 @@ from posthouse.records import (
     AttemptRow,
     Command,
     CommandResult,
+    DraftNote,
     Filters,
     Finish,
     KeyRow,
@@ -32,6 +33,7 @@ from posthouse.records import (
     Record,
     SenderBlock,
     Settlement,
+    Stray,
     Submission,
     TransportKind,
     TransportRow,
@@ -42,6 +44,7 @@ from posthouse.spool.sqlite import (
     blocks,
     commands,
     contents,
+    drafts,
     finding,
     lanes,
     purging,
@@ -165,6 +168,10 @@ class SqliteSpool:
         """Write down refused recipients before DATA, so that settling knows them."""
         await self._writer.write(sending.note_refused(key, number, refused))
 
+    async def note_draft(self, *, key: int, number: int, note: DraftNote) -> bool:
+        """Write down how far an attempt by draft has come; False where it is not the attempt under way."""
+        return await self._writer.write(drafts.note(key, number, note))
+
     async def finish(self, finish: Finish) -> bool:
         """Write the outcome; False where a later attempt exists or another has settled it: then it is an event."""
         load = sending.finish_load(finish)
@@ -217,7 +224,7 @@ class SqliteSpool:
     # --- settling
 
     async def recover(self, *, now: Millis, grace: float) -> int:
-        """At start: every row a dead process left in ``sending`` is unconfirmed from its deadline plus ``grace``."""
+        """At start: what a dead process left in ``sending`` is unconfirmed, or queued where its draft was not sent yet."""
         opened = self._opened
         sweep = sweeping.recover(now=now, grace=grace, worker=opened.worker, owner=opened.owner)
         return await self._writer.write(sweep)
@@ -252,6 +259,18 @@ class SqliteSpool:
     async def obey(self, command: Command) -> CommandResult:
         """Do what a person asked, under the rules of PROMISES §5."""
         return await self._writer.write(commands.obey(command))
+
+    async def free_drafts(self, *, now: Millis, before: Millis, most: int) -> int:
+        """Queue again what is held because drafts may not be written and was tried last before ``before``; how many."""
+        return await self._writer.write(drafts.free(now=now, before=before, most=most))
+
+    async def strays(self, *, now: Millis, after: float, most: int) -> Sequence[Stray]:
+        """Messages that were final ``after`` seconds ago and may have left drafts."""
+        return await self._readers.read(drafts.strays(now=now, after=after, most=most))
+
+    async def swept(self, *, key: int, again_at: Millis | None) -> None:
+        """The drafts of a message were looked for: never again, or at ``again_at``."""
+        await self._writer.write(drafts.swept(key=key, again_at=again_at))
 
     # --- asking
 

@@ -5,6 +5,7 @@ from typing import cast
 from posthouse.message import Millis, OnUnconfirmed
 from posthouse.spool.rules import recovered
 from posthouse.spool.sqlite.database import Database, millis, to_json
+from posthouse.spool.sqlite.drafts import requeue_unsent
 from posthouse.spool.sqlite.sending import wake
 from posthouse.spool.sqlite.threads import Job
 
@@ -30,16 +31,17 @@ def recover(*, now: Millis, grace: float, worker: int, owner: str) -> Job[int]:
 
     def sweep(db: Database) -> int:
         db.run("free_leases", {"owner": owner})
+        unsent = requeue_unsent(db, now=now, worker=worker)
         left = cast("list[tuple[int, int, int, str]]", db.rows("left_sending", {"worker": worker}))
         if not left:
-            return 0
+            return unsent
         rows = [
             _recovered(key, number, since=deadline_at + millis(grace), wish=OnUnconfirmed(wish))
             for key, number, deadline_at, wish in left
         ]
         db.run("recover", {"now": now, "rows": to_json(rows)})
         wake(db, [key for key, *_ in left])
-        return len(left)
+        return unsent + len(left)
 
     return sweep
 

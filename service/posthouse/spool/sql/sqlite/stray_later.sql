@@ -1,0 +1,1 @@
+update drafts set look_at = :again_at where message = :message;
