@@ -16,7 +16,7 @@ from posthouse.sandbox.drawer import IMMUTABLE, Draft, File
 from posthouse.sandbox.faults import graph_fault, strike
 from posthouse.sandbox.graph import NOT_BASE64, NOT_MIME, TOO_LARGE, limit_refusal, mail_refusal
 from posthouse.sandbox.json_message import JsonMessageError, add_file, file_of, properties, read, written
-from posthouse.sandbox.limits import MAX_POSTED_FILE, MAX_SMTP
+from posthouse.sandbox.limits import MAX_POSTED_FILE, MAX_SMTP, MIN_SESSION
 from posthouse.sandbox.mime import Mail, MalformedError, read_mail, with_message_id
 from posthouse.sandbox.requests import Request
 from posthouse.sandbox.simulator import simulated
@@ -224,7 +224,7 @@ def _draft(
 
 def _sent(world: World, request: Request, draft: Draft) -> Answer:
     mail, files = _mail(draft)
-    size = len(mail.mime) + sum(file.size * 4 // 3 for file in draft.files if file.content is None)
+    size = len(mail.mime) + sum(file.size * 4 // 3 for file in draft.files if not _inside(file))
     refusal = _MESSAGE_TOO_LARGE if size > MAX_SMTP else None
     refusal = refusal or mail_refusal(world, request.mailbox, mail) or limit_refusal(world, request.mailbox, mail)
     if refusal is not None:
@@ -244,14 +244,18 @@ def _sent(world: World, request: Request, draft: Draft) -> Answer:
 
 
 def _mail(draft: Draft) -> tuple[Mail, tuple[File, ...]]:
-    """The mail that Exchange makes of the draft; files whose bytes were not kept are only told of."""
+    """The mail that Exchange makes of the draft; large files stay beside it, for writing them takes seconds."""
     if draft.mime is not None:
         return read_mail(draft.mime), ()
     made, recipients = written(draft.message, mailbox=draft.mailbox, at=draft.created_at)
     for file in draft.files:
-        if file.content is not None:
+        if _inside(file):
             add_file(made, file)
     return _read_again(made, draft.message_id, recipients), tuple(draft.files)
+
+
+def _inside(file: File) -> bool:
+    return file.content is not None and file.size < MIN_SESSION
 
 
 def _read_again(made: EmailMessage, message_id: str, recipients: tuple[str, ...]) -> Mail:

@@ -43,7 +43,7 @@ class Token:
 class Received:
     """One mail that was accepted: as delivered, and at the same time the copy in Sent Items of ``mailbox``.
 
-    ``files`` are the attachments that came apart from it; those without content are missing in ``mime``.
+    ``files`` are the attachments that came apart from it; those that came by upload sessions are missing in ``mime``.
     """
 
     number: int

@@ -21,6 +21,7 @@ ITEM_GONE: Final = "ErrorItemNotFound"
 _FORBIDDEN: Final = 403
 _NOT_FOUND: Final = 404
 _TOO_LARGE: Final = 413
+_WORN: Final = frozenset({401, 403, 404})
 _SIZES: Final = frozenset({"ErrorMessageSizeExceeded", "ErrorAttachmentSizeLimitExceeded"})
 
 
@@ -53,6 +54,11 @@ def unsent_range(reply: Reply) -> Outcome:
     verdict = outcome(reply, Facts(own_from=True, unproven=False, refused=Refused.MAILBOX))
     if reply.status == _TOO_LARGE or code_of(reply.body) in _SIZES:
         return PermanentFailure(scope=Scope.MESSAGE, answer=verdict.answer)
-    if isinstance(verdict, Blocked | TransientFailure) and verdict.scope is Scope.MAILBOX and reply.status != 401:  # noqa: PLR2004
-        return verdict
+    if isinstance(verdict, Blocked | TransientFailure) and verdict.scope is Scope.MAILBOX:
+        # throttled or full; a URL that is refused is worn out, and a new draft gets a new one
+        return verdict if reply.status not in _WORN else _anew(verdict)
+    return _anew(verdict)
+
+
+def _anew(verdict: Outcome) -> TransientFailure:
     return TransientFailure(scope=Scope.MESSAGE, answer=replace(verdict.answer, fix="graph.upload"))
