@@ -7,9 +7,9 @@ select json_group_array(json_array(
   d.message_id, d.own_message_id, json(d.route), m.next_transport, m.priority, m.size, m.accepted_at, m.due_at,
   m.expires_at, m.gives_up_at, m.attempts, d.on_unconfirmed, m.accept_duplicate,
   (select a.started_at from attempts a where a.message = m.id and a.number = 1),
-  (select json_array(b.transport, w.account, case r.state when 'submitted' then r.id end, r.pinned)
+  json((select json_array(b.transport, w.account, case r.state when 'submitted' then r.id end, r.pinned)
    from drafts r join attempts b on b.message = r.message and b.number = r.number join lanes w on w.id = b.account
-   where r.message = m.id)
+   where r.message = m.id))
   ) order by q.priority, q.due_at, q.id)
 from (
   select * from (select id, priority, due_at from messages

@@ -7,9 +7,9 @@ select json_group_array(json_array(
   d.message_id, d.own_message_id, json(d.route), m.next_transport, m.priority, m.size, m.accepted_at, m.due_at,
   m.expires_at, m.gives_up_at, m.attempts, d.on_unconfirmed, m.accept_duplicate,
   (select f.started_at from attempts f where f.message = m.id and f.number = 1),
-  (select json_array(b.transport, y.account, case r.state when 'submitted' then r.id end, r.pinned)
+  json((select json_array(b.transport, y.account, case r.state when 'submitted' then r.id end, r.pinned)
    from drafts r join attempts b on b.message = r.message and b.number = r.number join lanes y on y.id = b.account
-   where r.message = m.id)
+   where r.message = m.id))
   ), u.number, a.transport, a.kind, w.account, a.started_at, u.since, u.looks, u.last_absent_at, u.may_resend,
   m.status = 'held',
   (select r.id from drafts r join attempts b on b.message = r.message and b.number = r.number
