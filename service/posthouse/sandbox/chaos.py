@@ -151,6 +151,11 @@ class Chaos:
         """The rules, in the order in which they are asked."""
         return tuple(armed.rule for armed in self._armed)
 
+    @property
+    def struck(self) -> tuple[int, ...]:
+        """How often each rule has struck, in the same order."""
+        return tuple(armed.struck for armed in self._armed)
+
     def arm(self, rules: Iterable[Rule]) -> None:
         """Replace all rules; their counts begin again."""
         self._armed = [_Armed(rule) for rule in rules]
