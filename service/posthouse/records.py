@@ -202,7 +202,7 @@ class DraftNote:
 class Stray:
     """A final message that may have left drafts in a mailbox; ``sent`` is the id of the one that became its mail.
 
-    ``alone``: no other draft was ever begun for it than the one that was sent.
+    ``alone``: no other draft was ever begun for it than the one that was sent; ``again``: it was looked for in vain before.
     """
 
     key: int
@@ -212,6 +212,7 @@ class Stray:
     message_id: str
     sent: str | None
     alone: bool
+    again: bool
 
 
 # --- settling ----------------------------------------------------------------------------------------------------

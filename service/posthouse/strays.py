@@ -73,7 +73,8 @@ class Strays:
         finally:
             lane.end_look()
         if not clean:
-            log(DRAFTS_LEFT, level=logging.WARNING, message=stray.id, transport=stray.transport)
+            level = logging.INFO if stray.again else logging.WARNING
+            log(DRAFTS_LEFT, level=level, message=stray.id, transport=stray.transport)
         await tools.spool.swept(key=stray.key, again_at=None if clean else tools.clock.now() + AGAIN)
 
     async def _clean(self, stray: Stray) -> bool:

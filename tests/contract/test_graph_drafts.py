@@ -388,7 +388,16 @@ async def test_an_attempt_that_is_cut_while_it_sends_leaves_doubt(microsoft365, 
 
 def stray(sent: str | None = None) -> Stray:
     one = message()
-    return Stray(key=1, id=one.id, account=ALERTS, transport="graph", message_id=one.message_id, sent=sent, alone=False)
+    return Stray(
+        key=1,
+        id=one.id,
+        account=ALERTS,
+        transport="graph",
+        message_id=one.message_id,
+        sent=sent,
+        alone=False,
+        again=False,
+    )
 
 
 async def test_all_drafts_of_a_message_are_swept_but_nobody_elses(microsoft365, graph) -> None:

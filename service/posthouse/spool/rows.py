@@ -75,7 +75,7 @@ KeyTuple = tuple[str, str, bytes, str, str, str, int, int | None, int | None, in
 """The order is that of keys.sql."""
 TransportTuple = tuple[str, Literal["closed", "open", "blocked", "paused"], int, int, str, int]
 """The order is that of transports.sql."""
-StrayTuple = tuple[int, str, str, str, str, str | None, int]
+StrayTuple = tuple[int, str, str, str, str, str | None, int, int]
 """The order is that of strays.sql."""
 
 
@@ -244,7 +244,7 @@ def witness(row: tuple[str, str, str, int]) -> Witness:
 
 def stray(row: StrayTuple) -> Stray:
     """A final message that may have left drafts."""
-    key, public_id, account, transport, message_id, sent, begun = row
+    key, public_id, account, transport, message_id, sent, begun, again = row
     return Stray(
         key=key,
         id=id_from_bytes(bytes.fromhex(public_id)),
@@ -253,6 +253,7 @@ def stray(row: StrayTuple) -> Stray:
         message_id=message_id,
         sent=sent,
         alone=sent is not None and begun == 1,
+        again=bool(again),
     )
 
 
