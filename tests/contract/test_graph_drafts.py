@@ -4,13 +4,17 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP
 from functools import cache
+from hashlib import sha256
 
 import pytest
 
 from posthouse import headers
+from posthouse.compose import Attachment, Letter, Person, compose
 from posthouse.message import Bytes, Content, EarlierDraft, Message, MessageId
 from posthouse.outcome import Blocked, PermanentFailure, Scope, Sent, TransientFailure, Unconfirmed
 from posthouse.ports import Dispatch, NotBegunError, SpoolUnavailableError
@@ -141,6 +145,45 @@ async def test_what_a_draft_would_lose_is_refused_before_any_request(microsoft36
     assert microsoft365.world.counters.tokens_asked == 0
 
 
+@pytest.mark.parametrize(("size", "sessions"), [(2_999_999, 0), (3_000_000, 1)])
+async def test_files_go_in_one_request_up_to_its_limit(microsoft365, graph, size, sessions) -> None:
+    file = Attachment(filename="a.bin", content=bytes(size), content_type="application/x-test")
+    header, body = compose(
+        Letter(sender=Person("", ALERTS), to=(Person("", "bob@example.org"),), attachments=(file,)),
+        message_id=message().message_id,
+        date=datetime(2026, 11, 24, tzinfo=UTC),
+        boundary="b",
+    )
+    sent = replace(dispatch(message()), content=Content(header, Bytes(body)))
+    assert isinstance(await graph.send(sent), Sent)
+    assert microsoft365.world.counters.sessions == sessions
+    assert [(one.size, one.digest) for got in microsoft365.world.received for one in got.files] == [
+        (size, sha256(bytes(size)).hexdigest())
+    ]
+
+
+@pytest.mark.parametrize(
+    ("charset", "written", "shown"),
+    [
+        (b"", "Größe".encode(), "Größe"),
+        (b"; charset=utf-8", "Größe".encode(), "Größe"),
+        (b"; charset=iso-8859-1", "Größe".encode("latin-1"), "Größe"),
+        (b"; charset=windows-1252", "5 €".encode("cp1252"), "5 €"),
+        (b"; charset=utf-8", "Größe".encode("latin-1"), "Gr��e"),
+    ],
+)
+async def test_a_text_is_read_as_it_was_written(microsoft365, graph, charset, written, shown) -> None:
+    one = dispatch(message(), headers=b"Content-Type: multipart/mixed; boundary=b\r\n")
+    body = b"--b\r\nContent-Type: text/plain" + charset + b"\r\n\r\n" + written + b"\r\n--b\r\n"
+    body += b"Content-Type: image/png\r\n\r\n" + bytes(3_200_000) + b"\r\n--b--\r\n"
+    assert isinstance(await graph.send(replace(one, content=Content(one.content.header, Bytes(body)))), Sent)
+    (got,) = microsoft365.world.received
+    (text,) = [
+        part for part in message_from_bytes(got.mime, policy=SMTP).walk() if part.get_content_type() == "text/plain"
+    ]
+    assert text.get_content().strip() == shown
+
+
 CREATE = [
     ("500", TransientFailure, Scope.TRANSPORT),
     ("504", TransientFailure, Scope.TRANSPORT),
@@ -257,6 +300,25 @@ async def test_who_asks_to_wait_for_long_ends_the_attempt(microsoft365, graph) -
     assert (outcome.scope, outcome.answer.retry_after) == (Scope.MAILBOX, 300.0)
 
 
+@pytest.mark.parametrize("target", [Target.DRAFT, Target.SEND])
+@pytest.mark.parametrize(("own", "scope"), [(True, Scope.MAILBOX), (False, Scope.SENDER)])
+async def test_a_sender_without_send_as_is_blocked_wherever_graph_says_so(
+    microsoft365, graph, target, own, scope
+) -> None:
+    one = message() if own else message(sender="other@contoso.com")
+    microsoft365.world.faults = [Rule(target=target, fault="403", code="ErrorSendAsDenied")]
+    outcome = await graph.send(letter(one=one))
+    assert isinstance(outcome, Blocked)
+    assert outcome.scope is scope
+
+
+async def test_a_draft_that_is_still_worked_on_is_sent_again_later(microsoft365, graph) -> None:
+    microsoft365.world.faults = [Rule(target=Target.SEND, fault="409", code="ErrorIrresolvableConflict")]
+    outcome = await graph.send(letter())
+    assert isinstance(outcome, TransientFailure)
+    assert outcome.scope is Scope.MESSAGE
+
+
 SEND = [
     ("500", Unconfirmed),
     ("504", Unconfirmed),
@@ -363,14 +425,39 @@ async def test_a_transport_without_drafts_refuses_what_is_too_large(microsoft365
     assert microsoft365.world.counters.drafts_made == 0
 
 
-async def test_an_attempt_that_is_cut_while_it_uploads_has_certainly_sent_nothing(microsoft365, graph) -> None:
-    microsoft365.world.faults = [Rule(target=Target.UPLOAD, fault="hang", stage=Stage.RANGE)]
-    sending = asyncio.create_task(graph.send(letter()))
-    while not microsoft365.world.counters.sessions:
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Rule(target=Target.DRAFT, fault="hang"),
+        Rule(target=Target.DRAFT, fault="hang-after-send"),
+        Rule(target=Target.UPLOAD, fault="hang", stage=Stage.ATTACHMENT),
+        Rule(target=Target.UPLOAD, fault="hang", stage=Stage.SESSION),
+        Rule(target=Target.UPLOAD, fault="hang", stage=Stage.RANGE),
+    ],
+    ids=str,
+)
+async def test_an_attempt_that_is_cut_before_it_sends_has_certainly_sent_nothing(microsoft365, graph, rule) -> None:
+    microsoft365.world.faults = [rule]
+    sending = asyncio.create_task(graph.send(letter(two_files())))
+    while not all(microsoft365.world.chaos.struck):
         await asyncio.sleep(0.01)
     sending.cancel()
     await asyncio.wait({sending})
     assert isinstance(sending.exception(), NotBegunError)
+
+
+@pytest.mark.parametrize("fault", ["hang", "hang-after-send"])
+@pytest.mark.parametrize("every", [1, 2, RANGES])
+async def test_a_range_without_an_answer_is_resumed_too(microsoft365, fault, every) -> None:
+    settings = microsoft365.world.settings
+    microsoft365.world.settings = replace(settings, grants=settings.grants | {"Mail.ReadWrite"})
+    microsoft365.world.faults = [Rule(target=Target.UPLOAD, fault=fault, stage=Stage.RANGE, every=every, times=1)]
+    async with (
+        tokens_of(microsoft365) as tokens,
+        graph_to(microsoft365.graph_url, tokens, microsoft365.ca_file, drafts=True, read_timeout=2.0) as graph,
+    ):
+        assert isinstance(await graph.send(letter()), Sent)
+    assert [one.content for got in microsoft365.world.received for one in got.files] == [LARGE]
 
 
 async def test_an_attempt_that_is_cut_while_it_sends_leaves_doubt(microsoft365, graph) -> None:
