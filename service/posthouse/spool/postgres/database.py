@@ -6,11 +6,13 @@ A verb is one statement in one file. Its parameters are written ``:name`` and tr
 import asyncio
 import contextlib
 import re
+import ssl
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 from typing import Final, cast
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 from asyncpg import exceptions as pg
@@ -161,6 +163,7 @@ class Database:
                 statement_cache_size=0 if pooled else 200,
                 max_cacheable_statement_size=0,
                 server_settings=None if pooled else _SESSION,
+                **_security(dsn),
             )
         return Session(connection, self._verbs)
 
@@ -190,6 +193,15 @@ class Database:
         self._closed = True
         while self._idle:
             await drop(self._idle.pop())
+
+
+def _security(dsn: str) -> Mapping[str, ssl.SSLContext]:
+    """Over a network the server must prove who it is, unless the address says otherwise (sslmode=…)."""
+    parts = urlsplit(dsn)
+    query = parse_qs(parts.query)
+    hosts = [host for given in (parts.hostname, *query.get("host", ())) if given for host in given.split(",")]
+    local = all(host.startswith(("/", "127.")) or host in {"localhost", "::1"} for host in hosts)
+    return {} if local or "sslmode" in query else {"ssl": ssl.create_default_context()}
 
 
 async def drop(session: Session) -> None:

@@ -280,6 +280,10 @@ class PostgresSpool:
         async with self._database.session() as session:
             return await session.number("key_of", public_id=finding.public(message_id))
 
+    async def ended(self, message_ids: Sequence[MessageId]) -> Mapping[MessageId, Status]:
+        """Those of these messages that are final, and how."""
+        return await self._ask(finding.ended, message_ids)
+
     async def attempts(self, message_id: MessageId) -> Sequence[AttemptRow]:
         """Every try of a message, oldest first."""
         return await self._ask(finding.attempts, message_id)
