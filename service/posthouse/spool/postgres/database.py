@@ -39,6 +39,7 @@ _SESSION: Final = {
     "idle_in_transaction_session_timeout": str(int(IDLE_SECONDS * 1000)),
     "lock_timeout": str(int(LOCK_SECONDS * 1000)),
 }
+_POOLER: Final = "the database speaks as a pooler does: behind PgBouncer in transaction mode set spool.pooler = true"
 _STORE: Final = (
     pg.PostgresConnectionError,
     pg.OperatorInterventionError,
@@ -220,11 +221,10 @@ def explained() -> Generator[None]:
     """What ails the store becomes SpoolUnavailableError, in words without address or password."""
     try:
         yield
+    except (pg.InvalidSQLStatementNameError, pg.ProtocolViolationError) as fault:
+        raise SpoolUnavailableError(f"{_POOLER} ({type(fault).__name__})") from fault
     except _STORE as fault:
         raise unavailable(fault) from fault
-    except pg.InvalidSQLStatementNameError as fault:
-        text = "the database forgot a prepared statement: behind PgBouncer in transaction mode set spool.pooler = true"
-        raise SpoolUnavailableError(text) from fault
     except pg.InterfaceError as fault:
         if "closed" not in str(fault) and "released" not in str(fault):
             raise

@@ -51,7 +51,7 @@ from posthouse.spool.postgres.schema import check_server, migrate
 from posthouse.spool.postgres.waking import Waker
 
 SESSIONS: Final = 6
-"""Connections that verbs share, beside one for each of the three committers and one that listens."""
+"""Connections that verbs share, beside one for each of the three committers, one that beats and one that listens."""
 LOOK_EVERY: Final = 1.0
 """Seconds after which the owner of a lane looks at it again: other processes add to it, and tell only sleepers."""
 KEY_USE_NOTED: Final[Millis] = 60_000
