@@ -15,7 +15,7 @@ from typing import Final
 
 from starlette.types import ASGIApp
 
-from posthouse.assembly import SystemClock, WaysOut, fixed_keys, limits_of, policy_of, rules_of, uses_of
+from posthouse.assembly import SystemClock, WaysOut, fixed_keys, limits_of, policy_of, rules_of, secrets_of, uses_of
 from posthouse.circuit import Circuit, Patience
 from posthouse.clients.keys import Keys
 from posthouse.dispatcher.attempt import Tools as AttemptTools
@@ -260,6 +260,8 @@ class Service:
             )
             while await purge(now=self._clock.now()) >= SWEEP_ROWS:
                 continue
+            while await spool.reseal(most=SWEEP_ROWS):
+                continue
             await asyncio.sleep(min(SWEEP_EVERY, policy.blocked_probe))
 
 
@@ -291,7 +293,9 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service]:
         SpoolRefusedError: another process holds the spool, or it lies where it cannot be kept durably.
     """
     path = settings.spool_path()
-    spool = await open_spool(path, owner=owner(), clock=SystemClock())
+    spool = await open_spool(
+        path, owner=owner(), clock=SystemClock(), secrets=secrets_of(settings), floor=settings.spool.floor_bytes
+    )
     try:
         yield Service(settings, spool, state=settings.state_directory())
     finally:

@@ -15,6 +15,7 @@ from posthouse.message import Message, Millis
 from posthouse.ports import Clock, Evidence, Transport
 from posthouse.records import KeyRow
 from posthouse.settings.model import EntraSettings, GraphSettings, LimitSettings, Settings, SmtpSettings
+from posthouse.spool.sealing import Secrets
 from posthouse.submission import Carrier, RouteRule, Rules, SenderRule
 from posthouse.transports.clouds import CLOUDS, Cloud
 from posthouse.transports.graph.transport import MIME_LIMIT, GraphTransport
@@ -141,6 +142,16 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def secrets_of(settings: Settings) -> Secrets:
+    """What contents are sealed with; raises SecretError where a file vanished since the settings were checked."""
+    secrets = settings.secrets
+    return Secrets(
+        master=None if secrets.master is None else secrets.master.read().strip(),
+        previous=tuple(one.read().strip() for one in secrets.previous),
+        seal=settings.spool.encrypt_content,
+    )
 
 
 class WaysOut:

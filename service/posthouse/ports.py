@@ -56,6 +56,10 @@ class SpoolUnavailableError(Exception):
         self.full = full
 
 
+class ContentUnreadableError(Exception):
+    """A content is there but cannot be read: changed where it lies, or its master is not at hand; waiting mends nothing."""
+
+
 Wake = Callable[[frozenset[int]], None]
 """Called on the event loop after a commit that gave these lanes something to do."""
 
@@ -90,7 +94,7 @@ class Spool(Protocol):
         ...
 
     async def content(self, key: int) -> Content | None:
-        """The content; None where it was purged."""
+        """The content; None where it was purged; raises ContentUnreadableError, as its body may later."""
         ...
 
     async def mark(self, mark: Mark) -> bool:
@@ -229,6 +233,10 @@ class Spool(Protocol):
 
     async def purge(self, *, now: Millis, retention: float, content_retention: float, most: int) -> int:
         """Delete finished messages, contents and answers whose time is over; how many rows."""
+        ...
+
+    async def reseal(self, *, most: int) -> int:
+        """After a new master: wrap data keys again that need an earlier one, at most about so many; 0 at the end."""
         ...
 
     async def writable(self) -> str | None:

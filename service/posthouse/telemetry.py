@@ -39,6 +39,8 @@ REFUSED: Final = "submission.refused"
 AUTHENTICATION_REFUSED: Final = "authentication.refused"
 KEY_CREATED: Final = "key.created"
 KEY_REVOKED: Final = "key.revoked"
+SPOOL_RESEALED: Final = "spool.resealed"
+SPOOL_DAMAGED: Final = "spool.damaged"
 
 
 def log(event: str, *, level: int = logging.INFO, **fields: object) -> None:

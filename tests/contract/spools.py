@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from posthouse.message import (
     Body,
@@ -220,10 +221,12 @@ class House:
 
 
 @asynccontextmanager
-async def house(folder: Path, *, clock: Clock | None = None, owner: str = "me") -> AsyncGenerator[House]:
+async def house(
+    folder: Path, *, clock: Clock | None = None, owner: str = "me", **options: Any
+) -> AsyncGenerator[House]:
     """The spool in this folder, opened for one life of a process."""
     clock = clock or Clock()
-    spool = await open_spool(folder / "spool.sqlite", owner=owner, clock=clock, wait=0.0)
+    spool = await open_spool(folder / "spool.sqlite", owner=owner, clock=clock, wait=0.0, **options)
     made = House(spool, clock)
     spool.on_wake(made.woken.update)
     try:

@@ -23,6 +23,7 @@ from posthouse.settings.values import (
     Port,
     PublicUrl,
     SecretValue,
+    SecretValues,
     TransportName,
     Url,
 )
@@ -58,11 +59,26 @@ class AdminSettings(Table):
 
 
 class SpoolSettings(Table):
-    """[spool]: where messages lie (a path of SQLite; empty: in the state directory) and for how many seconds."""
+    """[spool]: where messages lie (a path of SQLite; empty: in the state directory) and for how many seconds.
+
+    Contents are sealed at rest; below ``floor_bytes`` of free disk nothing is accepted.
+    """
 
     url: str = ""
     retention: Duration = 2_592_000.0
     content_retention: Duration = 86_400.0
+    encrypt_content: bool = True
+    floor_bytes: Count = 67_108_864
+
+
+class SecretsSettings(Table):
+    """[secrets]: the master that contents are sealed under, and those before it while rotating.
+
+    Without one a SQLite spool has its own, made together with it (PROMISES §9).
+    """
+
+    master: SecretValue | None = None
+    previous: SecretValues = ()
 
 
 class EntraSettings(Table):
@@ -172,6 +188,7 @@ class Settings(Table):
     http: HttpSettings = HttpSettings()
     admin: AdminSettings = AdminSettings()
     spool: SpoolSettings = SpoolSettings()
+    secrets: SecretsSettings = SecretsSettings()
     entra: EntraSettings = EntraSettings()
     transports: dict[TransportName, Annotated[GraphSettings | SmtpSettings, Field(discriminator="kind")]] = Field(
         default_factory=_default_transports, min_length=1

@@ -218,6 +218,7 @@ SecretValue = Annotated[
     PlainValidator(_secret, json_schema_input_type=str),
     PlainSerializer(lambda secret: secret.shown, return_type=str),
 ]
+SecretValues = Annotated[tuple[SecretValue, ...], BeforeValidator(_listed)]
 FilePath = Annotated[Path, PlainValidator(_file, json_schema_input_type=str), PlainSerializer(str, return_type=str)]
 Count = Annotated[int, BeforeValidator(_whole, json_schema_input_type=int), Field(strict=True, ge=0)]
 Port = Annotated[int, BeforeValidator(_whole, json_schema_input_type=int), Field(strict=True, ge=1, le=65_535)]

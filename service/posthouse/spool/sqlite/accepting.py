@@ -1,11 +1,13 @@
 """Accepting: prepares submissions on the event loop's thread and keeps a whole group of them with a few statements."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Final, NamedTuple, cast
 
-from posthouse.message import Millis
+from posthouse.message import Millis, id_bytes
 from posthouse.records import Added, AddResult, Idempotency, KeyReused, Replayed, Submission
 from posthouse.spool.loads import new_message
+from posthouse.spool.sealing import HEADER, Keyring, Place, Seal
 from posthouse.spool.sqlite.database import Database, array, to_json
 from posthouse.spool.sqlite.threads import Verb
 
@@ -15,12 +17,16 @@ _ENTRY_OVERHEAD: Final = 1_024
 
 
 class Stored(NamedTuple):
-    """A content as it goes into its row: ``data`` is the header, and the body too unless that lies in chunks."""
+    """A content as it goes into its row: ``data`` is the header, and the body too unless that lies in chunks.
+
+    ``seal`` is the data key that its chunks were sealed with; the row is sealed when it is written.
+    """
 
     header_size: int
     body_size: int
     location: str
     data: bytes
+    seal: Seal | None = None
 
 
 class AddLoad(NamedTuple):
@@ -30,6 +36,7 @@ class AddLoad(NamedTuple):
     """
 
     first: int
+    ids: list[bytes]
     rows: list[str]
     accounts: list[str]
     contents: Sequence[Stored]
@@ -45,6 +52,7 @@ def prepare(submission: Submission, *, first: int, contents: Sequence[Stored]) -
     messages = submission.messages
     return AddLoad(
         first,
+        [id_bytes(message.id) for message in messages],
         [to_json(new_message(key, message)) for key, message in enumerate(messages, first)],
         [message.account for message in messages],
         contents,
@@ -56,7 +64,12 @@ def prepare(submission: Submission, *, first: int, contents: Sequence[Stored]) -
     )
 
 
-def _add_many(db: Database, loads: Sequence[AddLoad]) -> Sequence[AddResult]:
+def add_verb(keyring: Keyring) -> Verb[AddLoad, AddResult]:
+    """Keeps submissions; their contents are sealed on the writer's thread, where nobody waits for the processor."""
+    return Verb(rank=0, many=lambda db, loads: _add_many(db, loads, keyring))
+
+
+def _add_many(db: Database, loads: Sequence[AddLoad], keyring: Keyring) -> Sequence[AddResult]:
     given = _given(db, loads)
     fresh: list[AddLoad] = []
     results: list[AddResult] = []
@@ -72,7 +85,7 @@ def _add_many(db: Database, loads: Sequence[AddLoad]) -> Sequence[AddResult]:
             same = known[0] == load.idempotency.request_hash
             results.append(Replayed(known[1]) if same else KeyReused())
     if fresh:
-        _insert(db, fresh)
+        _insert(db, fresh, keyring)
     return results
 
 
@@ -85,19 +98,25 @@ def _given(db: Database, loads: Sequence[AddLoad]) -> dict[tuple[str, str], tupl
     return {(cast("str", r[0]), cast("str", r[1])): (cast("bytes", r[2]), cast("bytes", r[3])) for r in rows}
 
 
-def _insert(db: Database, loads: Sequence[AddLoad]) -> None:
+def _insert(db: Database, loads: Sequence[AddLoad], keyring: Keyring) -> None:
     contents: list[str] = []
+    pieces: list[bytes] = []
     offset = 1
     for load in loads:
-        for key, stored in enumerate(load.contents, load.first):
-            length = len(stored.data)
-            contents.append(f'[{key},{stored.header_size},{stored.body_size},"{stored.location}",{offset},{length}]')
-            offset += length
+        for key, id_, stored in zip(itertools.count(load.first), load.ids, load.contents, strict=False):
+            wrapped, data = _sealed(stored, id_, keyring)
+            name = f'"{keyring.key_id}"' if wrapped else "null"
+            size, length = len(wrapped), len(data)
+            contents.append(
+                f'[{key},{stored.header_size},{stored.body_size},"{stored.location}",{name},{offset},{size},{length}]'
+            )
+            pieces += (wrapped, data)
+            offset += size + length
     db.run(
         "add",
         {
             "contents": array(contents),
-            "bytes": b"".join([stored.data for load in loads for stored in load.contents]),
+            "bytes": b"".join(pieces),
             "messages": db.binary(array([row for load in loads for row in load.rows])),
         },
     )
@@ -106,6 +125,15 @@ def _insert(db: Database, loads: Sequence[AddLoad]) -> None:
         db.run("add_tags", {"tags": array(tags)})
     _insert_keys(db, loads)
     db.woken |= db.lanes_of(account for load in loads for account in load.accounts)
+
+
+def _sealed(stored: Stored, id_: bytes, keyring: Keyring) -> tuple[bytes, bytes]:
+    """The wrapped data key, empty where the content lies open, and the bytes of the row."""
+    if not keyring.seals:
+        return b"", stored.data
+    seal = stored.seal or keyring.new()
+    place = Place(id_, stored.header_size, stored.body_size, chunked=stored.location == "chunks")
+    return keyring.wrap(seal, place), seal.close(HEADER, stored.data)
 
 
 def _insert_keys(db: Database, loads: Sequence[AddLoad]) -> None:
@@ -123,6 +151,3 @@ def _insert_keys(db: Database, loads: Sequence[AddLoad]) -> None:
         offset += length
     if keys:
         db.run("add_keys", {"keys": to_json(keys), "answers": b"".join(answers)})
-
-
-ADD: Final[Verb[AddLoad, AddResult]] = Verb(rank=0, many=_add_many)
