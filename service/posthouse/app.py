@@ -15,7 +15,17 @@ from typing import Final
 
 from starlette.types import ASGIApp
 
-from posthouse.assembly import SystemClock, WaysOut, fixed_keys, limits_of, policy_of, rules_of, secrets_of, uses_of
+from posthouse.assembly import (
+    SystemClock,
+    WaysOut,
+    fixed_keys,
+    limits_of,
+    policy_of,
+    rules_of,
+    secrets_of,
+    uses_of,
+    ways_of,
+)
 from posthouse.circuit import Circuit, Patience
 from posthouse.clients.keys import Keys
 from posthouse.dispatcher.attempt import Tools as AttemptTools
@@ -36,7 +46,7 @@ from posthouse.settling import Settling
 from posthouse.settling import Tools as SettlingTools
 from posthouse.spool.sqlite.store import open_spool
 from posthouse.submission import DoorStep, Standing
-from posthouse.telemetry import SERVICE_DRAINING, SERVICE_FAULT, SERVICE_READY, SERVICE_STOPPED, log
+from posthouse.telemetry import SERVICE_DRAINING, SERVICE_FAULT, SERVICE_READY, SERVICE_STOPPED, SPOOL_RESTORED, log
 from posthouse.watch import Watch
 
 SOCKET_NAME: Final = "posthouse.sock"
@@ -112,6 +122,9 @@ class Service:
             ListenError: an address is taken.
         """
         recovered = await self._spool.recover(now=self._clock.now(), grace=DEAD_GRACE)
+        in_doubt = await self._spool.restored(now=self._clock.now(), ways=ways_of(self.settings))
+        if in_doubt is not None:
+            log(SPOOL_RESTORED, level=logging.WARNING, in_doubt=in_doubt)
         await self.keys.load()
         await self._gates.restore()
         self._proven |= await self._spool.proven()

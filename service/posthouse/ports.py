@@ -32,6 +32,7 @@ from posthouse.records import (
     TransportKind,
     TransportRow,
     Unsettled,
+    Way,
     Witness,
 )
 
@@ -155,6 +156,17 @@ class Spool(Protocol):
 
     async def recover(self, *, now: Millis, grace: float) -> int:
         """At start: every row a dead process left in ``sending`` is unconfirmed from its deadline plus ``grace``."""
+        ...
+
+    async def restored(self, *, now: Millis, ways: Mapping[str, Way]) -> int | None:
+        """At start of a restored copy, after ``recover``: what was due by ``now`` is in doubt before it is sent.
+
+        How many came into doubt; None where the spool is no copy. ``ways`` are the transports that exist.
+        """
+        ...
+
+    async def mark_restored(self, *, taken_at: Millis | None) -> Millis:
+        """Say that this is a copy, made at that moment or when the last thing happened that it knows of; the moment."""
         ...
 
     async def unsettled(self, *, now: Millis, most: int) -> Sequence[Unsettled]:

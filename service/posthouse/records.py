@@ -250,6 +250,14 @@ class NoSight:
     answer: Answer
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What must be known of a transport to look for what it may have sent; ``account`` None is the mailbox."""
+
+    kind: TransportKind
+    account: str | None = None
+
+
 # --- asking ------------------------------------------------------------------------------------------------------
 
 

@@ -40,6 +40,7 @@ AUTHENTICATION_REFUSED: Final = "authentication.refused"
 KEY_CREATED: Final = "key.created"
 KEY_REVOKED: Final = "key.revoked"
 SPOOL_RESEALED: Final = "spool.resealed"
+SPOOL_RESTORED: Final = "spool.restored"
 SPOOL_DAMAGED: Final = "spool.damaged"
 
 

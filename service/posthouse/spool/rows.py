@@ -33,7 +33,7 @@ from posthouse.records import (
     Unsettled,
     Witness,
 )
-from posthouse.spool.rules import Standing
+from posthouse.spool.rules import Standing, Waiting
 
 WHOLE_LANE: Final = ""
 """The transport of a pause that is the whole lane's."""
@@ -58,9 +58,11 @@ AttemptTuple = tuple[
 ]  # fmt: skip
 """The order is that of attempts.sql."""
 StandingTuple = tuple[
-    int, str, str, int, int | None, int | None, int | None, int | None, str | None, int,
+    int, str, str, int, int | None, int | None, int | None, int | None, str | None, int, str | None,
 ]  # fmt: skip
 """The order is that of standing.sql."""
+WaitingTuple = tuple[int, int, str | None, str, str, str]
+"""The order is that of restorable.sql."""
 LaneTuple = tuple[int, str, int, int, int, int, int | None, int | None, str]
 """The order is that of lanes.sql."""
 PauseTuple = tuple[str, int, str, int, int]
@@ -177,7 +179,9 @@ def attempt(row: AttemptTuple) -> AttemptRow:
 
 def standing(row: StandingTuple) -> Standing:
     """Where a message stands."""
-    key, status, client, lane, expires_at, purged_at, unsettled_number, may_resend, held_cause, due_at = row
+    key, status, client, lane, expires_at, purged_at, unsettled_number, may_resend, held_cause, due_at, held_before = (
+        row
+    )
     return Standing(
         key=key,
         status=Status(status),
@@ -189,6 +193,20 @@ def standing(row: StandingTuple) -> Standing:
         may_resend=bool(may_resend),
         held_cause=held_cause,
         due_at=due_at,
+        held_before=held_before,
+    )
+
+
+def waiting(row: WaitingTuple) -> Waiting:
+    """A queued or held message of a restored copy."""
+    key, number, held_cause, mailbox, route, wish = row
+    return Waiting(
+        key=key,
+        number=number,
+        held_cause=held_cause,
+        mailbox=mailbox,
+        route=tuple(_parsed(route, list[str])),
+        wish=OnUnconfirmed(wish),
     )
 
 

@@ -26,7 +26,7 @@ _IN_FLIGHT: Final = 2
 """Chunks of one upload that wait for the disk: bounds its memory."""
 
 _R = TypeVar("_R")
-_ContentTuple = tuple[int, int, str, str | None, bytes | None, bytes, bytes]
+ContentTuple = tuple[int, int, str, str | None, bytes | None, bytes, bytes]
 """The order is that of content.sql."""
 _Chunk = tuple[int, int, bytes, Seal | None]
 
@@ -141,12 +141,12 @@ async def read(readers: Readers, key: int, *, keyring: Keyring) -> Content | Non
 
     def content(db: Database) -> Content | None:
         row = db.row("content", {"id": key})
-        return None if row is None else _opened(cast("_ContentTuple", row), key, readers, keyring)
+        return None if row is None else _opened(cast("ContentTuple", row), key, readers, keyring)
 
     return await readers.read(content)
 
 
-def _opened(row: _ContentTuple, key: int, readers: Readers, keyring: Keyring) -> Content:
+def _opened(row: ContentTuple, key: int, readers: Readers, keyring: Keyring) -> Content:
     header_size, body_size, location, name, wrapped, id_, data = row
     chunked, seal = location == "chunks", None
     if name is not None:

@@ -10,7 +10,6 @@ from posthouse.spool.sqlite.database import Database, Row, Value
 from posthouse.spool.sqlite.threads import Job
 
 _CONDITIONS_OF_THEIR_OWN: Final = frozenset({Status.SCHEDULED, Status.QUEUED, Status.DEFERRED, Status.SENT})
-_PART: Final = "--: "
 
 
 def get(message_id: MessageId, *, now: Millis) -> Job[Record | None]:
@@ -28,7 +27,7 @@ def find(filters: Filters, *, now: Millis) -> Job[Page]:
     """A page of records, newest first: those older than ``after``, or the next newer than ``before``."""
 
     def read(db: Database) -> Page:
-        parts = _parts(db.text("find"))
+        parts = db.parts("find")
         conditions, values = _narrowed(parts, filters, now)
         wanted = filters.limit + 1
         if filters.before is None:
@@ -47,7 +46,7 @@ def find(filters: Filters, *, now: Millis) -> Job[Page]:
 
 
 def _older(db: Database, conditions: str, values: Mapping[str, Value], last: MessageId) -> bool:
-    parts = _parts(db.text("find"))
+    parts = db.parts("find")
     older = {**values, "after": _cursor(db, last, nudge=0), "limit": 1}
     return bool(_page(db, conditions + parts["after"] + parts["newest"], older))
 
@@ -58,15 +57,6 @@ def _page(db: Database, conditions: str, values: Mapping[str, Value]) -> Sequenc
 
 def _cursor(db: Database, message_id: MessageId, *, nudge: int) -> int:
     return db.number("cursor", {"public_id": id_bytes(message_id), "nudge": nudge}) or 0
-
-
-def _parts(text: str) -> dict[str, str]:
-    """The named conditions of find.sql."""
-    found: dict[str, str] = {}
-    for part in text.split(_PART)[1:]:
-        name, _, condition = part.partition("\n")
-        found[name] = condition
-    return found
 
 
 def _narrowed(parts: Mapping[str, str], filters: Filters, now: Millis) -> tuple[str, dict[str, Value]]:

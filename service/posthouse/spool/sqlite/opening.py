@@ -73,6 +73,19 @@ def open_file(path: Path, owner: str, *, secrets: Secrets, now: Millis, lock: Lo
         raise
 
 
+def stands(path: Path) -> int:
+    """The schema of a spool that is there; raises SpoolRefusedError."""
+    make_room(path, create=False)
+    db = open_reader(path, load_verbs())
+    try:
+        check_file(db, path)
+        return schema_of(db)
+    except (apsw.NotADBError, apsw.CorruptError) as fault:
+        raise SpoolRefusedError(f"{path} cannot be read: {fault}") from fault
+    finally:
+        db.connection.close()
+
+
 def _inspect(path: Path, verbs: Mapping[str, str], secrets: Secrets) -> bool:
     """Look through a file that is there, by a connection that cannot write; whether it is too large to look at all."""
     try:

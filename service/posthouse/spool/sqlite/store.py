@@ -31,6 +31,7 @@ from posthouse.records import (
     TransportKind,
     TransportRow,
     Unsettled,
+    Way,
     Witness,
 )
 from posthouse.spool.sealing import Secrets
@@ -43,6 +44,7 @@ from posthouse.spool.sqlite import (
     purging,
     reading,
     registers,
+    restoring,
     sending,
     settlements,
     sweeping,
@@ -193,6 +195,14 @@ class SqliteSpool:
         opened = self._opened
         sweep = sweeping.recover(now=now, grace=grace, worker=opened.worker, owner=opened.owner)
         return await self._writer.write(sweep)
+
+    async def restored(self, *, now: Millis, ways: Mapping[str, Way]) -> int | None:
+        """At start of a restored copy: what was due by ``now`` is in doubt before it is sent; None where it is none."""
+        return await restoring.restore(self._writer, worker=self._opened.worker, now=now, ways=ways)
+
+    async def mark_restored(self, *, taken_at: Millis | None) -> Millis:
+        """Say that this is a copy, made at that moment or when the last thing happened that it knows of."""
+        return await self._writer.write(restoring.mark_last_known(taken_at))
 
     async def unsettled(self, *, now: Millis, most: int) -> Sequence[Unsettled]:
         """Rows whose next look-up is due."""

@@ -2,7 +2,7 @@
 select json_group_array(json_array(hex(public_id), account, message_id, started_at) order by started_at desc) from (
   select m.public_id, w.account, d.message_id, a.started_at
   from (select x.message, x.number, x.account, x.started_at from attempts x
-        where x.account = (select id from lanes where account = :account) and x.kind = :kind
+        where x.account = (select id from lanes where account = :account) and x.kind = :kind and x.code is not 'restored'
           and x.started_at >= :after and x.started_at < :before
         order by x.started_at desc limit 5000) a
   join messages m on m.id = a.message and m.attempts = a.number and m.status = 'sent'
