@@ -22,7 +22,6 @@ from posthouse.assembly import (
     limits_of,
     policy_of,
     rules_of,
-    secrets_of,
     uses_of,
     ways_of,
 )
@@ -42,6 +41,7 @@ from posthouse.ports import Spool, SpoolUnavailableError
 from posthouse.records import LaneRow
 from posthouse.refusal import Condition
 from posthouse.settings.model import Settings
+from posthouse.settings.secrets import secrets_of
 from posthouse.settling import Settling
 from posthouse.settling import Tools as SettlingTools
 from posthouse.spool.sqlite.store import open_spool

@@ -15,7 +15,6 @@ from posthouse.message import Message, Millis
 from posthouse.ports import Clock, Evidence, Transport
 from posthouse.records import KeyRow, Way
 from posthouse.settings.model import EntraSettings, GraphSettings, LimitSettings, Settings, SmtpSettings
-from posthouse.spool.sealing import Secrets
 from posthouse.submission import Carrier, RouteRule, Rules, SenderRule
 from posthouse.transports.clouds import CLOUDS, Cloud
 from posthouse.transports.graph.transport import MIME_LIMIT, GraphTransport
@@ -148,16 +147,6 @@ def ways_of(settings: Settings) -> dict[str, Way]:
     """What must be known of the transports to look for what they may have sent."""
     carriers = rules_of(settings).carriers
     return {name: Way(carrier.kind, carrier.account) for name, carrier in carriers.items()}
-
-
-def secrets_of(settings: Settings) -> Secrets:
-    """What contents are sealed with; raises SecretError where a file vanished since the settings were checked."""
-    secrets = settings.secrets
-    return Secrets(
-        master=None if secrets.master is None else secrets.master.read().strip(),
-        previous=tuple(one.read().strip() for one in secrets.previous),
-        seal=settings.spool.encrypt_content,
-    )
 
 
 class WaysOut:

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import os
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +38,7 @@ def backup(
 
     settings, secrets = _here()
     path = settings.spool_path()
-    taken_at = _now()
+    taken_at = time.time_ns() // 1_000_000
 
     def work() -> tuple[str, ...]:
         key_ids = back_up(path, file.absolute(), now=taken_at)
@@ -134,9 +135,9 @@ def _use(use: "KeyUse") -> str:
 
 def _here() -> tuple["Settings", "Secrets"]:
     """The settings of this machine's spool; raises Stop."""
-    from posthouse.assembly import secrets_of
     from posthouse.settings.loading import load
     from posthouse.settings.problems import SettingsError
+    from posthouse.settings.secrets import secrets_of
 
     if os.environ.get("POSTHOUSE_URL"):
         raise Stop(Code.USAGE, "this is done on the spool's own machine: unset POSTHOUSE_URL")
@@ -185,12 +186,6 @@ def _master(path: Path, secrets: "Secrets") -> str:
     if master is None:
         raise Stop(Code.FAILED, "there is no master to write: this spool has never had one")
     return master
-
-
-def _now() -> int:
-    from posthouse.assembly import SystemClock
-
-    return SystemClock().now()
 
 
 def _iso(at: int) -> str:
