@@ -6,18 +6,24 @@ from pathlib import Path
 from typing import Final
 
 FLOOR: Final = 64 * 1024 * 1024
-"""Free bytes below which nothing is accepted: more than the log may grow to before it is written back (SPOOL §7)."""
+"""Free bytes below which nothing is accepted, so that what was accepted can still be marked and finished."""
 FRESH: Final = 0.1
 """Seconds that a look at the disk counts."""
 TWICE: Final = 2
-"""What is accepted lies in the log and in the file until the log is written back."""
+"""What is accepted lies in the log, and in the file as well when the log is written back."""
 
 
 class Room:
-    """Looks at the disk a few times a second at most, and reckons what was taken in between."""
+    """Looks at the disk a few times a second at most, and reckons what was taken in between.
 
-    def __init__(self, folder: Path, *, floor: int, monotonic: Callable[[], float]) -> None:
+    ``owed`` are the bytes of the log that are not written back yet: the file may still grow by so much.
+    """
+
+    def __init__(
+        self, folder: Path, *, floor: int, monotonic: Callable[[], float], owed: Callable[[], int] = lambda: 0
+    ) -> None:
         self._folder = folder
+        self._owed = owed
         self._floor = floor
         self._monotonic = monotonic
         self._spare = 0
@@ -35,9 +41,9 @@ class Room:
         return None
 
     def free(self) -> int:
-        """Bytes that this user may still write."""
+        """Bytes that this user may still write, when the log is written back."""
         disk = os.statvfs(self._folder)
-        return disk.f_bavail * disk.f_frsize
+        return max(disk.f_bavail * disk.f_frsize - self._owed(), 0)
 
     def below(self) -> str | None:
         """Why nothing is taken now; None where there is room."""

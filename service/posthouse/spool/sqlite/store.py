@@ -66,13 +66,13 @@ KEY_USE_NOTED: Final[Millis] = 60_000
 class SqliteSpool:
     """One process's spool in one file, bound to the event loop that opened it; made by ``open_spool``."""
 
-    def __init__(self, opened: Opened, room: Room) -> None:
+    def __init__(self, opened: Opened, *, floor: int, clock: Clock) -> None:
         self._opened = opened
-        self._room = room
         self._next_key = opened.last_key + 1
         self._told: Wake | None = None
         self._writer = Writer(opened.writer, wake=self._wake)
         self._readers = Readers(opened.readers)
+        self._room = Room(opened.path.parent, floor=floor, monotonic=clock.monotonic, owed=self._writer.owed)
         self._mark = sending.mark_verb(opened.worker)
         self._add = add_verb(opened.keyring)
         self._resealing = Resealing(self._writer, self._readers, opened.keyring)
@@ -336,7 +336,7 @@ async def open_spool(
         lock = await lock_spool(path, owner=owner, clock=clock, wait=wait)
         try:
             opened = await asyncio.to_thread(open_file, path, owner, secrets=secrets, now=clock.now(), lock=lock)
-            return SqliteSpool(opened, Room(path.parent, floor=floor, monotonic=clock.monotonic))
+            return SqliteSpool(opened, floor=floor, clock=clock)
         except BaseException:
             lock.release()
             raise
