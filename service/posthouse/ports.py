@@ -15,6 +15,8 @@ from posthouse.records import (
     AttemptRow,
     Command,
     CommandResult,
+    Erased,
+    Erasure,
     Filters,
     Finish,
     KeyRow,
@@ -197,6 +199,10 @@ class Spool(Protocol):
 
     async def obey(self, command: Command) -> CommandResult:
         """Do what a person asked, under the rules of PROMISES §5."""
+        ...
+
+    async def erase(self, erasure: Erasure) -> Erased:
+        """Erase what is kept of the final messages to a recipient, but what accounting needs; audited without the address."""
         ...
 
     async def find(self, filters: Filters, *, now: Millis) -> Page:

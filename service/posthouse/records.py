@@ -341,6 +341,8 @@ class Record:
     held_cause: str | None
     unsettled: bool
     recipients: tuple[RecipientState, ...]
+    erased_at: Millis | None = None
+    """When a person's request erased what accounting does not need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,6 +415,25 @@ class NoSuchMessage:
 
 
 CommandResult = Obeyed | NotPossible | NoSuchMessage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """A person's request, carried out by somebody; a dry run only counts."""
+
+    recipient: str
+    at: Millis
+    by: str
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How many final messages were erased; those that are not final were left, and the first of them are named."""
+
+    erased: int
+    unfinished: int
+    unfinished_ids: tuple[MessageId, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

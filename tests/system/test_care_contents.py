@@ -1,5 +1,6 @@
 """Contents at rest in the real program: what was changed on the disk is held with its cause, keys rotate under way."""
 
+import json
 import time
 
 import apsw
@@ -9,6 +10,7 @@ import pytest
 from posthouse.spool.sealing import key_id, new_master
 from tests.system.harness import Service, letter
 
+pytestmark = pytest.mark.timeout(180)
 SENDER = "app@contoso.example"
 LARGE = "a line of a large mail\n" * 40_000
 
@@ -79,3 +81,23 @@ async def test_a_master_rotates_without_a_stop_of_mail_and_then_the_earlier_one_
     await service.start()
     assert set((await service.until(waiting)).values()) == {"sent"}
     assert len({one.subject for one in emulator.world.received}) == 31
+
+
+async def test_a_persons_mail_is_erased_by_a_command(launch):
+    service = await launch()
+    await service.make_key(SENDER)
+    sent = await service.submit(letter(SENDER, 1, to=["amy@example.net"]))
+    await service.until([sent])
+    waiting = await service.submit(letter(SENDER, 2, to=["amy@example.net"], send_in="1h"))
+    erase = ("messages", "erase", "--recipient", "Amy@example.net")
+    code, _, error = await service.run(*erase)
+    assert (code, "--yes" in error) == (2, True)
+    code, out, _ = await service.run(*erase, "--dry-run")
+    assert (code, out.splitlines()) == (7, ["1 message would be erased", waiting])
+    code, out, _ = await service.run(*erase, "--yes", "--json")
+    assert (code, json.loads(out)["unfinished_ids"]) == (7, [waiting])
+    shown = await service.get(sent)
+    assert (shown["subject"], shown["recipients"][0]["address"], shown["status"]) == ("", "erased", "sent")
+    assert "amy@" not in service.log.read_text()
+    _, out, _ = await service.run("messages", "show", sent)
+    assert "erased at a person's request" in out

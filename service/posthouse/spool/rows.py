@@ -49,7 +49,7 @@ UnsettledTuple = tuple[MessageTuple, int, str, TransportKind, str, int, int, int
 """The order is that of unsettled.sql."""
 RecordTuple = tuple[
     bytes, str, str, str, str, str, str, str, str | None, str, str, str, str, str | None, int, int, int, int, int | None,
-    int | None, int, str | None, int, str,
+    int | None, int, str | None, int, str, int | None,
 ]  # fmt: skip
 """The order is that of record.sql."""
 AttemptTuple = tuple[
@@ -152,6 +152,7 @@ def record(row: RecordTuple, *, now: Millis) -> Record:
         recipients=tuple(
             RecipientState(address=address, kind=kind, refused=refused) for address, kind, refused in recipients
         ),
+        erased_at=row[24],
     )
 
 

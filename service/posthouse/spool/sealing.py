@@ -7,6 +7,7 @@ key moved to another message, cannot be opened: the one is bound by its number, 
 sizes of its content.
 """
 
+import hmac
 import itertools
 import os
 import struct
@@ -143,6 +144,10 @@ class Keyring:
         if wrapping is None:
             raise ContentUnreadableError(f"the content is sealed under another master (key id {key_id})")
         return Seal(wrapping.unwrap(wrapped, place))
+
+    def pseudonym(self, address: str) -> str:
+        """What stands for an address where it must not: the same for the same one, and only for who has the master."""
+        return hmac.digest(self.log_key, address.casefold().encode(), "sha256")[:8].hex()
 
     def rewrap(self, key_id: str, wrapped: bytes, place: Place) -> bytes:
         """The same data key under the master in force; raises ContentUnreadableError."""

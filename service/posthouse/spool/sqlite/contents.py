@@ -159,18 +159,19 @@ def _opened(row: ContentTuple, key: int, readers: Readers, keyring: Keyring) -> 
 
 async def drop_chunks(writer: Writer, content: int) -> None:
     """Delete a content's chunks, a few in each transaction, if no message refers to them."""
-    while await writer.write(lambda db: _drop_some(db, content)) == CHUNKS_AT_ONCE:
+    while await writer.write(lambda db: drop_some(db, content)) == CHUNKS_AT_ONCE:
         pass
 
 
 def drop_lost(db: Database) -> None:
     """At start: delete chunks whose upload died with its process."""
     for row in db.rows("lost_chunks", {}):
-        while _drop_some(db, cast("int", row[0])) == CHUNKS_AT_ONCE:
+        while drop_some(db, cast("int", row[0])) == CHUNKS_AT_ONCE:
             pass
 
 
-def _drop_some(db: Database, content: int) -> int:
+def drop_some(db: Database, content: int) -> int:
+    """Delete a few chunks of a content that nothing refers to; how many."""
     db.run("drop_chunks", {"content": content})
     return db.changes()
 

@@ -16,6 +16,8 @@ from posthouse.records import (
     AttemptRow,
     Command,
     CommandResult,
+    Erased,
+    Erasure,
     Filters,
     Finish,
     KeyRow,
@@ -39,6 +41,7 @@ from posthouse.spool.sqlite import (
     blocks,
     commands,
     contents,
+    erasing,
     finding,
     lanes,
     purging,
@@ -234,6 +237,10 @@ class SqliteSpool:
     async def obey(self, command: Command) -> CommandResult:
         """Do what a person asked, under the rules of PROMISES §5."""
         return await self._writer.write(commands.obey(command))
+
+    async def erase(self, erasure: Erasure) -> Erased:
+        """Erase what is kept of the final messages to a recipient, but what accounting needs."""
+        return await erasing.erase(self._writer, self._readers, self._opened.keyring, erasure)
 
     # --- asking
 
