@@ -11,6 +11,7 @@ from posthouse.spool.sealing import Secrets
 from posthouse.spool.sqlite import schema
 from posthouse.spool.sqlite.check import check
 from posthouse.spool.sqlite.opening import stands
+from posthouse.spool.steps import Step, steps
 from tests.contract.spools import NOON, SENT, SHOP, house
 
 MIGRATIONS = files("posthouse.spool").joinpath("migrations", "sqlite")
@@ -67,9 +68,10 @@ async def test_a_spool_that_never_knew_a_master_gets_one_when_it_is_brought_up(t
 
 
 def test_every_migration_says_which_is_the_oldest_code_that_may_work_with_its_file() -> None:
-    steps = schema._steps()
-    assert sorted(steps) == list(range(1, len(steps) + 1))
-    assert all(1 <= step.oldest <= number for number, step in steps.items())
+    for engine in ("sqlite", "postgres"):
+        known = steps(engine)
+        assert sorted(known) == list(range(1, len(known) + 1))
+        assert all(1 <= step.oldest <= number for number, step in known.items())
 
 
 def test_a_migration_takes_nothing_away_that_older_code_reads() -> None:
@@ -84,10 +86,10 @@ def test_a_migration_takes_nothing_away_that_older_code_reads() -> None:
 async def test_a_step_that_fails_leaves_the_schema_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "spool.sqlite"
     first_version(path)
-    whole = schema._steps()
+    whole = steps("sqlite")
     last = max(whole)
-    broken = schema.Step(whole[last].text + "create table half (x); select no_such_function();", whole[last].oldest)
-    monkeypatch.setattr(schema, "_steps", lambda: {**whole, last: broken})
+    broken = Step(whole[last].text + "create table half (x); select no_such_function();", whole[last].oldest)
+    monkeypatch.setattr(schema, "steps", lambda _: {**whole, last: broken})
     with pytest.raises(Exception, match="no_such_function"):
         async with house(tmp_path):
             pass

@@ -8,9 +8,9 @@ import pytest
 
 from posthouse.message import OnUnconfirmed, Status
 from posthouse.records import Action, SenderBlock, Verdict, Way
+from posthouse.spool.refused import SpoolRefusedError
 from posthouse.spool.sealing import Secrets
 from posthouse.spool.sqlite.backup import back_up
-from posthouse.spool.sqlite.guard import SpoolRefusedError
 from tests.contract.spools import DAY, HOUR, LATER, LOST, NOON, SECOND, SENT, SHOP, House, house
 
 WAYS = {"graph": Way("graph"), "smtp": Way("smtp")}

@@ -9,8 +9,8 @@ import pytest
 
 from posthouse.message import MessageId, Status
 from posthouse.ports import ContentUnreadableError
+from posthouse.spool.refused import SpoolRefusedError
 from posthouse.spool.sealing import Secrets, key_id, new_master
-from posthouse.spool.sqlite.guard import SpoolRefusedError
 from tests.contract.spools import SENT, House, house
 
 SMALL = b"the secret of a small mail\r\n"

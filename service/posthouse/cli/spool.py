@@ -169,7 +169,7 @@ def _opened(work: Callable[["SqliteSpool"], Awaitable[_R]]) -> _R:
 
 def _told(work: Callable[[], _R]) -> _R:
     """What went wrong, in words; raises Stop."""
-    from posthouse.spool.sqlite.guard import SpoolRefusedError
+    from posthouse.spool.refused import SpoolRefusedError
 
     try:
         return work()

@@ -5,6 +5,7 @@ JSON columns arrive as text or already parsed, as the engine's driver gives them
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Literal, TypeVar, cast
 
 from posthouse.message import (
@@ -21,6 +22,7 @@ from posthouse.message import (
     id_from_bytes,
     shown_status,
 )
+from posthouse.ports import ContentUnreadableError
 from posthouse.records import (
     AttemptRow,
     KeyRow,
@@ -33,7 +35,9 @@ from posthouse.records import (
     Unsettled,
     Witness,
 )
+from posthouse.spool.loads import CHUNKS
 from posthouse.spool.rules import Standing, Waiting
+from posthouse.spool.sealing import HEADER, Keyring, Place, Seal
 
 WHOLE_LANE: Final = ""
 """The transport of a pause that is the whole lane's."""
@@ -41,7 +45,7 @@ WHOLE_LANE: Final = ""
 _T = TypeVar("_T")
 
 MessageTuple = tuple[
-    int, str, str, int, str, str, str, str | None, list[tuple[str, str]], str, int, list[str], str | None, int, int, int,
+    int, str, str, int, str, str, str, str | None, str | list[tuple[str, str]], str, int, str | list[str], str | None, int, int, int,
     int, int | None, int, int, str, int, int | None,
 ]  # fmt: skip
 """The order is that of peek.sql."""
@@ -61,6 +65,8 @@ StandingTuple = tuple[
     int, str, str, int, int | None, int | None, int | None, int | None, str | None, int, str | None,
 ]  # fmt: skip
 """The order is that of standing.sql."""
+ContentTuple = tuple[int, int, str, str | None, bytes | None, bytes, bytes]
+"""The order is that of content.sql."""
 WaitingTuple = tuple[int, int, str | None, str, str, str]
 """The order is that of restorable.sql."""
 LaneTuple = tuple[int, str, int, int, int, int, int | None, int | None, str]
@@ -77,7 +83,8 @@ TransportTuple = tuple[str, Literal["closed", "open", "blocked", "paused"], int,
 
 def message(row: MessageTuple) -> Message:
     """A due message."""
-    envelope = Envelope(row[7], tuple(Recipient(address, Kind(kind)) for address, kind in row[8]))
+    recipients = _parsed(row[8], list[tuple[str, str]])
+    envelope = Envelope(row[7], tuple(Recipient(address, Kind(kind)) for address, kind in recipients))
     return Message(
         key=row[0],
         id=id_from_bytes(bytes.fromhex(row[1])),
@@ -89,7 +96,7 @@ def message(row: MessageTuple) -> Message:
         envelope=envelope,
         message_id=row[9],
         own_message_id=bool(row[10]),
-        route=tuple(row[11]),
+        route=tuple(_parsed(row[11], list[str])),
         next_transport=row[12],
         priority=Priority(row[13]),
         size=row[14],
@@ -243,6 +250,29 @@ def witness(row: tuple[str, str, str, int]) -> Witness:
     """A message that is known as sent: public id in hex, account, Message-ID, when it was sent."""
     public_id, account, message_id, sent_at = row
     return Witness(id_from_bytes(bytes.fromhex(public_id)), account, message_id, sent_at)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRow:
+    """A content's row, opened: ``data`` is the header, and the body too unless that lies in chunks."""
+
+    header_size: int
+    body_size: int
+    chunked: bool
+    data: bytes
+    seal: Seal | None
+
+
+def opened_row(row: ContentTuple, keyring: Keyring | None) -> OpenedRow:
+    """Open a content's row; raises ContentUnreadableError."""
+    header_size, body_size, location, name, wrapped, id_, data = row
+    chunked, seal = location == CHUNKS, None
+    if name is not None:
+        if keyring is None:
+            raise ContentUnreadableError(f"the content is sealed, and its master is not at hand (key id {name})")
+        seal = keyring.open(name, wrapped or b"", Place(bytes(id_), header_size, body_size, chunked=chunked))
+        data = seal.open(HEADER, data)
+    return OpenedRow(header_size, body_size, chunked, data, seal)
 
 
 def key(row: KeyTuple) -> KeyRow:

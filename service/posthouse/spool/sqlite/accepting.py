@@ -2,31 +2,14 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Final, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from posthouse.message import Millis, id_bytes
 from posthouse.records import Added, AddResult, Idempotency, KeyReused, Replayed, Submission
-from posthouse.spool.loads import new_message
-from posthouse.spool.sealing import HEADER, Keyring, Place, Seal
+from posthouse.spool.loads import ANSWER_KEPT, ENTRY_OVERHEAD, Stored, new_message, sealed
+from posthouse.spool.sealing import Keyring
 from posthouse.spool.sqlite.database import Database, array, to_json
 from posthouse.spool.sqlite.threads import Verb
-
-ANSWER_KEPT: Final[Millis] = 24 * 3_600_000
-"""An idempotency key is kept until 24 h after its last message is final (CONTRACT §2.1)."""
-_ENTRY_OVERHEAD: Final = 1_024
-
-
-class Stored(NamedTuple):
-    """A content as it goes into its row: ``data`` is the header, and the body too unless that lies in chunks.
-
-    ``seal`` is the data key that its chunks were sealed with; the row is sealed when it is written.
-    """
-
-    header_size: int
-    body_size: int
-    location: str
-    data: bytes
-    seal: Seal | None = None
 
 
 class AddLoad(NamedTuple):
@@ -60,7 +43,7 @@ def prepare(submission: Submission, *, first: int, contents: Sequence[Stored]) -
         messages[0].accepted_at,
         submission.answer,
         submission.idempotency,
-        sum([len(stored.data) for stored in contents]) + _ENTRY_OVERHEAD * len(messages) + len(submission.answer),
+        sum([len(stored.data) for stored in contents]) + ENTRY_OVERHEAD * len(messages) + len(submission.answer),
     )
 
 
@@ -104,13 +87,14 @@ def _insert(db: Database, loads: Sequence[AddLoad], keyring: Keyring) -> None:
     offset = 1
     for load in loads:
         for key, id_, stored in zip(itertools.count(load.first), load.ids, load.contents, strict=False):
-            wrapped, data = _sealed(stored, id_, keyring)
-            name = f'"{keyring.key_id}"' if wrapped else "null"
-            size, length = len(wrapped), len(data)
+            row = sealed(stored, id_, keyring)
+            wrapped = row.data_key or b""
+            name = f'"{row.key_id}"' if row.key_id else "null"
+            size, length = len(wrapped), len(row.body)
             contents.append(
                 f'[{key},{stored.header_size},{stored.body_size},"{stored.location}",{name},{offset},{size},{length}]'
             )
-            pieces += (wrapped, data)
+            pieces += (wrapped, row.body)
             offset += size + length
     db.run(
         "add",
@@ -125,15 +109,6 @@ def _insert(db: Database, loads: Sequence[AddLoad], keyring: Keyring) -> None:
         db.run("add_tags", {"tags": array(tags)})
     _insert_keys(db, loads)
     db.woken |= db.lanes_of(account for load in loads for account in load.accounts)
-
-
-def _sealed(stored: Stored, id_: bytes, keyring: Keyring) -> tuple[bytes, bytes]:
-    """The wrapped data key, empty where the content lies open, and the bytes of the row."""
-    if not keyring.seals:
-        return b"", stored.data
-    seal = stored.seal or keyring.new()
-    place = Place(id_, stored.header_size, stored.body_size, chunked=stored.location == "chunks")
-    return keyring.wrap(seal, place), seal.close(HEADER, stored.data)
 
 
 def _insert_keys(db: Database, loads: Sequence[AddLoad]) -> None:

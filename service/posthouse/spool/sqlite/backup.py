@@ -7,9 +7,9 @@ from pathlib import Path
 import apsw
 
 from posthouse.message import Millis
+from posthouse.spool.refused import SpoolRefusedError
 from posthouse.spool.sqlite.database import Database, load_verbs, open_reader
 from posthouse.spool.sqlite.files import place
-from posthouse.spool.sqlite.guard import SpoolRefusedError
 from posthouse.spool.sqlite.restoring import mark
 from posthouse.spool.sqlite.schema import check_file, migrate
 from posthouse.spool.sqlite.unlocking import key_ids

@@ -7,11 +7,12 @@ from typing import Final, Literal, cast
 import apsw
 
 from posthouse.ports import ContentUnreadableError
+from posthouse.spool.filters import parts
+from posthouse.spool.refused import SpoolRefusedError
 from posthouse.spool.reports import Finding, KeyUse, Report
-from posthouse.spool.sealing import HEADER, Keyring, Place, Seal, Secrets
-from posthouse.spool.sqlite.contents import ContentTuple
+from posthouse.spool.rows import ContentTuple, opened_row
+from posthouse.spool.sealing import Keyring, Seal, Secrets
 from posthouse.spool.sqlite.database import Database, load_verbs, open_reader
-from posthouse.spool.sqlite.guard import SpoolRefusedError
 from posthouse.spool.sqlite.schema import FACTS_SINCE, check_file, schema_of
 from posthouse.spool.sqlite.unlocking import at_hand
 
@@ -53,7 +54,7 @@ def _report(db: Database, path: Path, keyring: Keyring | None) -> Report:
 
 
 def _broken_rules(db: Database) -> Iterator[Finding]:
-    for rule, question in db.parts("check").items():
+    for rule, question in parts(db.text("check")).items():
         culprits = [row[0] for row in db.ask(question, {})]
         if culprits:
             yield _finding(rule, culprits)
@@ -91,19 +92,13 @@ def _opens(db: Database, key: int, keyring: Keyring | None) -> bool:
     row = db.row("content", {"id": key})
     if row is None:
         return True
-    header_size, body_size, location, name, wrapped, id_, data = cast("ContentTuple", row)
-    place = Place(id_, header_size, body_size, chunked=location == "chunks")
     try:
-        seal = None
-        if name is not None:
-            if keyring is None:
-                return False
-            seal = keyring.open(name, wrapped or b"", place)
-            data = seal.open(HEADER, data)
-        size = len(data) + (_chunked(db, key, seal) if place.chunked else 0)
+        opened = opened_row(cast("ContentTuple", row), keyring)
+        size = len(opened.data) + (_chunked(db, key, opened.seal) if opened.chunked else 0)
+        whole = size == opened.header_size + opened.body_size
     except ContentUnreadableError:
-        return db.row("content", {"id": key}) is None
-    return size == header_size + body_size or db.row("content", {"id": key}) is None
+        whole = False
+    return whole or db.row("content", {"id": key}) is None
 
 
 def _chunked(db: Database, key: int, seal: Seal | None) -> int:

@@ -11,8 +11,9 @@ from typing import Final, Self, TypeVar, cast
 from posthouse.message import Body, Bytes, Content
 from posthouse.ports import ContentUnreadableError, SpoolUnavailableError
 from posthouse.records import Added
-from posthouse.spool.sealing import HEADER, Keyring, Place, Seal
-from posthouse.spool.sqlite.accepting import Stored
+from posthouse.spool.loads import Stored
+from posthouse.spool.rows import ContentTuple, opened_row
+from posthouse.spool.sealing import Keyring, Seal
 from posthouse.spool.sqlite.database import Database
 from posthouse.spool.sqlite.threads import Job, Readers, Verb, Writer
 
@@ -26,8 +27,6 @@ _IN_FLIGHT: Final = 2
 """Chunks of one upload that wait for the disk: bounds its memory."""
 
 _R = TypeVar("_R")
-ContentTuple = tuple[int, int, str, str | None, bytes | None, bytes, bytes]
-"""The order is that of content.sql."""
 _Chunk = tuple[int, int, bytes, Seal | None]
 
 
@@ -147,14 +146,10 @@ async def read(readers: Readers, key: int, *, keyring: Keyring) -> Content | Non
 
 
 def _opened(row: ContentTuple, key: int, readers: Readers, keyring: Keyring) -> Content:
-    header_size, body_size, location, name, wrapped, id_, data = row
-    chunked, seal = location == "chunks", None
-    if name is not None:
-        seal = keyring.open(name, wrapped or b"", Place(id_, header_size, body_size, chunked=chunked))
-        data = seal.open(HEADER, data)
-    if chunked:
-        return Content(data, ChunkedBody(readers, key, body_size, seal))
-    return Content(data[:header_size], Bytes(data[header_size:]))
+    opened = opened_row(row, keyring)
+    if opened.chunked:
+        return Content(opened.data, ChunkedBody(readers, key, opened.body_size, opened.seal))
+    return Content(opened.data[: opened.header_size], Bytes(opened.data[opened.header_size :]))
 
 
 async def drop_chunks(writer: Writer, content: int) -> None:

@@ -20,7 +20,6 @@ Row = tuple[Value, ...]
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 _CACHED_STATEMENTS: Final = 300
-_PART: Final = "--: "
 _WRITER: Final = (
     "pragma auto_vacuum = incremental",  # takes effect on a new file only
     "pragma journal_mode = wal",
@@ -103,14 +102,6 @@ class Database:
     def text(self, verb: str) -> str:
         """The text of a verb, for those that are put together from parts."""
         return self._verbs[verb]
-
-    def parts(self, verb: str) -> dict[str, str]:
-        """The named parts of a verb that is put together or asked one by one."""
-        found: dict[str, str] = {}
-        for part in self._verbs[verb].split(_PART)[1:]:
-            name, _, text = part.partition("\n")
-            found[name] = text
-        return found
 
     def changes(self) -> int:
         """Rows that the last statement changed."""

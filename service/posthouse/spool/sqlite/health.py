@@ -9,8 +9,8 @@ from typing import Final, cast
 
 import apsw
 
+from posthouse.spool.refused import SpoolRefusedError
 from posthouse.spool.sqlite.database import Database
-from posthouse.spool.sqlite.guard import SpoolRefusedError
 from posthouse.telemetry import SPOOL_DAMAGED, log
 
 START_SECONDS: Final = 1.0

@@ -11,10 +11,11 @@ from typing import Final
 import apsw
 
 from posthouse.message import Millis
+from posthouse.spool.refused import SpoolRefusedError
 from posthouse.spool.sealing import Keyring, Secrets
 from posthouse.spool.sqlite import contents
 from posthouse.spool.sqlite.database import Database, load_verbs, open_reader, open_writer
-from posthouse.spool.sqlite.guard import Lock, SpoolRefusedError, refuse_network
+from posthouse.spool.sqlite.guard import Lock, refuse_network
 from posthouse.spool.sqlite.health import damaged, refuse_damaged
 from posthouse.spool.sqlite.schema import FACTS_SINCE, check_file, migrate, schema_of
 from posthouse.spool.sqlite.unlocking import refuse_locked, unlock

@@ -3,8 +3,8 @@
 import logging
 from typing import Final, cast
 
-from posthouse.ports import ContentUnreadableError
-from posthouse.spool.sealing import Keyring, Place
+from posthouse.spool.loads import SealedTuple, rewrapped
+from posthouse.spool.sealing import Keyring
 from posthouse.spool.sqlite.database import Database, to_json
 from posthouse.spool.sqlite.threads import Readers, Writer
 from posthouse.spool.sqlite.unlocking import key_ids
@@ -12,8 +12,6 @@ from posthouse.telemetry import SPOOL_RESEALED, log
 
 RANGE: Final = 2_000
 """Ids that are looked through in one reading, so that a large spool never keeps a reader long."""
-_Sealed = tuple[int, str, bytes, bytes, int, int, int]
-"""The order is that of sealed_before.sql."""
 
 
 class Resealing:
@@ -34,10 +32,12 @@ class Resealing:
             self._over = True
             return 0
         asked = {"key_id": self._keyring.key_id, "after": self._after, "upto": self._after + RANGE, "most": most}
-        rows = cast("list[_Sealed]", await self._readers.read(lambda db: db.rows("sealed_before", asked)))
-        again = [row for row in map(self._again, rows) if row is not None]
+        rows = cast("list[SealedTuple]", await self._readers.read(lambda db: db.rows("sealed_before", asked)))
+        again, unreadable = rewrapped(rows, self._keyring)
+        self._unreadable += unreadable
         if again:
-            values = {"key_id": self._keyring.key_id, "rows": to_json(again)}
+            rows_json = to_json([(content, name, data_key.hex()) for content, name, data_key in again])
+            values = {"key_id": self._keyring.key_id, "rows": rows_json}
             await self._writer.write(lambda db: db.run("reseal", values))
         self._done += len(again)
         self._after = rows[-1][0] if len(rows) == most else self._after + RANGE
@@ -55,15 +55,6 @@ class Resealing:
         level = logging.WARNING if self._unreadable else logging.INFO
         log(SPOOL_RESEALED, level=level, key_id=self._keyring.key_id, contents=self._done, unreadable=self._unreadable)
         return True
-
-    def _again(self, row: _Sealed) -> tuple[int, str, str] | None:
-        content, name, wrapped, id_, header_size, body_size, chunked = row
-        place = Place(id_, header_size, body_size, chunked=bool(chunked))
-        try:
-            return content, name, self._keyring.rewrap(name, wrapped, place).hex()
-        except ContentUnreadableError:
-            self._unreadable += 1
-            return None
 
 
 def _forget(db: Database, earlier: set[str]) -> None:

@@ -5,7 +5,7 @@ from typing import Final, cast
 
 from posthouse.message import Millis, Status
 from posthouse.records import Way
-from posthouse.spool import rows
+from posthouse.spool import loads, rows
 from posthouse.spool.rules import Doubt, doubt_of
 from posthouse.spool.sqlite.database import Database, to_json
 from posthouse.spool.sqlite.threads import Job, Writer
@@ -16,16 +16,10 @@ ROWS_AT_ONCE: Final = 200
 
 
 def mark(db: Database, taken_at: Millis) -> Millis:
-    """Make the file a copy that was made at ``taken_at``, unless it says so of an earlier moment; that moment."""
-    stands = db.number("fact", {"name": COPIED_AT})
-    moment = taken_at if stands is None else min(stands, taken_at)
+    """Make the file a copy that was made at ``taken_at``, but not before the last thing it knows of; that moment."""
+    moment = max(taken_at, db.number("last_event", {}) or 0)
     db.run("set_fact", {"name": COPIED_AT, "value": moment})
     return moment
-
-
-def mark_last_known(taken_at: Millis | None) -> Job[Millis]:
-    """The same for a copy that others made; without a moment it is the last that the file knows of."""
-    return lambda db: mark(db, taken_at if taken_at is not None else db.number("last_event", {}) or 0)
 
 
 async def restore(writer: Writer, *, worker: int, now: Millis, ways: Mapping[str, Way]) -> int | None:
@@ -50,8 +44,11 @@ def _step(
     """One transaction: where to go on, None at the end, and how many came into doubt."""
 
     def step(db: Database) -> tuple[int | None, int]:
-        asked = {"status": status.value, "after": after, "now": values["now"], "most": ROWS_AT_ONCE}
-        found = [rows.waiting(cast("rows.WaitingTuple", row)) for row in db.rows("restorable", asked)]
+        asked = {"status": status.value, "after": after, "now": values["now"], "taken_at": values["taken_at"]}
+        found = [
+            rows.waiting(cast("rows.WaitingTuple", row))
+            for row in db.rows("restorable", {**asked, "most": ROWS_AT_ONCE})
+        ]
         doubts = [doubt for one in found if (doubt := doubt_of(one, ways)) is not None]
         if doubts:
             db.lanes_of(doubt.account for doubt in doubts)
@@ -63,11 +60,8 @@ def _step(
 
 def _row(doubt: Doubt, now: Millis) -> tuple[object, ...]:
     """The order is that of restored.sql."""
-    status, cause = (Status.UNCONFIRMED, None) if doubt.looked_for else (Status.HELD, doubt.cause)
-    look_at = now if doubt.looked_for else None
-    event = f"message.{status.value}"
     where = (doubt.transport, doubt.kind, doubt.account)
-    return doubt.key, doubt.number, *where, status, cause, look_at, doubt.held_before, event
+    return doubt.key, doubt.number, *where, *loads.restored(doubt, now)
 
 
 def _end(db: Database, now: Millis) -> None:

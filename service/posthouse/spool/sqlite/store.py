@@ -1,6 +1,7 @@
 """The spool on SQLite: every verb of ``ports.Spool``, durable when it returns."""
 
 import asyncio
+import math
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -36,6 +37,7 @@ from posthouse.records import (
     Way,
     Witness,
 )
+from posthouse.spool.refused import SpoolRefusedError
 from posthouse.spool.sealing import Secrets
 from posthouse.spool.sqlite import (
     blocks,
@@ -54,7 +56,7 @@ from posthouse.spool.sqlite import (
 )
 from posthouse.spool.sqlite.accepting import AddLoad, add_verb, prepare
 from posthouse.spool.sqlite.database import Database, load_verbs, open_reader
-from posthouse.spool.sqlite.guard import SpoolRefusedError, lock_spool
+from posthouse.spool.sqlite.guard import lock_spool
 from posthouse.spool.sqlite.health import Behind
 from posthouse.spool.sqlite.opening import Opened, make_room, open_file
 from posthouse.spool.sqlite.resealing import Resealing
@@ -111,7 +113,14 @@ class SqliteSpool:
 
     # --- sending
 
-    async def lease(self, *, owner: str, now: Millis, most: int) -> Sequence[Lease]:
+    async def lease(
+        self,
+        *,
+        owner: str,
+        now: Millis,
+        most: int,
+        running: Collection[int] = (),  # noqa: ARG002 - no answer to a lease is ever lost here
+    ) -> Sequence[Lease]:
         """Take lanes that have something due and no owner."""
         return await self._writer.write(lanes.lease(owner=owner, now=now, most=most))
 
@@ -159,7 +168,25 @@ class SqliteSpool:
         """End queued and held rows whose client's own expiry is over; how many."""
         return await self._writer.write(sweeping.expire(now=now, most=most))
 
-    async def release(self, *, lane: int, fence: int, now: Millis) -> None:  # noqa: ARG002 - the port's
+    async def holds(self, *, lane: int, fence: int) -> bool:
+        """Whether a lease is still good."""
+        return await self._readers.read(lambda db: db.row("holds_lane", {"lane": lane, "fence": fence}) is not None)
+
+    def lease_left(self) -> float:
+        """Nobody else can take them: the spool is locked for this process."""
+        return math.inf
+
+    @property
+    def look_every(self) -> float | None:
+        """All that happens to a lane happens in this process."""
+        return None
+
+    @property
+    def hears(self) -> bool:
+        """Nobody else wakes lanes."""
+        return True
+
+    async def release(self, *, lane: int, fence: int, now: Millis, rest_until: Millis | None = None) -> None:  # noqa: ARG002 - the port's
         """Give a lane back; its ``next_at`` is computed from its rows and pauses."""
         await self._writer.write(lanes.release(lane=lane, fence=fence))
 
@@ -205,7 +232,7 @@ class SqliteSpool:
 
     async def mark_restored(self, *, taken_at: Millis | None) -> Millis:
         """Say that this is a copy, made at that moment or when the last thing happened that it knows of."""
-        return await self._writer.write(restoring.mark_last_known(taken_at))
+        return await self._writer.write(lambda db: restoring.mark(db, taken_at or 0))
 
     async def unsettled(self, *, now: Millis, most: int) -> Sequence[Unsettled]:
         """Rows whose next look-up is due."""
@@ -255,6 +282,10 @@ class SqliteSpool:
     async def key_of(self, message_id: MessageId) -> int | None:
         """The spool's own key of a message."""
         return await self._readers.read(lambda db: db.number("key_of", {"public_id": id_bytes(message_id)}))
+
+    async def ended(self, message_ids: Sequence[MessageId]) -> Mapping[MessageId, Status]:
+        """Those of these messages that are final, and how."""
+        return await self._readers.read(finding.ended(message_ids))
 
     async def attempts(self, message_id: MessageId) -> Sequence[AttemptRow]:
         """Every try of a message, oldest first."""

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Final, cast
 
 from posthouse.message import Millis
+from posthouse.spool.refused import SpoolRefusedError
 from posthouse.spool.sealing import Keyring, Secrets, new_master
 from posthouse.spool.sqlite.database import Database
 from posthouse.spool.sqlite.files import place_whole
-from posthouse.spool.sqlite.guard import SpoolRefusedError
 
 SHORTEST: Final = 32
 """Characters that a master has at least: it is no password, nothing stretches it (RFC 5869 §4)."""
