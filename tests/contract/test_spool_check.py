@@ -199,7 +199,7 @@ async def test_a_file_too_large_to_be_looked_through_at_start_is_looked_through_
     monkeypatch.setattr(health, "START_SECONDS", 0.0)
     monkeypatch.setattr(health, "_STEPS", 1)
     async with house(tmp_path) as spool:
-        behind = spool.spool._behind
+        behind = spool.sqlite._behind
         assert behind is not None
         behind._thread.join()
         assert behind.fault is None
@@ -216,8 +216,8 @@ async def test_damage_found_behind_the_start_is_told_and_nothing_more_is_taken(
     monkeypatch.setattr(health, "START_SECONDS", 0.0)
     monkeypatch.setattr(health, "_STEPS", 1)
     async with house(tmp_path) as spool:
-        assert spool.spool._behind is not None
-        spool.spool._behind._thread.join()
+        assert spool.sqlite._behind is not None
+        spool.sqlite._behind._thread.join()
         reason = await spool.spool.writable()
         assert reason is not None
         assert "damaged" in reason

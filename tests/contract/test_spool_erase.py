@@ -38,7 +38,7 @@ async def told(spool: House, **changes) -> MessageId:
 
 async def audit(spool: House) -> list[tuple]:
     asked = "select by, action, target, data from audit order by id"
-    return list(await spool.spool._readers.read(lambda db: db.ask(asked, {})))
+    return await spool.ask(asked)
 
 
 async def test_what_was_sent_to_a_person_is_erased_and_still_counted(tmp_path: Path) -> None:

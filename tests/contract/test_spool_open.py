@@ -133,7 +133,7 @@ async def test_a_newer_schema_that_does_this_version_no_harm_is_opened_and_kept(
     async with house(tmp_path) as spool:
         assert await spool.status(message) is Status.QUEUED
         await spool.put()
-        versions = await spool.spool._writer.write(lambda db: db.ask("pragma user_version", {}))
+        versions = await spool.sqlite._writer.write(lambda db: db.ask("pragma user_version", {}))
     assert versions == [(999,)]
 
 

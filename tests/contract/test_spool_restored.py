@@ -72,11 +72,11 @@ async def test_a_restore_that_was_interrupted_goes_on_at_the_next_start(tmp_path
     async with house(tmp_path) as spool:
         ids = [await spool.put() for _ in range(450)]
         await spool.spool.mark_restored(taken_at=TAKEN)
-        await spool.spool._writer.write(lambda db: db.ask(stop, {}))
+        await spool.sqlite._writer.write(lambda db: db.ask(stop, {}))
         with pytest.raises(apsw.ConstraintError):
             await spool.spool.restored(now=RESTORED, ways=WAYS)
         assert (await spool.spool.counts())[Status.UNCONFIRMED] == 200
-        await spool.spool._writer.write(lambda db: db.ask("drop trigger stop", {}))
+        await spool.sqlite._writer.write(lambda db: db.ask("drop trigger stop", {}))
     async with house(tmp_path) as spool:
         assert await spool.spool.restored(now=RESTORED, ways=WAYS) == 250
         assert {await spool.status(one) for one in ids} == {Status.UNCONFIRMED}
@@ -197,7 +197,8 @@ async def test_a_copy_that_others_made_is_as_old_as_the_last_thing_it_knows_of(t
         await spool.put()
         spool.clock.at = RESTORED
         assert await spool.spool.mark_restored(taken_at=None) == NOON + 7 * SECOND
-        assert await spool.spool.mark_restored(taken_at=RESTORED) == NOON + 7 * SECOND
+        assert await spool.spool.mark_restored(taken_at=NOON) == NOON + 7 * SECOND
+        assert await spool.spool.mark_restored(taken_at=RESTORED) == RESTORED
 
 
 # --- the copy itself
