@@ -22,6 +22,8 @@ GROUP_ENTRIES: Final = 256
 GROUP_BYTES: Final = 2 * 1024 * 1024
 CHECKPOINT_PAGES: Final = 1_000
 """Pages in the log from which the writer checkpoints when nothing waits: SQLite's own default."""
+PAGE_BYTES: Final = 4_096
+"""SQLite's default size of a page, which is the spool's (SPOOL §7)."""
 IDLE_SECONDS: Final = 0.05
 CHECKPOINT_FORCED_PAGES: Final = 16_384
 """64 MB of log: checkpoint although entries wait (SPOOL §7)."""
@@ -84,6 +86,7 @@ class Writer:
         self._closed = False
         self._broken: SpoolUnavailableError | None = None
         self._pages = 0
+        self._unwritten = 0
         db.connection.set_wal_hook(self._note_pages)
         self._thread = threading.Thread(target=self._run, name="spool writer", daemon=True)
         self._thread.start()
@@ -105,6 +108,10 @@ class Writer:
         for entry in self._gathered:
             self._queue.put(entry)
         self._gathered.clear()
+
+    def owed(self) -> int:
+        """Bytes of the log that the file may still grow by when they are written back."""
+        return self._unwritten * PAGE_BYTES
 
     async def write(self, job: Job[_R]) -> _R:
         """Run a job inside the next group's transaction; what it raises undoes only itself."""
@@ -211,12 +218,13 @@ class Writer:
         return broken
 
     def _note_pages(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
-        self._pages = pages
+        self._pages = self._unwritten = pages
         return apsw.SQLITE_OK
 
     def _checkpoint(self, mode: int) -> None:
         with contextlib.suppress(apsw.Error):  # the log stays; the next checkpoint takes it
-            self._db.connection.wal_checkpoint(mode=mode)
+            pages, written = self._db.connection.wal_checkpoint(mode=mode)
+            self._unwritten = max(pages - written, 0)
         self._pages = 0
 
     def _tell(self, results: _Results, woken: frozenset[int]) -> None:
