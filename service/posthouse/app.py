@@ -15,9 +15,10 @@ from typing import Final
 
 from starlette.types import ASGIApp
 
-from posthouse.assembly import SystemClock, WaysOut, fixed_keys, limits_of, policy_of, rules_of, uses_of
+from posthouse.assembly import WaysOut, fixed_keys, limits_of, policy_of, rules_of, uses_of
 from posthouse.circuit import Circuit, Patience
 from posthouse.clients.keys import Keys
+from posthouse.clock import SteadyClock
 from posthouse.dispatcher.attempt import Tools as AttemptTools
 from posthouse.dispatcher.dispatcher import Dispatcher
 from posthouse.dispatcher.effects import Effects
@@ -54,7 +55,7 @@ def version() -> str:
 class Backlog:
     """How long the lanes are, as of the last sweep; answers a door from memory."""
 
-    def __init__(self, limits: Limits, clock: SystemClock) -> None:
+    def __init__(self, limits: Limits, clock: SteadyClock) -> None:
         self._limits = limits
         self._clock = clock
         self._rows: Mapping[str, LaneRow] = {}
@@ -90,7 +91,7 @@ class Service:
         self.settings = settings
         self._spool = spool
         self._directory = state
-        self._clock = SystemClock()
+        self._clock = SteadyClock()
         self._state = _State()
         self._policy = policy_of(settings)
         self._board = Board()
@@ -291,7 +292,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service]:
         SpoolRefusedError: another process holds the spool, or it lies where it cannot be kept durably.
     """
     path = settings.spool_path()
-    spool = await open_spool(path, owner=owner(), clock=SystemClock())
+    spool = await open_spool(path, owner=owner(), clock=SteadyClock())
     try:
         yield Service(settings, spool, state=settings.state_directory())
     finally:

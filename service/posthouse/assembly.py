@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import ssl
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Final
 
 from posthouse.delivery import Policy
 from posthouse.lanes import Limits, Use
-from posthouse.message import Message, Millis
+from posthouse.message import Message
 from posthouse.ports import Clock, Evidence, Transport
 from posthouse.records import KeyRow
 from posthouse.settings.model import EntraSettings, GraphSettings, LimitSettings, Settings, SmtpSettings
@@ -35,18 +34,6 @@ SMTP_CONNECTIONS: Final = 3
 """Connections at once that Exchange takes from one account (FACTS B1)."""
 WARM_EVERY: Final = 60.0
 """Seconds between looks at the tokens' ages."""
-
-
-class SystemClock:
-    """The machine's time."""
-
-    def now(self) -> Millis:
-        """Milliseconds since 1970 UTC."""
-        return time.time_ns() // 1_000_000
-
-    def monotonic(self) -> float:
-        """Seconds that never jump."""
-        return time.monotonic()
 
 
 def rules_of(settings: Settings) -> Rules:
