@@ -9,7 +9,6 @@ import platform
 import secrets
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -33,18 +32,23 @@ from posthouse.ports import Spool, SpoolUnavailableError
 from posthouse.records import LaneRow
 from posthouse.refusal import Condition
 from posthouse.settings.model import Settings
-from posthouse.settling import Settling
-from posthouse.settling import Tools as SettlingTools
+from posthouse.settling.settling import Settling
+from posthouse.settling.settling import Tools as SettlingTools
 from posthouse.spool.sqlite.store import open_spool
 from posthouse.submission import DoorStep, Standing
-from posthouse.telemetry import SERVICE_DRAINING, SERVICE_FAULT, SERVICE_READY, SERVICE_STOPPED, log
-from posthouse.watch import Watch
+from posthouse.sweep import DEAD_GRACE, Sweep, Times
+from posthouse.sweep import Tools as SweepTools
+from posthouse.telemetry import (
+    CLOCK_TURNED_BACK,
+    SERVICE_DRAINING,
+    SERVICE_FAULT,
+    SERVICE_READY,
+    SERVICE_STOPPED,
+    log,
+)
+from posthouse.watch import News, Watch
 
 SOCKET_NAME: Final = "posthouse.sock"
-DEAD_GRACE: Final = 10.0
-"""Seconds after its deadline from which an attempt of a dead process counts as ended (PROMISES §5)."""
-SWEEP_EVERY: Final = 5.0
-SWEEP_ROWS: Final = 100
 
 
 def version() -> str:
@@ -97,6 +101,7 @@ class Service:
         self._board = Board()
         self._proven: set[str] = set()
         self._watch = Watch()
+        self._news = News()
         self._fixes = Fixes()
         self._backlog = Backlog(limits_of(settings.limits), self._clock)
         self.keys = Keys(spool=spool, clock=self._clock, chance=secrets.token_bytes, fixed=fixed_keys(settings))
@@ -112,28 +117,34 @@ class Service:
         Raises:
             ListenError: an address is taken.
         """
+        turned_back = await self._spool.turn_back(now=self._clock.now())
+        if turned_back:
+            log(CLOCK_TURNED_BACK, level=logging.WARNING, seconds=turned_back / 1000)
         recovered = await self._spool.recover(now=self._clock.now(), grace=DEAD_GRACE)
         await self.keys.load()
         await self._gates.restore()
         self._proven |= await self._spool.proven()
         self._spool.on_wake(self._wake)
+        self._spool.on_commit(self._news.tell)
         await self._listen()
         duties: dict[str, Callable[[], Coroutine[None, None, None]]] = {
             "dispatcher": self._dispatcher.run,
             "settling": self._settling.run,
             "gates": self._gates.run,
             "tokens": self._ways.warm,
-            "sweep": self._sweep,
+            "sweep": self._make_sweep().run,
         }
         self._state.tasks = [asyncio.create_task(_forever(name, duty), name=name) for name, duty in duties.items()]
         log(SERVICE_READY, version=version(), listen=self.settings.http.listen, recovered=recovered)
 
     async def stop(self) -> None:
-        """Take nothing new, let attempts in flight finish, give the lanes back, close."""
+        """Take nothing new, let attempts in flight finish, answer who waits, give the lanes back, close."""
         self._state.draining = True
         log(SERVICE_DRAINING)
-        self._settling.stop()
+        await self._settling.stop()
         await self._dispatcher.stop(seconds=self._policy.drain_timeout)
+        self._watch.close()
+        self._news.close()
         await asyncio.gather(*(listener.stop() for listener in self._listeners))
         for task in self._state.tasks:
             task.cancel()
@@ -157,6 +168,7 @@ class Service:
             keys=self.keys,
             clock=self._clock,
             watch=self._watch,
+            news=self._news,
             diagnosis=self._fixes,
             ready=self._ready,
             transports=lambda: [circuit.row() for circuit in self._gates.circuits.values()],
@@ -172,7 +184,13 @@ class Service:
             first=delivery.circuit_open, longest=delivery.circuit_open_max, blocked=delivery.blocked_probe
         )
         circuits = {name: Circuit(name, patience=patience) for name in self._ways.by_name}
-        return Gates(circuits=circuits, transports=self._ways.by_name, spool=self._spool, clock=self._clock)
+        return Gates(
+            circuits=circuits,
+            transports=self._ways.by_name,
+            spool=self._spool,
+            clock=self._clock,
+            proven=self._proven,
+        )
 
     def _make_settling(self) -> Settling:
         return Settling(
@@ -184,8 +202,31 @@ class Service:
                 clock=self._clock,
                 watch=self._watch,
                 concurrent=self.settings.limits.concurrent_requests,
+                chance=secrets.token_bytes,
             )
         )
+
+    def _make_sweep(self) -> Sweep:
+        kept, carriers = self.settings.spool, rules_of(self.settings).carriers
+        return Sweep(
+            SweepTools(
+                spool=self._spool,
+                clock=self._clock,
+                times=Times(
+                    retention=kept.retention,
+                    content_retention=kept.content_retention,
+                    blocked_probe=self._policy.blocked_probe,
+                ),
+                live=self._dispatcher.live,
+                transports=tuple(carriers),
+                carrying=[name for name, one in carriers.items() if one.extra_header_recipients != "hold"],
+                lanes=self._backlog.learn,
+                storage=self._learn_storage,
+            )
+        )
+
+    def _learn_storage(self, reason: str | None) -> None:
+        self._state.reason = reason
 
     def _make_dispatcher(self) -> Dispatcher:
         carriers = rules_of(self.settings).carriers
@@ -199,6 +240,7 @@ class Service:
             clock=self._clock,
             chance=secrets.token_bytes,
             watch=self._watch,
+            sent=lambda message, account, kind: self._settling.sent(message, account=account, kind=kind),
         )
         return Dispatcher(owner=owner(), tools=tools, board=self._board, uses=uses_of(self.settings))
 
@@ -219,7 +261,7 @@ class Service:
         lane = self._board.lane(row.account)
         for transport in {None, *(pause.transport for pause in row.pauses)}:
             lane.resume(self._clock.now(), transport)
-            await self._spool.resume(lane=row.lane, transport=transport)
+            await self._spool.resume(lane=row.lane, transport=transport, at=self._clock.now())
         return True
 
     def _closed(self) -> Condition | None:
@@ -246,22 +288,6 @@ class Service:
         ]
         for listener in self._listeners:
             await listener.start()
-
-    async def _sweep(self) -> None:
-        """Expire, probe blocked senders, purge, see whether the disk has room; in small steps."""
-        spool, policy, kept = self._spool, self._policy, self.settings.spool
-        while True:
-            now = self._clock.now()
-            self._state.reason = await spool.writable()
-            self._backlog.learn(await spool.lanes())
-            await spool.expire(now=now, most=SWEEP_ROWS)
-            await spool.probe_senders(now=now, next_probe=now + int(policy.blocked_probe * 1000))
-            purge = partial(
-                spool.purge, retention=kept.retention, content_retention=kept.content_retention, most=SWEEP_ROWS
-            )
-            while await purge(now=self._clock.now()) >= SWEEP_ROWS:
-                continue
-            await asyncio.sleep(min(SWEEP_EVERY, policy.blocked_probe))
 
 
 async def _forever(name: str, duty: Callable[[], Coroutine[None, None, None]]) -> None:

@@ -140,9 +140,9 @@ class WaysOut:
         self._scopes = _scopes(settings)
         self._sources: dict[EntraSettings, TokenSource] = {}
         self.by_name: dict[str, Transport] = {}
-        self.evidence: Evidence | None = None
         for name, transport in settings.transports.items():
             self.by_name[name] = self._make(name, transport)
+        self.evidence = self._evidence()
 
     async def warm(self) -> None:
         """Keep all tokens fresh; runs until cancelled."""
@@ -162,7 +162,7 @@ class WaysOut:
         cloud = CLOUDS[entra.cloud]
         if isinstance(transport, SmtpSettings):
             return SmtpTransport(name=name, server=self._server(transport, entra, cloud), clock=self._clock)
-        graph = GraphTransport(
+        return GraphTransport(
             name=name,
             base_url=transport.base_url or cloud.graph_url,
             scope=cloud.graph_scope,
@@ -171,8 +171,23 @@ class WaysOut:
             clock=self._clock,
             unproven=self._unproven,
         )
-        self.evidence = self.evidence or graph
-        return graph
+
+    def _evidence(self) -> dict[str, Evidence]:
+        """Who can look for what each transport sent: itself, else a Graph transport of its tenant, else the first there is."""
+        graphs = {name: one for name, one in self.by_name.items() if isinstance(one, GraphTransport)}
+        if not graphs:
+            return {}
+        tenants = {name: self._tenant(self._settings.transports[name]) for name in self.by_name}
+        return {
+            name: graphs.get(name)
+            or next((graph for other, graph in graphs.items() if tenants[other] == tenants[name]), None)
+            or next(iter(graphs.values()))
+            for name in self.by_name
+        }
+
+    def _tenant(self, transport: GraphSettings | SmtpSettings) -> tuple[str, str]:
+        entra = transport.entra or self._settings.entra
+        return entra.cloud, entra.tenant_id
 
     def _server(self, transport: SmtpSettings, entra: EntraSettings, cloud: Cloud) -> Server:
         auth: NoLogin | Login | XOAuth2 = NoLogin()

@@ -36,6 +36,7 @@ from posthouse.records import (
     Record,
     Settlement,
     Submission,
+    Unsettled,
     Verdict,
 )
 from posthouse.spool.sqlite.store import SqliteSpool, open_spool
@@ -45,6 +46,7 @@ SECOND = 1_000
 HOUR = 3_600_000
 DAY = 24 * HOUR
 SHOP = "shop@contoso.com"
+LANES = range(1, 50)
 SENT = Sent(answer=Answer(status="2.0.0", text="accepted", reply=202, request_id="r-1"))
 LATER = TransientFailure(scope=Scope.TRANSPORT, answer=Answer(status="4.4.1", text="no connection", code="refused"))
 LOST = Unconfirmed(answer=Answer(status="4.4.2", text="the answer was lost", code="reset"))
@@ -133,6 +135,14 @@ class House:
         """What a lane's owner would see now."""
         return list(await self.spool.peek(lane=lane, now=self.clock.now(), most=most))
 
+    async def unsettled(self, now: int, *, most: int = 9) -> list[Unsettled]:
+        """The doubtful messages of every lane whose look-up is due."""
+        return list(await self.spool.unsettled(now=now, most=most, lanes=LANES))
+
+    async def next_look(self) -> int | None:
+        """When any lane looks next."""
+        return await self.spool.next_look(lanes=LANES)
+
     def mark_of(self, row: Message, *, fence: int, transport: str = "graph", account: str | None = None) -> Mark:
         """The mark that the dispatcher would write."""
         now = self.clock.now()
@@ -213,6 +223,10 @@ class House:
     async def status(self, message_id: MessageId) -> Status:
         """Where it stands."""
         return (await self.record(message_id)).status
+
+    async def plant(self, sql: str, **values: object) -> None:
+        """Put the spool into a state that only a fault or a foreign hand leaves."""
+        await self.spool._writer.write(lambda db: db.connection.execute(sql, values).fetchall())
 
     async def history(self, message_id: MessageId) -> list[str]:
         """The types of its events, oldest first, without ``message.``."""

@@ -97,8 +97,8 @@ async def test_a_row_that_goes_back_into_the_queue_wakes_its_lane(tmp_path: Path
 
 async def test_a_late_failure_puts_a_row_into_a_lane_that_was_given_back(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
-        row = await spool.doubt()
-        assert await spool.spool.next_due() is None
+        row = await spool.doubt(look_in=HOUR)
+        assert await spool.spool.next_due() == NOON + HOUR
         assert await spool.finish(row, LATER, Status.QUEUED, ended_at=NOON + 1, due_at=NOON + SECOND)
         assert await spool.spool.next_due() == NOON + SECOND
 
@@ -120,7 +120,7 @@ async def test_a_late_truthful_outcome_ends_the_doubt(tmp_path: Path) -> None:
         assert await spool.finish(row, SENT, Status.SENT, ended_at=NOON + 1)
         record = await spool.record(row.id)
         assert (record.status, record.unsettled) == (Status.SENT, False)
-        assert await spool.spool.next_look() is None
+        assert await spool.next_look() is None
 
 
 async def test_an_outcome_that_settling_overtook_changes_nothing(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ async def test_on_unconfirmed_hold_is_in_doubt_but_never_looked_up(tmp_path: Pat
         row = await spool.go(LOST, Status.HELD, finish={"held_cause": "unconfirmed"}, on_unconfirmed=OnUnconfirmed.HOLD)
         record = await spool.record(row.id)
         assert (record.status, record.unsettled, record.held_cause) == (Status.HELD, True, "unconfirmed")
-        assert await spool.spool.next_look() is None
+        assert await spool.next_look() is None
 
 
 async def test_a_lease_brings_the_starts_of_the_last_minute_and_the_pauses(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def application() -> typer.Typer:
                 "release": messages.release,
                 "settle": messages.settle,
                 "content": messages.content,
+                "tail": messages.tail,
             },
         ),
         name="messages",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from posthouse.message import Status, id_bytes
+from posthouse.message import Millis, Status, id_bytes
 from posthouse.outcome import (
     Outcome,
     PermanentFailure,
@@ -13,7 +13,9 @@ from posthouse.outcome import (
     name_of,
     scope_of,
 )
-from posthouse.records import Finish, Mark, NewMessage
+from posthouse.records import Finish, Mark, NewMessage, Presence
+from posthouse.spool.rules import Left
+from posthouse.spool.rules import recovered as judged
 
 
 def new_message(key: int, new: NewMessage) -> list[object]:
@@ -88,6 +90,7 @@ def finish(finish: Finish) -> tuple[object, ...]:
         finish.look_at,
         finish.event,
         event_data(finish),
+        finish.attempt_id,
     )
 
 
@@ -139,3 +142,31 @@ def refused(rows: Sequence[tuple[int, RefusedRecipient]]) -> list[tuple[object, 
 def again(finishes: Sequence[Finish]) -> list[int]:
     """The messages that an outcome put back into the queue."""
     return [finish.key for finish in finishes if finish.status is Status.QUEUED]
+
+
+def recovered(lost: Sequence[Left], *, now: Millis, grace: Millis) -> list[tuple[object, ...]]:
+    """Messages whose attempts nobody carries any more, in the order of recover.sql."""
+    rows: list[tuple[object, ...]] = []
+    for left in lost:
+        status, cause, looked_for, event = judged(left, now=now)
+        since = left.ended(now, grace=grace)
+        rows.append((left.key, left.number, status, cause, since, since if looked_for else None, event))
+    return rows
+
+
+def presence(presence: Presence) -> dict[str, int | str | None]:
+    """The values of save_presence.sql but for the account's key."""
+    witness = presence.witness
+    return {
+        "kind": presence.kind,
+        "own": int(presence.own),
+        "level": presence.level.value,
+        "proved_at": presence.proved_at,
+        "asked_at": presence.asked_at,
+        "ask_at": presence.ask_at,
+        "answer": presence.answer,
+        "witness": None if witness is None else id_bytes(witness.id).hex(),
+        "witness_message_id": None if witness is None else witness.message_id,
+        "witness_sent_at": None if witness is None else witness.sent_at,
+        "witness_transport": None if witness is None else witness.transport,
+    }

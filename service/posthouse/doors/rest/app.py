@@ -10,7 +10,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from posthouse.doors.problems import MEDIA_TYPE, PAGES, fault, page, problem, status_of
-from posthouse.doors.rest import health, keys, lanes, messages, submit
+from posthouse.doors.rest import events, health, keys, lanes, messages, submit
 from posthouse.doors.rest.parts import Parts, RawRoute
 from posthouse.doors.rest.reading import GoneError
 from posthouse.ports import SpoolUnavailableError
@@ -35,6 +35,7 @@ def build(parts: Parts, *, admin: bool, chance: Callable[[int], bytes], version:
     app.router.route_class = RawRoute
     submit.install(app, parts)
     messages.install(app, parts)
+    events.install(app, parts)
     keys.install(app, parts, admin=admin)
     health.install(app, parts)
     if admin:

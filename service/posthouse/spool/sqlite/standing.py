@@ -12,13 +12,14 @@ from posthouse.spool.rules import (
     HoldUnsettled,
     LookAgain,
     LookNow,
+    NoteAppearance,
     NoteVerdict,
     Requeue,
     Standing,
     Tell,
 )
 from posthouse.spool.sqlite.database import Database, to_json
-from posthouse.spool.sqlite.sending import wake
+from posthouse.spool.sqlite.sending import wake, wake_looks
 
 
 def standing(db: Database, message_id: MessageId) -> Standing | None:
@@ -45,11 +46,15 @@ def _write(db: Database, key: int, at: Millis, deed: Deed) -> None:
             db.run("forbid_resend", {"message": key})
         case LookNow():
             db.run("look_now", {"message": key, "at": at})
+            wake_looks(db, [key])
+        case NoteAppearance():
+            db.run("appeared", {"message": key, "at": at, "took": deed.took})
         case NoteVerdict():
             db.run("attempt_settled", {"message": key, "number": deed.number, "verdict": deed.verdict.value})
         case LookAgain():
             again = {"looks": deed.looks, "absent_at": deed.absent_at, "look_at": deed.look_at}
             db.run("look_again", {"message": key, **again})
+            wake_looks(db, [key])
         case HoldUnsettled():
             db.run("hold_unsettled", {"message": key, "cause": deed.cause})
         case _:
