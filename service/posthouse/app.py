@@ -23,7 +23,7 @@ from posthouse.dispatcher.dispatcher import Dispatcher
 from posthouse.dispatcher.effects import Effects
 from posthouse.dispatcher.gates import Gates
 from posthouse.doors.listener import Listener, Tls, bind, bind_unix
-from posthouse.doors.rest.app import build
+from posthouse.doors.rest.app import build, probes
 from posthouse.doors.rest.parts import Parts
 from posthouse.fixes import Fixes
 from posthouse.lanes import Board, Limits
@@ -32,9 +32,13 @@ from posthouse.ports import Spool, SpoolUnavailableError
 from posthouse.records import LaneRow
 from posthouse.refusal import Condition
 from posthouse.settings.model import Settings
+from posthouse.settings.role import Role
 from posthouse.settling.settling import Settling
 from posthouse.settling.settling import Tools as SettlingTools
-from posthouse.spool.sqlite.store import open_spool
+from posthouse.spool.postgres.database import Address
+from posthouse.spool.postgres.store import open_spool as open_postgres
+from posthouse.spool.refused import SpoolRefusedError
+from posthouse.spool.sqlite.store import open_spool as open_sqlite
 from posthouse.submission import DoorStep, Standing
 from posthouse.sweep import DEAD_GRACE, Sweep, Times
 from posthouse.sweep import Tools as SweepTools
@@ -49,6 +53,8 @@ from posthouse.telemetry import (
 from posthouse.watch import News, Watch
 
 SOCKET_NAME: Final = "posthouse.sock"
+WATCH_EVERY: Final = 0.25
+"""Seconds between looks at messages that callers wait for and that another process sends."""
 
 
 def version() -> str:
@@ -91,8 +97,9 @@ class _State:
 class Service:
     """One posthouse: ``start``, and ``stop`` once."""
 
-    def __init__(self, settings: Settings, spool: Spool, *, state: Path) -> None:
+    def __init__(self, settings: Settings, spool: Spool, *, state: Path, role: Role = Role.ALL) -> None:
         self.settings = settings
+        self._role = role
         self._spool = spool
         self._directory = state
         self._clock = SteadyClock()
@@ -117,25 +124,39 @@ class Service:
         Raises:
             ListenError: an address is taken.
         """
-        turned_back = await self._spool.turn_back(now=self._clock.now())
-        if turned_back:
-            log(CLOCK_TURNED_BACK, level=logging.WARNING, seconds=turned_back / 1000)
-        recovered = await self._spool.recover(now=self._clock.now(), grace=DEAD_GRACE)
+        recovered = await self._recover() if self._role.sends else 0
         await self.keys.load()
         await self._gates.restore()
         self._proven |= await self._spool.proven()
         self._spool.on_wake(self._wake)
         self._spool.on_commit(self._news.tell)
         await self._listen()
-        duties: dict[str, Callable[[], Coroutine[None, None, None]]] = {
-            "dispatcher": self._dispatcher.run,
-            "settling": self._settling.run,
-            "gates": self._gates.run,
-            "tokens": self._ways.warm,
-            "sweep": self._make_sweep().run,
-        }
-        self._state.tasks = [asyncio.create_task(_forever(name, duty), name=name) for name, duty in duties.items()]
-        log(SERVICE_READY, version=version(), listen=self.settings.http.listen, recovered=recovered)
+        self._state.tasks = [
+            asyncio.create_task(_forever(name, duty), name=name) for name, duty in self._duties().items()
+        ]
+        listen = self.settings.http.listen
+        log(SERVICE_READY, version=version(), role=self._role.value, listen=listen, recovered=recovered)
+
+    async def _recover(self) -> int:
+        """What a dead process and a clock that was set back left; how many messages are in doubt for it."""
+        turned_back = await self._spool.turn_back(now=self._clock.now())
+        if turned_back:
+            log(CLOCK_TURNED_BACK, level=logging.WARNING, seconds=turned_back / 1000)
+        return await self._spool.recover(now=self._clock.now(), grace=DEAD_GRACE)
+
+    def _duties(self) -> dict[str, Callable[[], Coroutine[None, None, None]]]:
+        """What goes on beside answering requests, by name."""
+        duties: dict[str, Callable[[], Coroutine[None, None, None]]] = {"sweep": self._make_sweep().run}
+        if self._role.sends:
+            duties |= {
+                "dispatcher": self._dispatcher.run,
+                "settling": self._settling.run,
+                "gates": self._gates.run,
+                "tokens": self._ways.warm,
+            }
+        if self._spool.look_every is not None:
+            duties["watch"] = self._look_for_ends
+        return duties
 
     async def stop(self) -> None:
         """Take nothing new, let attempts in flight finish, answer who waits, give the lanes back, close."""
@@ -176,7 +197,8 @@ class Service:
             resume_transport=self._gates.resume,
             trusted=trusted,
         )
-        return build(parts, admin=admin, chance=secrets.token_bytes, version=version())
+        app = build(parts, admin=admin, chance=secrets.token_bytes, version=version())
+        return app if admin or self._role.takes else probes(parts, chance=secrets.token_bytes, version=version())
 
     def _make_gates(self) -> Gates:
         delivery = self.settings.delivery
@@ -289,6 +311,14 @@ class Service:
         for listener in self._listeners:
             await listener.start()
 
+    async def _look_for_ends(self) -> None:
+        """Where other processes send, tell those who wait for a message's end; runs until cancelled."""
+        while True:
+            waiting = self._watch.waiting
+            for message_id, status in (await self._spool.ended(waiting)).items() if waiting else ():
+                self._watch.tell(message_id, status)
+            await asyncio.sleep(WATCH_EVERY)
+
 
 async def _forever(name: str, duty: Callable[[], Coroutine[None, None, None]]) -> None:
     """A duty that fails is logged and begins again; only the end of the service ends it."""
@@ -311,23 +341,38 @@ def owner() -> str:
 
 
 @contextlib.asynccontextmanager
-async def open_service(settings: Settings) -> AsyncGenerator[Service]:
+async def open_service(settings: Settings, *, role: Role = Role.ALL) -> AsyncGenerator[Service]:
     """The spool of the settings with everything that works on it, not started yet; the spool is closed at the end.
 
     Raises:
         SpoolRefusedError: another process holds the spool, or it lies where it cannot be kept durably.
+        SpoolUnavailableError: its database cannot be reached.
     """
-    path = settings.spool_path()
-    spool = await open_spool(path, owner=owner(), clock=SteadyClock())
+    spool = await _open_spool(settings, role)
     try:
-        yield Service(settings, spool, state=settings.state_directory())
+        yield Service(settings, spool, state=settings.state_directory(), role=role)
     finally:
         await spool.close()
 
 
+async def _open_spool(settings: Settings, role: Role) -> Spool:
+    kept, clock = settings.spool, SystemClock()
+    if not settings.many_processes:
+        if role is not Role.ALL:
+            raise SpoolRefusedError(
+                f"--role {role.value} needs a spool in PostgreSQL ([spool] url): one process serves a SQLite spool."
+            )
+        return await open_sqlite(settings.spool_path(), owner=owner(), clock=clock)
+    settings.state_directory().mkdir(mode=0o700, parents=True, exist_ok=True)  # the administrator's socket lies there
+    listen = kept.listen_url.read() if kept.listen_url is not None else None
+    address = Address(dsn=settings.spool_url(), pooler=kept.pooler, listen_dsn=listen)
+    return await open_postgres(address, owner=owner(), clock=clock, sends=role.sends)
+
+
 @contextlib.asynccontextmanager
 async def open_for_command(settings: Settings) -> AsyncGenerator[ASGIApp]:
-    """The administrator's door for one command, where no service runs."""
-    async with open_service(settings) as service:
+    """The administrator's door for one command, where no service runs here."""
+    role = Role.DOORS if settings.many_processes else Role.ALL
+    async with open_service(settings, role=role) as service:
         await service.keys.load()
         yield service.application(admin=True, trusted=True)

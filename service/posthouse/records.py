@@ -117,7 +117,8 @@ class Pause:
 class Lease:
     """The right to send for a lane, with what its pace needs to go on: attempt starts of the last 60 s, pauses.
 
-    ``block_ended_at`` is when its latest block ended, 0 where there was none.
+    ``block_ended_at`` is when its latest block ended, 0 where there was none; ``sending`` are the deadlines of what dead
+    owners left on the wire: each counts as in flight until 10 s later.
     """
 
     lane: int
@@ -126,6 +127,7 @@ class Lease:
     starts: tuple[Millis, ...]
     pauses: tuple[Pause, ...]
     block_ended_at: Millis = 0
+    sending: tuple[Millis, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,11 @@ class Watch:
         self._waiting: defaultdict[MessageId, set[asyncio.Future[Status | None]]] = defaultdict(set)
         self._closed = False
 
+    @property
+    def waiting(self) -> tuple[MessageId, ...]:
+        """The messages that somebody waits for."""
+        return tuple(self._waiting)
+
     def expect(self, message_id: MessageId) -> asyncio.Future[Status | None]:
         """A future that ``tell`` or ``close`` fills; ask before the message is added, ``forget`` it afterwards."""
         future = asyncio.get_running_loop().create_future()

@@ -1,7 +1,8 @@
 -- Settling under the lane's lease, proofs of presence, the slowest appearance, blocks that ended, the feed's lost part.
 
-alter table unsettled add column lane integer;              -- the message's lane, which it never leaves while in doubt
-update unsettled set lane = (select m.lane from messages m where m.id = unsettled.message);
+alter table unsettled add column lane integer;              -- the account that the doubtful attempt used: its owner looks
+update unsettled set lane = (
+  select a.account from attempts a where a.message = unsettled.message and a.number = unsettled.number);
 create index unsettled_lane on unsettled (lane, look_at) where look_at is not null;
 
 alter table lanes add column block_ended_at integer;        -- time behind it does not count towards the default expiry

@@ -9,7 +9,8 @@ from json_each(:rows) e
 where messages.id = e.value->>0;
 
 insert into unsettled (message, number, since, looks, look_at, may_resend, lane)
-select value->>0, value->>1, value->>4, 0, value->>5, 1, (select m.lane from messages m where m.id = value->>0)
+select value->>0, value->>1, value->>4, 0, value->>5, 1, 
+       (select a.account from attempts a where a.message = value->>0 and a.number = value->>1)
 from json_each(:rows)
 where value->>2 <> 'queued' on conflict (message) do nothing;
 
