@@ -9,24 +9,15 @@ import platform
 import secrets
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from starlette.types import ASGIApp
 
-from posthouse.assembly import (
-    SystemClock,
-    WaysOut,
-    fixed_keys,
-    limits_of,
-    policy_of,
-    rules_of,
-    uses_of,
-    ways_of,
-)
+from posthouse.assembly import WaysOut, fixed_keys, limits_of, policy_of, rules_of, uses_of
 from posthouse.circuit import Circuit, Patience
 from posthouse.clients.keys import Keys
+from posthouse.clock import SteadyClock
 from posthouse.dispatcher.attempt import Tools as AttemptTools
 from posthouse.dispatcher.dispatcher import Dispatcher
 from posthouse.dispatcher.effects import Effects
@@ -43,23 +34,28 @@ from posthouse.refusal import Condition
 from posthouse.settings.model import Settings
 from posthouse.settings.role import Role
 from posthouse.settings.secrets import secrets_of
-from posthouse.settling import Settling
-from posthouse.settling import Tools as SettlingTools
+from posthouse.settling.settling import Settling
+from posthouse.settling.settling import Tools as SettlingTools
 from posthouse.spool.postgres.database import Address
 from posthouse.spool.postgres.store import open_spool as open_postgres
 from posthouse.spool.refused import SpoolRefusedError
 from posthouse.spool.sqlite.store import open_spool as open_sqlite
 from posthouse.submission import DoorStep, Standing
-from posthouse.telemetry import SERVICE_DRAINING, SERVICE_FAULT, SERVICE_READY, SERVICE_STOPPED, SPOOL_RESTORED, log
-from posthouse.watch import Watch
+from posthouse.sweep import DEAD_GRACE, Sweep, Times
+from posthouse.sweep import Tools as SweepTools
+from posthouse.telemetry import (
+    CLOCK_TURNED_BACK,
+    SERVICE_DRAINING,
+    SERVICE_FAULT,
+    SERVICE_READY,
+    SERVICE_STOPPED,
+    log,
+)
+from posthouse.watch import News, Watch
 
 SOCKET_NAME: Final = "posthouse.sock"
-DEAD_GRACE: Final = 10.0
-"""Seconds after its deadline from which an attempt of a dead process counts as ended (PROMISES §5)."""
-SWEEP_EVERY: Final = 5.0
 WATCH_EVERY: Final = 0.25
 """Seconds between looks at messages that callers wait for and that another process sends."""
-SWEEP_ROWS: Final = 100
 
 
 def version() -> str:
@@ -70,7 +66,7 @@ def version() -> str:
 class Backlog:
     """How long the lanes are, as of the last sweep; answers a door from memory."""
 
-    def __init__(self, limits: Limits, clock: SystemClock) -> None:
+    def __init__(self, limits: Limits, clock: SteadyClock) -> None:
         self._limits = limits
         self._clock = clock
         self._rows: Mapping[str, LaneRow] = {}
@@ -107,12 +103,13 @@ class Service:
         self._role = role
         self._spool = spool
         self._directory = state
-        self._clock = SystemClock()
+        self._clock = SteadyClock()
         self._state = _State()
         self._policy = policy_of(settings)
         self._board = Board()
         self._proven: set[str] = set()
         self._watch = Watch()
+        self._news = News()
         self._fixes = Fixes()
         self._backlog = Backlog(limits_of(settings.limits), self._clock)
         self.keys = Keys(spool=spool, clock=self._clock, chance=secrets.token_bytes, fixed=fixed_keys(settings))
@@ -128,14 +125,12 @@ class Service:
         Raises:
             ListenError: an address is taken.
         """
-        recovered = 0
-        if self._role.sends:
-            recovered = await self._spool.recover(now=self._clock.now(), grace=DEAD_GRACE)
-            await self._restore()
+        recovered = await self._recover() if self._role.sends else 0
         await self.keys.load()
         await self._gates.restore()
         self._proven |= await self._spool.proven()
         self._spool.on_wake(self._wake)
+        self._spool.on_commit(self._news.tell)
         await self._listen()
         self._state.tasks = [
             asyncio.create_task(_forever(name, duty), name=name) for name, duty in self._duties().items()
@@ -143,9 +138,16 @@ class Service:
         listen = self.settings.http.listen
         log(SERVICE_READY, version=version(), role=self._role.value, listen=listen, recovered=recovered)
 
+    async def _recover(self) -> int:
+        """What a dead process and a clock that was set back left; how many messages are in doubt for it."""
+        turned_back = await self._spool.turn_back(now=self._clock.now())
+        if turned_back:
+            log(CLOCK_TURNED_BACK, level=logging.WARNING, seconds=turned_back / 1000)
+        return await self._spool.recover(now=self._clock.now(), grace=DEAD_GRACE)
+
     def _duties(self) -> dict[str, Callable[[], Coroutine[None, None, None]]]:
         """What goes on beside answering requests, by name."""
-        duties: dict[str, Callable[[], Coroutine[None, None, None]]] = {"sweep": self._sweep}
+        duties: dict[str, Callable[[], Coroutine[None, None, None]]] = {"sweep": self._make_sweep().run}
         if self._role.sends:
             duties |= {
                 "dispatcher": self._dispatcher.run,
@@ -158,11 +160,13 @@ class Service:
         return duties
 
     async def stop(self) -> None:
-        """Take nothing new, let attempts in flight finish, give the lanes back, close."""
+        """Take nothing new, let attempts in flight finish, answer who waits, give the lanes back, close."""
         self._state.draining = True
         log(SERVICE_DRAINING)
-        self._settling.stop()
+        await self._settling.stop()
         await self._dispatcher.stop(seconds=self._policy.drain_timeout)
+        self._watch.close()
+        self._news.close()
         await asyncio.gather(*(listener.stop() for listener in self._listeners))
         for task in self._state.tasks:
             task.cancel()
@@ -186,6 +190,7 @@ class Service:
             keys=self.keys,
             clock=self._clock,
             watch=self._watch,
+            news=self._news,
             diagnosis=self._fixes,
             ready=self._ready,
             transports=lambda: [circuit.row() for circuit in self._gates.circuits.values()],
@@ -202,7 +207,13 @@ class Service:
             first=delivery.circuit_open, longest=delivery.circuit_open_max, blocked=delivery.blocked_probe
         )
         circuits = {name: Circuit(name, patience=patience) for name in self._ways.by_name}
-        return Gates(circuits=circuits, transports=self._ways.by_name, spool=self._spool, clock=self._clock)
+        return Gates(
+            circuits=circuits,
+            transports=self._ways.by_name,
+            spool=self._spool,
+            clock=self._clock,
+            proven=self._proven,
+        )
 
     def _make_settling(self) -> Settling:
         return Settling(
@@ -214,8 +225,31 @@ class Service:
                 clock=self._clock,
                 watch=self._watch,
                 concurrent=self.settings.limits.concurrent_requests,
+                chance=secrets.token_bytes,
             )
         )
+
+    def _make_sweep(self) -> Sweep:
+        kept, carriers = self.settings.spool, rules_of(self.settings).carriers
+        return Sweep(
+            SweepTools(
+                spool=self._spool,
+                clock=self._clock,
+                times=Times(
+                    retention=kept.retention,
+                    content_retention=kept.content_retention,
+                    blocked_probe=self._policy.blocked_probe,
+                ),
+                live=self._dispatcher.live,
+                transports=tuple(carriers),
+                carrying=[name for name, one in carriers.items() if one.extra_header_recipients != "hold"],
+                lanes=self._backlog.learn,
+                storage=self._learn_storage,
+            )
+        )
+
+    def _learn_storage(self, reason: str | None) -> None:
+        self._state.reason = reason
 
     def _make_dispatcher(self) -> Dispatcher:
         carriers = rules_of(self.settings).carriers
@@ -229,6 +263,7 @@ class Service:
             clock=self._clock,
             chance=secrets.token_bytes,
             watch=self._watch,
+            sent=lambda message, account, kind: self._settling.sent(message, account=account, kind=kind),
         )
         return Dispatcher(owner=owner(), tools=tools, board=self._board, uses=uses_of(self.settings))
 
@@ -249,7 +284,7 @@ class Service:
         lane = self._board.lane(row.account)
         for transport in {None, *(pause.transport for pause in row.pauses)}:
             lane.resume(self._clock.now(), transport)
-            await self._spool.resume(lane=row.lane, transport=transport)
+            await self._spool.resume(lane=row.lane, transport=transport, at=self._clock.now())
         return True
 
     def _closed(self) -> Condition | None:
@@ -284,39 +319,6 @@ class Service:
             for message_id, status in (await self._spool.ended(waiting)).items() if waiting else ():
                 self._watch.tell(message_id, status)
             await asyncio.sleep(WATCH_EVERY)
-
-    async def _restore(self) -> None:
-        """A restored copy is in doubt before it sends (PROMISES §5)."""
-        in_doubt = await self._spool.restored(now=self._clock.now(), ways=ways_of(self.settings))
-        if in_doubt is not None:
-            log(SPOOL_RESTORED, level=logging.WARNING, in_doubt=in_doubt)
-
-    async def _sweep(self) -> None:
-        """What comes round every few seconds, in small steps; runs until cancelled."""
-        while True:
-            self._state.reason = await self._spool.writable()
-            self._backlog.learn(await self._spool.lanes())
-            if self._spool.look_every is not None:
-                await self.keys.load()  # another process may have made or ended one
-            if self._role.sends:
-                await self._mend()
-            await asyncio.sleep(min(SWEEP_EVERY, self._policy.blocked_probe))
-
-    async def _mend(self) -> None:
-        """Take over what the dead left, expire, probe blocked senders, purge, wrap keys again."""
-        spool, policy, kept = self._spool, self._policy, self.settings.spool
-        now = self._clock.now()
-        if spool.look_every is not None:
-            await spool.recover(now=now, grace=DEAD_GRACE)
-        await spool.expire(now=now, most=SWEEP_ROWS)
-        await spool.probe_senders(now=now, next_probe=now + int(policy.blocked_probe * 1000))
-        purge = partial(
-            spool.purge, retention=kept.retention, content_retention=kept.content_retention, most=SWEEP_ROWS
-        )
-        while await purge(now=self._clock.now()) >= SWEEP_ROWS:
-            continue
-        while await spool.reseal(most=SWEEP_ROWS):
-            continue
 
 
 async def _forever(name: str, duty: Callable[[], Coroutine[None, None, None]]) -> None:
@@ -355,7 +357,7 @@ async def open_service(settings: Settings, *, role: Role = Role.ALL) -> AsyncGen
 
 
 async def _open_spool(settings: Settings, role: Role) -> Spool:
-    kept, clock, secrets = settings.spool, SystemClock(), secrets_of(settings)
+    kept, clock, secrets = settings.spool, SteadyClock(), secrets_of(settings)
     if not settings.many_processes:
         if role is not Role.ALL:
             raise SpoolRefusedError(

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import ssl
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Final
 
 from posthouse.delivery import Policy
 from posthouse.lanes import Limits, Use
-from posthouse.message import Message, Millis
+from posthouse.message import Message
 from posthouse.ports import Clock, Evidence, Transport
 from posthouse.records import KeyRow, Way
 from posthouse.settings.model import EntraSettings, GraphSettings, LimitSettings, Settings, SmtpSettings
@@ -35,18 +34,6 @@ SMTP_CONNECTIONS: Final = 3
 """Connections at once that Exchange takes from one account (FACTS B1)."""
 WARM_EVERY: Final = 60.0
 """Seconds between looks at the tokens' ages."""
-
-
-class SystemClock:
-    """The machine's time."""
-
-    def now(self) -> Millis:
-        """Milliseconds since 1970 UTC."""
-        return time.time_ns() // 1_000_000
-
-    def monotonic(self) -> float:
-        """Seconds that never jump."""
-        return time.monotonic()
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -159,9 +146,9 @@ class WaysOut:
         self._scopes = _scopes(settings)
         self._sources: dict[EntraSettings, TokenSource] = {}
         self.by_name: dict[str, Transport] = {}
-        self.evidence: Evidence | None = None
         for name, transport in settings.transports.items():
             self.by_name[name] = self._make(name, transport)
+        self.evidence = self._evidence()
 
     async def warm(self) -> None:
         """Keep all tokens fresh; runs until cancelled."""
@@ -181,7 +168,7 @@ class WaysOut:
         cloud = CLOUDS[entra.cloud]
         if isinstance(transport, SmtpSettings):
             return SmtpTransport(name=name, server=self._server(transport, entra, cloud), clock=self._clock)
-        graph = GraphTransport(
+        return GraphTransport(
             name=name,
             base_url=transport.base_url or cloud.graph_url,
             scope=cloud.graph_scope,
@@ -190,8 +177,23 @@ class WaysOut:
             clock=self._clock,
             unproven=self._unproven,
         )
-        self.evidence = self.evidence or graph
-        return graph
+
+    def _evidence(self) -> dict[str, Evidence]:
+        """Who can look for what each transport sent: itself, else a Graph transport of its tenant, else the first there is."""
+        graphs = {name: one for name, one in self.by_name.items() if isinstance(one, GraphTransport)}
+        if not graphs:
+            return {}
+        tenants = {name: self._tenant(self._settings.transports[name]) for name in self.by_name}
+        return {
+            name: graphs.get(name)
+            or next((graph for other, graph in graphs.items() if tenants[other] == tenants[name]), None)
+            or next(iter(graphs.values()))
+            for name in self.by_name
+        }
+
+    def _tenant(self, transport: GraphSettings | SmtpSettings) -> tuple[str, str]:
+        entra = transport.entra or self._settings.entra
+        return entra.cloud, entra.tenant_id
 
     def _server(self, transport: SmtpSettings, entra: EntraSettings, cloud: Cloud) -> Server:
         auth: NoLogin | Login | XOAuth2 = NoLogin()

@@ -14,6 +14,8 @@ from posthouse.records import TransportRow
 
 FAILURES: Final = 3
 DOUBTS: Final = 5
+FIRST_PROBE: Final = 120.0
+"""Seconds between probes of a block where nothing was ever sent: somebody is just setting it up (CONTRACT §4)."""
 NEAR_EXPIRY: Final[Millis] = 15 * 60_000
 
 
@@ -56,6 +58,7 @@ class Circuit:
         """Go on where a former process stopped."""
         self.state, self.until, self.since = State(row.state), row.until, row.since
         self._opened, self.reason = row.opened, row.reason
+        self.block_ended_at = row.block_ended_at
 
     def row(self) -> TransportRow:
         """What must survive a restart; a trial is an open circuit for the next process."""
@@ -67,6 +70,7 @@ class Circuit:
             opened=self._opened,
             reason=self.reason,
             since=self.since,
+            block_ended_at=self.block_ended_at,
         )
 
     def usable_at(self, now: Millis) -> Millis | None:
@@ -133,12 +137,13 @@ class Circuit:
         self._doubted.add(key)
         return self._judge(now, key=key, retry_after=retry_after, reason=reason)
 
-    def block(self, now: Millis, *, reason: str, probe: float | None = None) -> bool:
-        """An administrator must act; True where this is news."""
+    def block(self, now: Millis, *, reason: str, longest: float | None = None) -> bool:
+        """An administrator must act; True where this is news; the next probe in ``longest`` seconds at the latest."""
         news = self.state is not State.BLOCKED
         self.state, self._trial, self.reason = State.BLOCKED, None, reason
         self.since = now if news else self.since
-        self.until = now + int((self._patience.blocked if probe is None else probe) * 1000)
+        probe = self._patience.blocked
+        self.until = now + int((probe if longest is None else min(probe, longest)) * 1000)
         return news
 
     def resume(self, now: Millis) -> None:

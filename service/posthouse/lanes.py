@@ -7,7 +7,7 @@ mailbox, and SMTP's 3 connections. Transports with limits of their own (High Vol
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from posthouse.message import Millis
@@ -44,8 +44,11 @@ class Pace:
         """When the next start is within the limit; ``now`` where it is already."""
         while self._starts and self._starts[0] <= now - WINDOW:
             self._starts.popleft()
+        late = 0
         while self._starts and self._starts[-1] > now:
-            self._starts.pop()  # the clock was set back
+            self._starts.pop()
+            late += 1
+        self._starts.extend([now] * late)  # the clock was set back: who knows when they were, at the latest now
         if not per_minute or len(self._starts) < per_minute:
             return now
         return self._starts[len(self._starts) - per_minute] + WINDOW
@@ -76,6 +79,7 @@ class Lane:
         self._looks_wanted = 0
         self._watching: set[Callable[[], None]] = set()
         self.block_ended_at: Millis = 0
+        """When the latest block ended: time behind it does not count towards the default expiry (PROMISES §6)."""
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Call ``changed`` when room may have appeared."""
@@ -95,19 +99,38 @@ class Lane:
         """Nothing under way and nobody waiting for a slot."""
         return not self.in_flight and not self._looks_wanted
 
-    def open(self, *, starts: Iterable[Millis], pauses: Iterable[Pause]) -> None:
+    def open(self, *, starts: Iterable[Millis], pauses: Iterable[Pause], block_ended_at: Millis = 0) -> None:
         """Go on from what was written down, once; what is known here already is newer."""
         if not self._opened:
             self._opened = True
             self._paces[""].learn(starts)
             for pause in pauses:
                 self._pauses.setdefault(pause.transport, pause)
+            self.block_ended_at = max(self.block_ended_at, block_ended_at)
 
     def paused(self, now: Millis) -> Pause | None:
         """The pause that keeps the whole lane from sending now."""
         pause = self._pauses.get(None)
         stands = pause is not None and (pause.until > now or (pause.blocked and self.in_flight > 0))
         return pause if stands else None
+
+    def blocked(self, transport: str) -> bool:
+        """Whether a block stands that keeps the account from sending by this transport, its probe apart."""
+        return any(self._pauses[name].blocked for name in (None, transport) if name in self._pauses)
+
+    def looks_at(self, now: Millis) -> Millis:
+        """When a look-up may start: what Graph asked to wait for holds for it too; a block does not (PROMISES §5)."""
+        pause = self._pauses.get(None)
+        return max(now, pause.until) if pause is not None and not pause.blocked else now
+
+    def quiet(self, now: Millis, concurrent: int) -> bool:
+        """Whether a look-up that nobody waits for takes nothing from anybody: nothing rests, two slots are free."""
+        return self.looks_at(now) <= now and (not concurrent or self.in_flight + self._looks_wanted <= concurrent - 2)
+
+    @property
+    def looking(self) -> bool:
+        """A look-up is under way or waits for its slot."""
+        return self._looking + self._looks_wanted > 0
 
     def unusable(self, now: Millis) -> dict[str, Millis]:
         """The transports that this account may not use now, and when to ask again."""
@@ -179,7 +202,7 @@ class Lane:
         """Pause; a longer pause that stands already is kept, a block keeps the time since when it stands."""
         known = self._pauses.get(pause.transport)
         if known is not None and known.blocked and pause.blocked:
-            pause = Pause(pause.transport, pause.until, pause.reason, blocked=True, since=known.since)
+            pause = replace(pause, since=known.since)
         elif known is not None and (known.until >= pause.until or known.blocked):
             return known
         self._pauses[pause.transport] = pause
@@ -204,19 +227,45 @@ class Lane:
 
 
 class Board:
-    """The lanes that are alive in this process, by account; dispatcher and settling share their slots through it."""
+    """The lanes that are alive in this process, by account; dispatcher and settling share their slots through it.
+
+    ``leased`` are the keys of those that this process holds: nobody else may look for what they left in doubt.
+    """
 
     def __init__(self) -> None:
         self._lanes: dict[str, Lane] = {}
+        self._leased: set[int] = set()
+        self._watching: set[Callable[[], None]] = set()
+
+    @property
+    def leased(self) -> frozenset[int]:
+        """The lanes whose look-ups are this process's."""
+        return frozenset(self._leased)
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call ``changed`` when a lane was leased."""
+        self._watching.add(changed)
+
+    def take(self, lane: int) -> None:
+        """A lane is leased from now on."""
+        self._leased.add(lane)
+        for changed in tuple(self._watching):
+            changed()
+
+    def give_back(self, lane: int) -> None:
+        """Begin no more look-up for it."""
+        self._leased.discard(lane)
 
     def lane(self, account: str) -> Lane:
         """The lane of an account, made where there is none."""
         return self._lanes.setdefault(account, Lane())
 
-    def open(self, account: str, *, starts: Iterable[Millis], pauses: Iterable[Pause]) -> Lane:
+    def open(
+        self, account: str, *, starts: Iterable[Millis], pauses: Iterable[Pause], block_ended_at: Millis = 0
+    ) -> Lane:
         """The lane of an account that was just leased; what is known here already is newer than what was read."""
         lane = self.lane(account)
-        lane.open(starts=starts, pauses=pauses)
+        lane.open(starts=starts, pauses=pauses, block_ended_at=block_ended_at)
         return lane
 
     def forget_idle(self, account: str, now: Millis) -> None:

@@ -206,9 +206,9 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One line of a message's history; ``position`` orders the feed by commit."""
+    """One line of a message's history; ``position`` is its place in the feed, an opaque text (CONTRACT §2.1)."""
 
-    position: int
+    position: str
     message_id: MessageId
     at: Millis
     type: str

@@ -11,6 +11,7 @@ from typing import Literal
 from posthouse.message import (
     Content,
     Envelope,
+    Event,
     Message,
     MessageId,
     Millis,
@@ -99,20 +100,25 @@ AddResult = Added | Replayed | KeyReused
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A lane (transport None) or one transport of a lane waits until ``until``, for a reason."""
+    """A lane (transport None) or one transport of a lane waits until ``until``, for a reason.
+
+    ``length`` is what it was made for, should the clock be set back; a block keeps the time ``since`` when it stands.
+    """
 
     transport: str | None
     until: Millis
     reason: str
     blocked: bool
     since: Millis
+    length: Millis = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """The right to send for a lane, with what its pace needs to go on: attempt starts of the last 60 s, pauses.
 
-    ``sending`` are the deadlines of what dead owners left on the wire: each counts as in flight until 10 s later.
+    ``block_ended_at`` is when its latest block ended, 0 where there was none; ``sending`` are the deadlines of what dead
+    owners left on the wire: each counts as in flight until 10 s later.
     """
 
     lane: int
@@ -120,6 +126,7 @@ class Lease:
     fence: int
     starts: tuple[Millis, ...]
     pauses: tuple[Pause, ...]
+    block_ended_at: Millis = 0
     sending: tuple[Millis, ...] = ()
 
 
@@ -142,12 +149,16 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
-    """The outcome of one attempt and where the message stands after it."""
+    """The outcome of one attempt and where the message stands after it.
+
+    With ``attempt_id`` it is bound to that very attempt: nothing is written where another has its number, or none.
+    """
 
     key: int
     id: MessageId
     lane: int
     number: int
+    attempt_id: str | None = None
     ended_at: Millis
     outcome: Outcome
     status: Status
@@ -181,6 +192,7 @@ class TransportRow:
     opened: int
     reason: str
     since: Millis
+    block_ended_at: Millis = 0
 
 
 # --- settling ----------------------------------------------------------------------------------------------------
@@ -188,7 +200,10 @@ class TransportRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsettled:
-    """A message of which nobody knows yet whether it was sent, and the attempt that left it so."""
+    """A message of which nobody knows yet whether it was sent, and the attempt that left it so.
+
+    ``since`` is the attempt's seen end, else its deadline and 10 s; ``held`` the cause where it is held.
+    """
 
     message: Message
     number: int
@@ -200,7 +215,7 @@ class Unsettled:
     looks: int
     last_absent_at: Millis | None
     may_resend: bool
-    held: bool
+    held: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +226,34 @@ class Witness:
     account: str
     message_id: str
     sent_at: Millis
+    transport: str
+
+
+class ProofLevel(StrEnum):
+    """What shows that a mailbox keeps copies under our Message-IDs: nothing, a look-up, or drafts of our own."""
+
+    NONE = "none"
+    LOOK_UP = "look_up"
+    DRAFT = "draft"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presence:
+    """Whether an account's copies are found, for one kind of transport and origin of Message-ID (``own``: ours).
+
+    ``ask_at`` is when a fresh witness is looked for, None where none is due before something is sent; ``answer`` says
+    why the last look proved nothing.
+    """
+
+    account: str
+    kind: TransportKind
+    own: bool
+    level: ProofLevel = ProofLevel.NONE
+    witness: Witness | None = None
+    proved_at: Millis | None = None
+    asked_at: Millis | None = None
+    ask_at: Millis | None = None
+    answer: str | None = None
 
 
 class Verdict(StrEnum):
@@ -224,7 +267,11 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """One conclusion about an unsettled message; ``look_at`` is the next look-up for LATER and HELD."""
+    """One conclusion about an unsettled message; ``look_at`` is the next look-up for LATER and HELD.
+
+    ``gives_up_at`` is the new default expiry of one that goes again; ``took`` how long a copy took to appear that an
+    earlier look-up had not found.
+    """
 
     key: int
     id: MessageId
@@ -236,6 +283,8 @@ class Settlement:
     absent_at: Millis | None = None
     look_at: Millis | None = None
     due_at: Millis | None = None
+    gives_up_at: Millis | None = None
+    took: Millis | None = None
     cause: str | None = None
     data: Mapping[str, object] = field(default_factory=dict)
 
@@ -245,6 +294,11 @@ class Sightings:
     """An answer 200 of a look-up: for each Message-ID asked, the copies found, as ``isDraft`` flags."""
 
     found: Mapping[str, tuple[bool, ...]]
+
+    @property
+    def sent(self) -> frozenset[str]:
+        """The Message-IDs of which a copy has left Drafts."""
+        return frozenset(message_id for message_id, copies in self.found.items() if not all(copies))
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +412,29 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeedEvent:
+    """An event of any message, with what its client gave the message to be told by."""
+
+    event: Event
+    client: str
+    reference: str | None
+    metadata: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedPage:
+    """Events in the order of commits; ``next`` goes on from here, whether or not there was any.
+
+    ``gap`` says that history between the cursor that was given and these events is gone, or began anew.
+    """
+
+    events: tuple[FeedEvent, ...]
+    next: str
+    has_more: bool
+    gap: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LaneRow:
     """A lane as operators see it."""
 
@@ -416,6 +493,17 @@ class NotPossible:
 @dataclass(frozen=True, slots=True)
 class NoSuchMessage:
     """There is no such message, or it is another client's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """Who did what to what, and when (CONTRACT §3)."""
+
+    at: Millis
+    by: str
+    action: str
+    target: str
+    data: Mapping[str, object] = field(default_factory=dict)
 
 
 CommandResult = Obeyed | NotPossible | NoSuchMessage

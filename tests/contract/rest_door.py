@@ -21,7 +21,7 @@ from posthouse.records import Finish, KeyRow, Mark, TransportRow
 from posthouse.refusal import Condition
 from posthouse.spool.sqlite.store import SqliteSpool, open_spool
 from posthouse.submission import Carrier, DoorStep, Rules, Standing
-from posthouse.watch import Watch
+from posthouse.watch import News, Watch
 
 GRAPH_LIMIT = 3_145_728
 RULES = Rules(
@@ -53,7 +53,7 @@ class WatchedWatch(Watch):
         super().__init__()
         self._news: dict[MessageId, asyncio.Event] = {}
 
-    def expect(self, message_id: MessageId) -> asyncio.Future[Status]:
+    def expect(self, message_id: MessageId) -> asyncio.Future[Status | None]:
         self._news.setdefault(message_id, asyncio.Event()).set()
         return super().expect(message_id)
 
@@ -71,6 +71,7 @@ class Door:
     keys: Keys
     clock: Clock
     watch: WatchedWatch
+    news: News
     state: "State"
 
     def backlog(self, _account: str) -> Standing:
@@ -185,8 +186,9 @@ async def rest_door(
     trusted: bool = False,
 ) -> AsyncGenerator[Door]:
     """A door over a new spool in ``directory``."""
-    clock, state, watch, chance = Clock(), State(), WatchedWatch(), os.urandom
+    clock, state, watch, news, chance = Clock(), State(), WatchedWatch(), News(), os.urandom
     spool = await open_spool(directory / "spool.db", owner="test", clock=clock)
+    spool.on_commit(news.tell)
     keys = Keys(spool=spool, clock=clock, chance=chance, fixed=fixed)
     await keys.load()
 
@@ -207,6 +209,7 @@ async def rest_door(
         keys=keys,
         clock=clock,
         watch=watch,
+        news=news,
         diagnosis=Fixes(),
         ready=ready,
         transports=lambda: state.transports,
@@ -216,7 +219,7 @@ async def rest_door(
     )
     app = build(parts, admin=admin, chance=chance, version="0")
     try:
-        yield Door(app, spool, keys, clock, watch, state)
+        yield Door(app, spool, keys, clock, watch, news, state)
     finally:
         await keys.close()
         await spool.close()

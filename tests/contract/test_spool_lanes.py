@@ -123,7 +123,7 @@ async def test_a_resumed_lane_wakes(tmp_path: Path) -> None:
         (row,) = await spool.spool.lanes()
         assert row.pauses == (pause,)
         spool.woken.clear()
-        await spool.spool.resume(lane=lease.lane, transport=None)
+        await spool.spool.resume(lane=lease.lane, transport=None, at=NOON)
         assert await spool.spool.next_due() == NOON
         assert spool.woken == {lease.lane}
         assert (await spool.spool.lanes())[0].pauses == ()

@@ -130,8 +130,11 @@ def test_a_start_that_was_none_gives_its_minute_and_its_slot_back():
     assert (ask(lane), lane.in_flight) == (NOW, 0)
 
 
-def test_a_clock_that_is_set_back_does_not_silence_a_lane():
-    assert ask(Lane(starts=[NOW] * 30), NOW - 3_600_000) == NOW - 3_600_000
+def test_a_clock_that_is_set_back_neither_opens_a_lanes_minute_nor_silences_it():
+    lane, earlier = Lane(starts=[NOW - 10_000] * 30), NOW - 3_600_000
+
+    assert ask(lane, earlier) == earlier + MINUTE
+    assert ask(lane, earlier + MINUTE) == earlier + MINUTE
 
 
 def test_a_pause_of_one_transport_leaves_the_others_usable():

@@ -25,12 +25,31 @@ from posthouse.delivery import (
 from posthouse.dispatcher.contents import broken_off, unreadable, watched
 from posthouse.dispatcher.effects import Effects
 from posthouse.dispatcher.gates import Gates
-from posthouse.lanes import Lane, Use
+from posthouse.lanes import NEVER, Lane, Use
 from posthouse.message import Content, Message, Millis, Status
-from posthouse.outcome import Answer, Outcome, RefusedRecipient, Scope, TransientFailure, Unconfirmed, name_of, scope_of
-from posthouse.ports import Clock, ContentUnreadableError, Dispatch, Spool, SpoolUnavailableError, Transport
-from posthouse.records import Finish, Mark
+from posthouse.outcome import (
+    Answer,
+    Outcome,
+    RefusedRecipient,
+    Scope,
+    Sent,
+    TransientFailure,
+    Unconfirmed,
+    name_of,
+    scope_of,
+)
+from posthouse.ports import (
+    Clock,
+    ContentUnreadableError,
+    Dispatch,
+    NotBegunError,
+    Spool,
+    SpoolUnavailableError,
+    Transport,
+)
+from posthouse.records import Finish, Mark, TransportKind
 from posthouse.telemetry import (
+    LOGGER,
     MESSAGE_DEFERRED,
     MESSAGE_EXPIRED,
     MESSAGE_FAILED,
@@ -50,6 +69,8 @@ LEASE_MARGIN = 5.0
 """Seconds before the lease's end from which nothing begins on the wire any more (PROMISES §3)."""
 SPOOL_PAUSE = 1.0
 """Seconds between tries to write an outcome that the spool could not take."""
+LONGEST_PAUSE = 30.0
+"""The same where it is a fault of ours, which says the same each time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +86,8 @@ class Tools:
     clock: Clock
     chance: Callable[[int], bytes]
     watch: Watch
+    sent: Callable[[Message, str, TransportKind], None]
+    """Told of every message that left ordinarily, with its account and kind of transport: it can testify for others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,13 +126,13 @@ class Attempt:
         """Mark, send, decide, finish."""
         message, tools, place = self._message, self._tools, self._place
         try:
-            now = tools.clock.now()
-            mark = self._mark(now)
+            mark = self._mark(tools.clock.now())
             marked, content = await asyncio.gather(
                 tools.spool.mark(mark), tools.spool.content(message.key), return_exceptions=True
             )
             if isinstance(marked, BaseException):
-                raise marked
+                await self._take_back(mark, marked)
+                return
             if not marked:
                 self._never_began()
                 self.unmarked = True
@@ -117,13 +140,24 @@ class Attempt:
             log(MESSAGE_SENDING, message=message.id, transport=place.transport, attempt=self._number)
             outcome = await self._outcome(mark, content)
             await self._affect(outcome)
-            await self._finish(self._decide(outcome))
-        except SpoolUnavailableError:
-            # nothing was marked, so nothing was sent; the row stays queued
+            await self._finish(self._decided(mark, outcome))
+            if isinstance(outcome, Sent):
+                tools.sent(message, place.account, mark.kind)
+        except Exception as fault:  # noqa: BLE001 - of ours; what is ``sending`` without an attempt the sweep makes unconfirmed
+            self._fault(fault)
             await asyncio.sleep(SPOOL_PAUSE)
         finally:
             tools.gates.abandoned(place.transport, message)
             self._let_go()
+
+    async def _take_back(self, mark: Mark, fault: BaseException) -> None:
+        """Whether ``sending`` was written is not known, but nothing was sent: so it is taken back if it was."""
+        if not isinstance(fault, SpoolUnavailableError):
+            self._fault(fault)
+        await asyncio.sleep(SPOOL_PAUSE)
+        self._never_began(holding=True)
+        outcome = _not_begun("the attempt could not be written down", "not_marked", at_once=True)
+        await self._finish(self._decided(mark, outcome))
 
     async def _affect(self, outcome: Outcome) -> None:
         """What the outcome does beyond the message; a fault of ours there must not lose the outcome itself."""
@@ -140,7 +174,7 @@ class Attempt:
                 lane_key=place.lane if own else None,
             )
         except Exception as fault:  # noqa: BLE001 - see above
-            log(SERVICE_FAULT, level=logging.ERROR, message=self._message.id, error=type(fault).__name__)
+            self._fault(fault)
 
     def _mark(self, now: Millis) -> Mark:
         message, place, tools = self._message, self._place, self._tools
@@ -158,11 +192,17 @@ class Attempt:
             deadline_at=now + int(tools.policy.attempt_seconds(message.size) * 1000),
         )
 
-    def _never_began(self) -> None:
+    def _never_began(self, *, holding: bool = False) -> None:
         """Canceled, expired or another's by now: the minute is not used up by what never left."""
-        self._holding = False
         for lane in self._place.lanes:
             lane.unstart(self._place.transport, self._place.use)
+            if holding:
+                lane.take_again(self._place.transport)
+        self._holding = holding
+
+    def _fault(self, fault: BaseException) -> None:
+        log(SERVICE_FAULT, level=logging.ERROR, message=self._message.id, error=type(fault).__name__)
+        LOGGER.debug("where", exc_info=fault)
 
     async def _outcome(self, mark: Mark, content: Content | BaseException | None) -> Outcome:
         if self._cut:
@@ -196,10 +236,13 @@ class Attempt:
             text = "no answer before the attempt's deadline or the end of the service's drain"
             return Unconfirmed(answer=Answer(status="4.4.7", text=text, code="no_answer", fix="no_answer"))
         fault = send.exception()
+        if isinstance(fault, NotBegunError):
+            if isinstance(fault.__cause__, Exception):
+                self._fault(fault.__cause__)
+            return _not_begun("the attempt ended before anything of it had left", "not_begun", at_once=self._cut)
         if fault is not None:
-            log(SERVICE_FAULT, level=logging.ERROR, message=self._message.id, error=type(fault).__name__)
-            text = "a fault of posthouse while the request was under way"
-            return Unconfirmed(answer=Answer(status="4.3.0", text=text, code=type(fault).__name__))
+            self._fault(fault)
+            return _fault_of_ours(fault)
         return send.result()
 
     async def _note_refused(self, refused: Sequence[RefusedRecipient]) -> None:
@@ -212,7 +255,17 @@ class Attempt:
         again = now + int(back_off(self._number, policy=policy, chance=1.0) * 1000)
         return message.expires_at is not None and again >= message.expires_at
 
-    def _decide(self, outcome: Outcome) -> Finish:
+    def _decided(self, mark: Mark, outcome: Outcome) -> Finish:
+        """What follows; a fault of ours in reckoning it leaves doubt, for the request may have been taken (PROMISES §3)."""
+        try:
+            return self._decide(mark, outcome)
+        except Exception as fault:  # noqa: BLE001 - see above
+            self._fault(fault)
+            now = self._tools.clock.now()
+            step = Settle(now + int(self._tools.policy.settle_checks[0] * 1000))
+            return replace(self._finish_for(step, _fault_of_ours(fault), now), attempt_id=mark.attempt_id)
+
+    def _decide(self, mark: Mark, outcome: Outcome) -> Finish:
         message, tools, now = self._message, self._tools, self._tools.clock.now()
         situation = Situation(
             now=now,
@@ -222,7 +275,7 @@ class Attempt:
             chance=int.from_bytes(tools.chance(4), "big") / 2**32,
         )
         step = next_step(message, outcome, situation, tools.policy)
-        finish = self._finish_for(step, outcome, now)
+        finish = replace(self._finish_for(step, outcome, now), attempt_id=mark.attempt_id)
         log(
             finish.event,
             level=logging.WARNING if finish.status in LOST else logging.INFO,
@@ -238,10 +291,10 @@ class Attempt:
         return finish
 
     def _gives_up_at(self) -> Millis:
-        """The default expiry; the time behind a block of the lane or the transport does not count (PROMISES §6)."""
-        blocks = [lane.block_ended_at for lane in self._place.lanes]
-        blocks.append(self._tools.gates.block_ended_at(self._place.transport))
-        ended = max(blocks)
+        """The default expiry; the time of a block of the lane or the transport does not count (PROMISES §6)."""
+        place = self._place
+        blocks = [NEVER if lane.blocked(place.transport) else lane.block_ended_at for lane in place.lanes]
+        ended = max(*blocks, self._tools.gates.block_ended_at(place.transport))
         again = ended + int(self._tools.policy.expire_after * 1000) if ended else 0
         return max(self._message.gives_up_at, again)
 
@@ -287,12 +340,16 @@ class Attempt:
         writing = asyncio.ensure_future(self._tools.spool.finish(finish))
         await asyncio.sleep(0)  # the write is under way, so the next mark of this lane shares its commit
         self._let_go()
+        pause = SPOOL_PAUSE
         while True:
             try:
                 written = await writing
-            except SpoolUnavailableError:
+            except Exception as fault:  # noqa: BLE001 - whatever it is, what happened on the wire stays true
                 self._take_again()
-                await asyncio.sleep(SPOOL_PAUSE)
+                if not isinstance(fault, SpoolUnavailableError):
+                    self._fault(fault)
+                    pause = min(pause * 2, LONGEST_PAUSE)
+                await asyncio.sleep(pause)
                 writing = asyncio.ensure_future(self._tools.spool.finish(finish))
                 continue
             if written:
@@ -310,6 +367,11 @@ class Attempt:
             self._holding = True
             for lane in self._place.lanes:
                 lane.take_again(self._place.transport)
+
+
+def _fault_of_ours(fault: BaseException) -> Unconfirmed:
+    text = "a fault of posthouse while the request was under way"
+    return Unconfirmed(answer=Answer(status="4.3.0", text=text, code=type(fault).__name__))
 
 
 def _not_begun(text: str, code: str, *, at_once: bool) -> TransientFailure:

@@ -41,6 +41,10 @@ class Dispatcher:
             else:
                 runner.wake()
 
+    def live(self) -> frozenset[int]:
+        """The messages whose attempts are under way here."""
+        return frozenset(key for runner in self._runners.values() for key in runner.live())
+
     async def run(self) -> None:
         """Lease and run lanes until ``stop``."""
         while not self._stopping:

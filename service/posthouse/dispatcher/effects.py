@@ -3,6 +3,7 @@
 import logging
 from datetime import UTC, datetime
 
+from posthouse.circuit import FIRST_PROBE
 from posthouse.delivery import Policy
 from posthouse.lanes import Lane
 from posthouse.message import Message, Millis
@@ -25,8 +26,6 @@ LOGIN_FIXES = frozenset(
     }
 )
 """What an account may not do by SMTP alone: Graph goes on for it (PROMISES §7: pauses name a transport or all)."""
-FIRST_PROBE: float = 120.0
-"""Seconds between probes of a mailbox that has never sent: somebody is just setting it up."""
 
 
 class Effects:
@@ -102,10 +101,13 @@ class Effects:
         now: Millis = self._clock.now()
         blocked = isinstance(outcome, Blocked)
         reason = outcome.answer.fix or outcome.answer.code
-        pause = Pause(transport, now + int(seconds * 1000), reason, blocked=blocked, since=now)
+        length = int(seconds * 1000)
+        pause = Pause(transport, now + length, reason, blocked=blocked, since=now, length=length)
+        before = lane.blocked(transport or "")
         stands = lane.pause(pause)
         if stands.until == pause.until:
-            level = logging.WARNING if blocked else logging.INFO
+            # one alarm a block: that its probe failed again is no news
+            level = logging.WARNING if blocked and not before else logging.INFO
             log(
                 LANE_PAUSED,
                 level=level,
@@ -120,24 +122,26 @@ class Effects:
 
     async def _resume(self, lane: Lane, lane_key: int | None, transport: str) -> None:
         for blocked in lane.blocks(transport):
-            lane.resume(self._clock.now(), blocked)
+            now = self._clock.now()
+            lane.resume(now, blocked)
             log(LANE_RESUMED, lane=lane_key, transport=blocked)
             if lane_key is not None:
-                await self._spool.resume(lane=lane_key, transport=blocked)
+                await self._spool.resume(lane=lane_key, transport=blocked, at=now)
 
     async def _block_sender(self, message: Message, outcome: Blocked) -> None:
         now = self._clock.now()
         self._good_senders.discard((message.mailbox, message.sender))
         reason = outcome.answer.fix or outcome.answer.code
-        log(SENDER_BLOCKED, level=logging.WARNING, message=message.id, reason=reason)
-        await self._spool.block_sender(
+        news = await self._spool.block_sender(
             SenderBlock(
                 mailbox=message.mailbox,
                 sender=message.sender,
                 since=now,
-                probe_at=now + int(self._policy.blocked_probe * 1000),
+                probe_at=now + int(self._probe_after(message.account) * 1000),
                 reason=reason,
             )
         )
+        if news:
+            log(SENDER_BLOCKED, level=logging.WARNING, message=message.id, reason=reason)
         # a success that came in between found no block to end: the next one must look again
         self._good_senders.discard((message.mailbox, message.sender))

@@ -3,8 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 
-from posthouse.circuit import Circuit, State
+from posthouse.circuit import FIRST_PROBE, Circuit, State
+from posthouse.lanes import NEVER
 from posthouse.message import Message, Millis
 from posthouse.outcome import Blocked, Outcome, Scope, Sent, TransientFailure, Unconfirmed
 from posthouse.ports import Clock, Spool, SpoolUnavailableError, Transport
@@ -17,12 +19,19 @@ class Gates:
     """Keeps one circuit per transport; ``changed`` is called when a transport may have become usable."""
 
     def __init__(
-        self, *, circuits: Mapping[str, Circuit], transports: Mapping[str, Transport], spool: Spool, clock: Clock
+        self,
+        *,
+        circuits: Mapping[str, Circuit],
+        transports: Mapping[str, Transport],
+        spool: Spool,
+        clock: Clock,
+        proven: AbstractSet[str],
     ) -> None:
         self._circuits = dict(circuits)
         self._transports = transports
         self._spool = spool
         self._clock = clock
+        self._proven = proven
         self._news = asyncio.Event()
         self._unsaved: set[str] = set()
         self._watched: set[Callable[[], None]] = set()
@@ -56,8 +65,9 @@ class Gates:
         return self._circuits[name].admits(now, key=message.key, expires_at=message.expires_at, alone=alone)
 
     def block_ended_at(self, name: str) -> Millis:
-        """When the latest block of the transport ended; 0 where there was none in this process's life."""
-        return self._circuits[name].block_ended_at
+        """When the latest block of the transport ended; NEVER while one stands, 0 where there was none."""
+        circuit = self._circuits[name]
+        return NEVER if circuit.state is State.BLOCKED else circuit.block_ended_at
 
     def abandoned(self, name: str, message: Message) -> None:
         """It did not go after all."""
@@ -74,7 +84,8 @@ class Gates:
             case Unconfirmed():
                 changed = circuit.doubted(now, key=message.key, retry_after=retry_after, reason=reason)
             case Blocked(scope=Scope.TRANSPORT):
-                changed = circuit.block(now, reason=reason)
+                # nothing was ever sent: somebody is just setting it up, and does not want to wait long for the next try
+                changed = circuit.block(now, reason=reason, longest=None if self._proven else FIRST_PROBE)
             case Sent():
                 changed = circuit.alive(now)
             case _ if answer.reply is not None and answer.reply != UNAUTHORIZED:

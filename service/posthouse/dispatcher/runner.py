@@ -28,7 +28,9 @@ class LaneRunner:
         self._tools = tools
         self._board = board
         self._uses = uses
-        self._lane = board.open(lease.account, starts=lease.starts, pauses=lease.pauses)
+        self._lane = board.open(
+            lease.account, starts=lease.starts, pauses=lease.pauses, block_ended_at=lease.block_ended_at
+        )
         self._news = asyncio.Event()
         self._watched: set[Lane] = {self._lane}
         self._without: frozenset[tuple[str, ...]] = frozenset()
@@ -39,6 +41,10 @@ class LaneRunner:
         self._ready: deque[Message] = deque()
         self._hand: dict[int, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def live(self) -> frozenset[int]:
+        """The messages whose attempts are under way."""
+        return frozenset(self._hand)
 
     def wake(self) -> None:
         """The lane's rows changed."""
@@ -56,15 +62,18 @@ class LaneRunner:
             attempt.cut()
 
     async def run(self) -> None:
-        """Send until there is nothing to send for now, then give the lane back."""
+        """Send until there is nothing to send nor to look for, for now, then give the lane back."""
         self._lane.watch(self._news.set)
         self._tools.gates.watch(self._news.set)
+        self._board.take(self._lease.lane)
         try:
             await self._loop()
         finally:
             self._tools.gates.unwatch(self._news.set)
+            self._board.give_back(self._lease.lane)
             if self._tasks:
                 await asyncio.wait(self._tasks)
+            await self._looks_end()
             for lane in self._watched:
                 lane.unwatch(self._news.set)
             if not self._lost:
@@ -79,12 +88,24 @@ class LaneRunner:
             at = await self._fill()
             now = self._tools.clock.now()
             if not self._hand and not self._stale and self._idle_until(at, now):
-                return
+                if not await self._looks_soon(now):
+                    return
+                at = None  # the verdict wakes the lane
             wait = LONGEST_WAIT if at is None or at >= NEVER else (at - now) / 1000
             try:
                 await asyncio.wait_for(self._news.wait(), min(max(wait, 0.0), look_every))
             except TimeoutError:
                 self._stale = True
+
+    async def _looks_soon(self, now: Millis) -> bool:
+        """Whether a look-up is under way or due: it runs under this lease (PROMISES §5)."""
+        at = await self._tools.spool.next_look(lanes=(self._lease.lane,))
+        return self._lane.looking or (at is not None and at <= now + PATIENCE)
+
+    async def _looks_end(self) -> None:
+        while self._lane.looking:
+            self._news.clear()
+            await self._news.wait()
 
     async def _still_ours(self) -> bool:
         """A row that could not be marked may mean that another worker has taken the lane from one that was silent."""

@@ -16,8 +16,9 @@ from posthouse.outcome import (
     scope_of,
 )
 from posthouse.ports import ContentUnreadableError
-from posthouse.records import Finish, Mark, NewMessage
-from posthouse.spool.rules import Doubt
+from posthouse.records import Finish, Mark, NewMessage, Presence
+from posthouse.spool.rules import Doubt, Left
+from posthouse.spool.rules import recovered as judged
 from posthouse.spool.sealing import HEADER, Keyring, Place, Seal
 
 ANSWER_KEPT: Final[Millis] = 24 * 3_600_000
@@ -132,6 +133,7 @@ def finish(finish: Finish) -> tuple[object, ...]:
         finish.look_at,
         finish.event,
         event_data(finish),
+        finish.attempt_id,
     )
 
 
@@ -200,3 +202,31 @@ def rewrapped(found: Sequence[SealedTuple], keyring: Keyring) -> tuple[list[tupl
         with contextlib.suppress(ContentUnreadableError):
             again.append((content, name, keyring.rewrap(name, wrapped, place)))
     return again, len(found) - len(again)
+
+
+def recovered(lost: Sequence[Left], *, now: Millis, grace: Millis) -> list[tuple[object, ...]]:
+    """Messages whose attempts nobody carries any more, in the order of recover.sql."""
+    rows: list[tuple[object, ...]] = []
+    for left in lost:
+        status, cause, looked_for, event = judged(left, now=now)
+        since = left.ended(now, grace=grace)
+        rows.append((left.key, left.number, status, cause, since, since if looked_for else None, event))
+    return rows
+
+
+def presence(presence: Presence) -> dict[str, int | str | None]:
+    """The values of save_presence.sql but for the account's key."""
+    witness = presence.witness
+    return {
+        "kind": presence.kind,
+        "own": int(presence.own),
+        "level": presence.level.value,
+        "proved_at": presence.proved_at,
+        "asked_at": presence.asked_at,
+        "ask_at": presence.ask_at,
+        "answer": presence.answer,
+        "witness": None if witness is None else id_bytes(witness.id).hex(),
+        "witness_message_id": None if witness is None else witness.message_id,
+        "witness_sent_at": None if witness is None else witness.sent_at,
+        "witness_transport": None if witness is None else witness.transport,
+    }

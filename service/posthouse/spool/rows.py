@@ -25,9 +25,12 @@ from posthouse.message import (
 from posthouse.ports import ContentUnreadableError
 from posthouse.records import (
     AttemptRow,
+    FeedEvent,
     KeyRow,
     LaneRow,
     Pause,
+    Presence,
+    ProofLevel,
     RecipientState,
     Record,
     TransportKind,
@@ -49,7 +52,7 @@ MessageTuple = tuple[
     int, int | None, int, int, str, int, int | None,
 ]  # fmt: skip
 """The order is that of peek.sql."""
-UnsettledTuple = tuple[MessageTuple, int, str, TransportKind, str, int, int, int, int | None, int, int]
+UnsettledTuple = tuple[MessageTuple, int, str, TransportKind, str, int, int, int, int | None, int, str | None]
 """The order is that of unsettled.sql."""
 RecordTuple = tuple[
     bytes, str, str, str, str, str, str, str, str | None, str, str, str, str, str | None, int, int, int, int, int | None,
@@ -71,13 +74,22 @@ WaitingTuple = tuple[int, int, str | None, str, str, str]
 """The order is that of restorable.sql."""
 LaneTuple = tuple[int, str, int, int, int, int, int | None, int | None, str]
 """The order is that of lanes.sql."""
-PauseTuple = tuple[str, int, str, int, int]
-"""Transport, until, reason, blocked, since."""
+PauseTuple = tuple[str, int, str, int, int, int]
+"""Transport, until, reason, blocked, since, length."""
 EventTuple = tuple[int, int, str, str]
 """The order is that of events.sql."""
+FeedTuple = tuple[int, int, str, str, bytes, str, str | None, str]
+"""The order is that of feed.sql."""
+LeftTuple = tuple[int, int, int, int, str, int | None]
+"""Of left_sending.sql: message, number, started, deadline, what its client wants of doubt, expiry."""
+PresenceTuple = tuple[
+    str, TransportKind, int, str, int | None, int | None, int | None, str | None, str | None, str | None, int | None,
+    str | None,
+]  # fmt: skip
+"""The order is that of presences.sql."""
 KeyTuple = tuple[str, str, bytes, str, str, str, int, int | None, int | None, int | None]
 """The order is that of keys.sql."""
-TransportTuple = tuple[str, Literal["closed", "open", "blocked", "paused"], int, int, str, int]
+TransportTuple = tuple[str, Literal["closed", "open", "blocked", "paused"], int, int, str, int, int]
 """The order is that of transports.sql."""
 
 
@@ -125,7 +137,7 @@ def unsettled(row: UnsettledTuple) -> Unsettled:
         looks=looks,
         last_absent_at=last_absent_at,
         may_resend=bool(may_resend),
-        held=bool(held),
+        held=held,
     )
 
 
@@ -236,20 +248,50 @@ def lane(row: LaneTuple) -> LaneRow:
 
 def pause(row: PauseTuple | Sequence[object]) -> Pause:
     """A pause of a lane or of one transport of it."""
-    transport, until, reason, blocked, since = cast("PauseTuple", row)
-    return Pause(transport or None, until, reason, blocked=bool(blocked), since=since)
+    transport, until, reason, blocked, since, length = cast("PauseTuple", row)
+    return Pause(transport or None, until, reason, blocked=bool(blocked), since=since, length=length)
 
 
 def event(row: EventTuple, *, of: MessageId) -> Event:
     """One line of a message's history."""
     position, at, type_, data = row
-    return Event(position=position, message_id=of, at=at, type=type_, data=_parsed(data, dict[str, object]))
+    return Event(position=str(position), message_id=of, at=at, type=type_, data=_parsed(data, dict[str, object]))
 
 
-def witness(row: tuple[str, str, str, int]) -> Witness:
-    """A message that is known as sent: public id in hex, account, Message-ID, when it was sent."""
-    public_id, account, message_id, sent_at = row
-    return Witness(id_from_bytes(bytes.fromhex(public_id)), account, message_id, sent_at)
+def fed(row: FeedTuple) -> FeedEvent:
+    """One event of the feed."""
+    position, at, type_, data, public_id, client, reference, metadata = row
+    return FeedEvent(
+        event=event((position, at, type_, data), of=id_from_bytes(public_id)),
+        client=client,
+        reference=reference,
+        metadata=_parsed(metadata, dict[str, object]),
+    )
+
+
+def witness(row: tuple[str, str, str, int, str]) -> Witness:
+    """A message that is known as sent: public id in hex, account, Message-ID, when it was sent, by which transport."""
+    public_id, account, message_id, sent_at, transport = row
+    return Witness(id_from_bytes(bytes.fromhex(public_id)), account, message_id, sent_at, transport)
+
+
+def presence(row: PresenceTuple) -> Presence:
+    """Whether an account's copies are found."""
+    account, kind, own, level, proved_at, asked_at, ask_at, answer, seen_id, message_id, sent_at, transport = row
+    seen = None
+    if seen_id and message_id is not None and sent_at is not None and transport is not None:
+        seen = witness((seen_id, account, message_id, sent_at, transport))
+    return Presence(
+        account=account,
+        kind=kind,
+        own=bool(own),
+        level=ProofLevel(level),
+        witness=seen,
+        proved_at=proved_at,
+        asked_at=asked_at,
+        ask_at=ask_at,
+        answer=answer,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,8 +335,16 @@ def key(row: KeyTuple) -> KeyRow:
 
 def transport(row: TransportTuple) -> TransportRow:
     """What was written down of a circuit or a block."""
-    name, state, until, opened, reason, since = row
-    return TransportRow(name=name, state=state, until=until, opened=opened, reason=reason, since=since)
+    name, state, until, opened, reason, since, block_ended_at = row
+    return TransportRow(
+        name=name,
+        state=state,
+        until=until,
+        opened=opened,
+        reason=reason,
+        since=since,
+        block_ended_at=block_ended_at,
+    )
 
 
 def _parsed(value: object, _kind: type[_T]) -> _T:

@@ -1,10 +1,13 @@
 """GET /v1/lanes and /v1/transports: what waits, for whom, until when and why."""
 
+from collections import defaultdict
+
 from fastapi import FastAPI, Request, Response
 
 from posthouse.doors.rest import views
 from posthouse.doors.rest.parts import Parts, answer, path_parameter
 from posthouse.policy import Right, must_have
+from posthouse.records import Presence
 from posthouse.refusal import Condition, Refused
 
 
@@ -16,7 +19,11 @@ def install(app: FastAPI, parts: Parts) -> None:
     async def lanes(request: Request) -> Response:
         must_have(parts.caller(request), Right.READ)
         rows = await parts.spool.lanes()
-        return answer(views.everything([views.lane(row, diagnosis=parts.diagnosis) for row in rows]))
+        proofs: defaultdict[str, list[Presence]] = defaultdict(list)
+        for proof in await parts.spool.presences():
+            proofs[proof.account].append(proof)
+        shown = [views.lane(row, proofs=proofs[row.account], diagnosis=parts.diagnosis) for row in rows]
+        return answer(views.everything(shown))
 
     async def resume_lane(request: Request) -> Response:
         must_have(parts.caller(request), Right.MANAGE)

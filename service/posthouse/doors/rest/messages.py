@@ -9,12 +9,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from posthouse.doors.rest import views
 from posthouse.doors.rest.models import RetryIn, SettleIn, moment
-from posthouse.doors.rest.parts import Parts, answer, known_id, no_message, path_parameter
+from posthouse.doors.rest.parts import Parts, answer, known_id, may_look, no_message, path_parameter
 from posthouse.doors.rest.reading import JSON_LIMIT, body, from_query, parsed
 from posthouse.message import Content, MessageId, Status, parse_id
 from posthouse.policy import Client, Right, must_have
 from posthouse.ports import ContentUnreadableError
-from posthouse.records import Action, Command, Filters, NoSuchMessage, NotPossible, Obeyed, Record
+from posthouse.records import Action, AuditEntry, Command, Filters, NoSuchMessage, NotPossible, Obeyed, Record
 from posthouse.refusal import Condition, FieldError, Refused
 from posthouse.telemetry import log
 
@@ -55,7 +55,7 @@ class Messages:
     async def listed(self, request: Request) -> Response:
         """GET /v1/messages."""
         caller = self._parts.caller(request)
-        _may_look(caller)
+        may_look(caller)
         filters = _filters(dict(request.query_params), caller)
         page = await self._spool.find(filters, now=self._parts.clock.now())
         return answer(views.page(page, diagnosis=self._parts.diagnosis))
@@ -71,7 +71,7 @@ class Messages:
         return answer(views.everything([views.event(event) for event in await self._spool.events(record.id)]))
 
     async def content(self, request: Request) -> Response:
-        """GET /v1/messages/{id}/content: the message as it is kept, without Bcc."""
+        """GET /v1/messages/{id}/content: the message as it is kept, without Bcc; nobody sees it whose view is not audited."""
         caller, record = await self._visible(request)
         must_have(caller, Right.CONTENT)
         key = await self._spool.key_of(record.id)
@@ -81,6 +81,8 @@ class Messages:
             raise Refused(Condition.NOT_FOUND, f"{fault}; posthouse spool check says more") from fault
         if content is None:
             raise Refused(Condition.NOT_FOUND, "the content of this message was deleted ([spool] content_retention)")
+        now = self._parts.clock.now()
+        await self._spool.audit(AuditEntry(at=now, by=caller.by, action=CONTENT_VIEWED, target=record.id))
         log(CONTENT_VIEWED, message=record.id, by=caller.by)
         headers = {
             "content-length": str(content.size),
@@ -146,7 +148,7 @@ class Messages:
 
     async def _visible(self, request: Request) -> tuple[Client, Record]:
         caller = self._parts.caller(request)
-        _may_look(caller)
+        may_look(caller)
         record = await self._found(known_id(request.path_params["message_id"]))
         if not caller.sees(record.client):
             raise no_message()
@@ -184,12 +186,6 @@ def install(app: FastAPI, parts: Parts) -> None:
 def _narrowed() -> dict[str, object]:
     properties = ListQuery.model_json_schema()["properties"]
     return {"parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]}
-
-
-def _may_look(caller: Client) -> None:
-    """``submit`` reads its own, ``read`` all (CONTRACT §3)."""
-    if Right.READ not in caller.rights:
-        must_have(caller, Right.SUBMIT)
 
 
 def _filters(query: dict[str, str], caller: Client) -> Filters:

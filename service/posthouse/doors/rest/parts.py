@@ -11,12 +11,12 @@ from starlette.types import Receive, Scope, Send
 
 from posthouse.clients.keys import Keys
 from posthouse.message import MessageId, parse_id
-from posthouse.policy import ADMINISTRATOR, Client
+from posthouse.policy import ADMINISTRATOR, Client, Right, must_have
 from posthouse.ports import Clock, Diagnosis, Spool
 from posthouse.records import TransportRow
 from posthouse.refusal import Condition, Refused
 from posthouse.submission import DoorStep
-from posthouse.watch import Watch
+from posthouse.watch import News, Watch
 
 DOOR: Final = "rest"
 
@@ -34,6 +34,7 @@ class Parts:
     keys: Keys
     clock: Clock
     watch: Watch
+    news: News
     diagnosis: Diagnosis
     ready: Callable[[], Awaitable[str | None]]
     transports: Callable[[], Sequence[TransportRow]]
@@ -93,6 +94,12 @@ def answer(content: object, *, status: int = 200, headers: dict[str, str] | None
 def path_parameter(name: str) -> dict[str, object]:
     """A part of the address for the OpenAPI document."""
     return {"parameters": [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}}]}
+
+
+def may_look(caller: Client) -> None:
+    """``submit`` reads its own, ``read`` all (CONTRACT §3); raises Refused for who has neither."""
+    if Right.READ not in caller.rights:
+        must_have(caller, Right.SUBMIT)
 
 
 def known_id(text: str) -> MessageId:

@@ -7,7 +7,18 @@ from pydantic_core import to_json
 
 from posthouse.message import Event, MessageId, Millis, Status
 from posthouse.ports import Diagnosis
-from posthouse.records import AttemptRow, KeyRow, LaneRow, Page, Pause, Record, TransportRow
+from posthouse.records import (
+    AttemptRow,
+    FeedEvent,
+    FeedPage,
+    KeyRow,
+    LaneRow,
+    Page,
+    Pause,
+    Presence,
+    Record,
+    TransportRow,
+)
 from posthouse.submission import Receipt
 
 Json = dict[str, object]
@@ -113,6 +124,16 @@ def everything(items: Sequence[Json]) -> Json:
     return {"data": list(items), "has_more": False, "next": None}
 
 
+def feed(page: FeedPage) -> Json:
+    """Events of all messages; ``next`` goes on as ``after``, whether or not there was any."""
+    return {"data": [fed(one) for one in page.events], "has_more": page.has_more, "next": page.next, "gap": page.gap}
+
+
+def fed(one: FeedEvent) -> Json:
+    """An event with what its client gave the message to be told by."""
+    return event(one.event) | {"client": one.client, "reference": one.reference, "metadata": dict(one.metadata)}
+
+
 def event(one: Event) -> Json:
     """One line of a message's history."""
     return {
@@ -128,8 +149,8 @@ def _shown(name: str, value: object) -> object:
     return iso(value) if name.endswith("_at") and isinstance(value, int) else value
 
 
-def lane(one: LaneRow, *, diagnosis: Diagnosis) -> Json:
-    """What waits for an account, and until when."""
+def lane(one: LaneRow, *, proofs: Sequence[Presence], diagnosis: Diagnosis) -> Json:
+    """What waits for an account, until when, and whether a doubtful send of it could be settled."""
     return {
         "account": one.account,
         "waiting": one.waiting,
@@ -139,6 +160,20 @@ def lane(one: LaneRow, *, diagnosis: Diagnosis) -> Json:
         "oldest_due_at": iso(one.oldest_due_at),
         "next_at": iso(one.next_at),
         "pauses": [_pause(pause, diagnosis) for pause in one.pauses],
+        "proofs": [_proof(proof) for proof in proofs],
+    }
+
+
+def _proof(one: Presence) -> Json:
+    return {
+        "kind": one.kind,
+        "message_ids": "ours" if one.own else "clients",
+        "level": one.level.value,
+        "proved_at": iso(one.proved_at),
+        "witness": None if one.witness is None else one.witness.id,
+        "asked_at": iso(one.asked_at),
+        "next_look_at": iso(one.ask_at),
+        "answer": one.answer,
     }
 
 

@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from posthouse.message import Millis
 from posthouse.records import Lease, Pause
-from posthouse.spool.rows import WHOLE_LANE
+from posthouse.spool.rows import WHOLE_LANE, PauseTuple
 from posthouse.spool.rows import pause as pause_of
 from posthouse.spool.sqlite.database import Database, to_json
 from posthouse.spool.sqlite.threads import Job
@@ -20,13 +20,21 @@ def lease(*, owner: str, now: Millis, most: int) -> Job[Sequence[Lease]]:
     """Take lanes that have something due and no owner; each new lease has a higher fence."""
 
     def take(db: Database) -> Sequence[Lease]:
-        taken = cast("Sequence[tuple[int, str, int]]", db.rows("lease", {"owner": owner, "now": now, "most": most}))
+        found = db.rows("lease", {"owner": owner, "now": now, "most": most})
+        taken = cast("Sequence[tuple[int, str, int, int]]", found)
         if not taken:
             return ()
-        starts, pauses = _past(db, [lane for lane, _, _ in taken], since=now - PACE_WINDOW)
+        starts, pauses = _past(db, [lane for lane, *_ in taken], since=now - PACE_WINDOW)
         return [
-            Lease(lane=lane, account=account, fence=fence, starts=tuple(starts[lane]), pauses=tuple(pauses[lane]))
-            for lane, account, fence in taken
+            Lease(
+                lane=lane,
+                account=account,
+                fence=fence,
+                starts=tuple(starts[lane]),
+                pauses=tuple(pauses[lane]),
+                block_ended_at=block_ended_at,
+            )
+            for lane, account, fence, block_ended_at in taken
         ]
 
     return take
@@ -37,13 +45,13 @@ def _past(
 ) -> tuple[defaultdict[int, list[Millis]], defaultdict[int, list[Pause]]]:
     row = db.row("lease_past", {"lanes": to_json(lanes), "since": since})
     text = cast("str", row[0]) if row else "[[],[]]"
-    first, second = cast("tuple[list[tuple[int, int]], list[tuple[int, str, int, str, int, int]]]", json.loads(text))
+    first, second = cast("tuple[list[tuple[int, int]], list[tuple[int, *PauseTuple]]]", json.loads(text))
     starts: defaultdict[int, list[Millis]] = defaultdict(list)
     for lane, at in first:
         starts[lane].append(at)
     pauses: defaultdict[int, list[Pause]] = defaultdict(list)
-    for lane, transport, until, reason, blocked, at in second:
-        pauses[lane].append(pause_of((transport, until, reason, blocked, at)))
+    for lane, *row in second:
+        pauses[lane].append(pause_of(row))
     return starts, pauses
 
 
@@ -69,6 +77,7 @@ def pause(*, lane: int, pause: Pause) -> Job[None]:
             "reason": pause.reason,
             "blocked": int(pause.blocked),
             "since": pause.since,
+            "length": pause.length,
         }
         db.run("pause", parameters)
         db.run("reckon_lane", {"lane": lane})
@@ -77,11 +86,11 @@ def pause(*, lane: int, pause: Pause) -> Job[None]:
     return write
 
 
-def resume(*, lane: int, transport: str | None) -> Job[None]:
+def resume(*, lane: int, transport: str | None, at: Millis) -> Job[None]:
     """End a pause; the lane wakes."""
 
     def write(db: Database) -> None:
-        db.run("resume", {"lane": lane, "transport": transport or WHOLE_LANE})
+        db.run("resume", {"lane": lane, "transport": transport or WHOLE_LANE, "at": at})
         db.run("reckon_lane", {"lane": lane})
         db.woken.add(lane)
 

@@ -69,6 +69,6 @@ class Purge:
         found = await self._readers.read(lambda db: db.rows("messages_over", {"before": before, "most": most}))
         keys = [cast("int", row[0]) for row in found]
         if keys:
-            values = {"messages": to_json(keys)}
+            values = {"messages": to_json(keys), "now": self._now}
             await self._writer.write(lambda db: db.run("purge_messages", values))
         return len(keys)

@@ -4,9 +4,9 @@ from collections.abc import Collection, Sequence
 from typing import cast
 
 from posthouse.message import Message, Millis
-from posthouse.records import Unsettled
+from posthouse.records import Presence, TransportKind, Unsettled
 from posthouse.spool import rows
-from posthouse.spool.sqlite.database import to_json
+from posthouse.spool.sqlite.database import Database, to_json
 from posthouse.spool.sqlite.threads import Job
 
 
@@ -17,8 +17,38 @@ def peek(*, lane: int, now: Millis, most: int, without: Collection[tuple[str, ..
     return lambda db: [rows.message(cast("rows.MessageTuple", row)) for row in db.document("peek", values)]
 
 
-def unsettled(*, now: Millis, most: int) -> Job[Sequence[Unsettled]]:
-    """Unsettled messages whose look-up is due."""
-    return lambda db: [
-        rows.unsettled(cast("rows.UnsettledTuple", row)) for row in db.document("unsettled", {"now": now, "most": most})
-    ]
+def unsettled(*, now: Millis, most: int, lanes: Collection[int]) -> Job[Sequence[Unsettled]]:
+    """Unsettled messages of these lanes whose look-up is due."""
+    values = {"now": now, "most": most, "lanes": to_json(list(lanes))}
+    return lambda db: [rows.unsettled(cast("rows.UnsettledTuple", row)) for row in db.document("unsettled", values)]
+
+
+def next_look(*, lanes: Collection[int]) -> Job[Millis | None]:
+    """When the next look-up of these lanes is due."""
+    return lambda db: db.number("next_look", {"lanes": to_json(list(lanes))})
+
+
+def asks(*, now: Millis, most: int, lanes: Collection[int]) -> Job[Sequence[tuple[int, Presence]]]:
+    """Where a fresh witness is looked for now, by lane."""
+    values = {"now": now, "most": most, "lanes": to_json(list(lanes))}
+
+    def read(db: Database) -> Sequence[tuple[int, Presence]]:
+        found = db.rows("asks", values)
+        return [(cast("int", row[0]), rows.presence(cast("rows.PresenceTuple", row[1:]))) for row in found]
+
+    return read
+
+
+def presences(db: Database) -> Sequence[Presence]:
+    """Whether copies are found, for every account that was ever asked."""
+    return [rows.presence(cast("rows.PresenceTuple", row)) for row in db.rows("presences", {})]
+
+
+def presence(*, account: str, kind: TransportKind, own: bool) -> Job[Presence | None]:
+    """The same for one."""
+
+    def read(db: Database) -> Presence | None:
+        row = db.row("presence_of", {"account": account, "kind": kind, "own": int(own)})
+        return None if row is None else rows.presence(cast("rows.PresenceTuple", row))
+
+    return read

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from posthouse.message import Millis
-from posthouse.records import KeyRow, TransportRow
+from posthouse.records import AuditEntry, KeyRow, TransportRow
 from posthouse.spool import rows
 from posthouse.spool.sqlite.database import Database, to_json
 from posthouse.spool.sqlite.threads import Job
@@ -54,6 +54,7 @@ def save_transport(row: TransportRow) -> Job[None]:
         "opened": row.opened,
         "reason": row.reason,
         "since": row.since,
+        "block_ended_at": row.block_ended_at or None,
     }
     return lambda db: db.run("save_transport", values)
 
@@ -61,3 +62,9 @@ def save_transport(row: TransportRow) -> Job[None]:
 def transports(db: Database) -> Sequence[TransportRow]:
     """What was written down."""
     return [rows.transport(cast("rows.TransportTuple", row)) for row in db.rows("transports", {})]
+
+
+def audit(entry: AuditEntry) -> Job[None]:
+    """Who did something."""
+    values = {"at": entry.at, "by": entry.by, "action": entry.action, "target": entry.target}
+    return lambda db: db.run("audit", {**values, "data": to_json(dict(entry.data))})

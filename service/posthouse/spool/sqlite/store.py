@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final
@@ -15,10 +15,12 @@ from posthouse.ports import Clock, SpoolUnavailableError, Wake
 from posthouse.records import (
     AddResult,
     AttemptRow,
+    AuditEntry,
     Command,
     CommandResult,
     Erased,
     Erasure,
+    FeedPage,
     Filters,
     Finish,
     KeyRow,
@@ -27,6 +29,7 @@ from posthouse.records import (
     Mark,
     Page,
     Pause,
+    Presence,
     Record,
     SenderBlock,
     Settlement,
@@ -44,6 +47,7 @@ from posthouse.spool.sqlite import (
     commands,
     contents,
     erasing,
+    feeding,
     finding,
     lanes,
     purging,
@@ -75,6 +79,7 @@ class SqliteSpool:
         self._opened = opened
         self._next_key = opened.last_key + 1
         self._told: Wake | None = None
+        self._committed: Callable[[], None] | None = None
         self._writer = Writer(opened.writer, wake=self._wake)
         self._readers = Readers(opened.readers)
         self._room = Room(opened.path.parent, floor=floor, monotonic=clock.monotonic, owed=self._writer.owed)
@@ -88,9 +93,15 @@ class SqliteSpool:
         """Tell ``wake`` from now on of lanes that got something to do."""
         self._told = wake
 
+    def on_commit(self, told: Callable[[], None]) -> None:
+        """Call ``told`` after every commit: the feed may have grown."""
+        self._committed = told
+
     def _wake(self, woken: frozenset[int]) -> None:
-        if self._told is not None:
+        if woken and self._told is not None:
             self._told(woken)
+        if self._committed is not None:
+            self._committed()
 
     # --- accepting
 
@@ -194,13 +205,13 @@ class SqliteSpool:
         """Pause a lane or one transport of it."""
         await self._writer.write(lanes.pause(lane=lane, pause=pause))
 
-    async def resume(self, *, lane: int, transport: str | None) -> None:
-        """End a pause."""
-        await self._writer.write(lanes.resume(lane=lane, transport=transport))
+    async def resume(self, *, lane: int, transport: str | None, at: Millis) -> None:
+        """End a pause; the end of a block is remembered."""
+        await self._writer.write(lanes.resume(lane=lane, transport=transport, at=at))
 
-    async def block_sender(self, block: SenderBlock) -> None:
-        """Hold all queued and future rows of this sender in this mailbox."""
-        await blocks.block(self._writer, self._readers, block)
+    async def block_sender(self, block: SenderBlock) -> bool:
+        """Hold all queued and future rows of this sender in this mailbox; False where it was blocked before."""
+        return await blocks.block(self._writer, self._readers, block)
 
     async def unblock_sender(self, *, mailbox: str, sender: str, at: Millis) -> None:
         """Delete the block and release its rows in order of age."""
@@ -220,6 +231,10 @@ class SqliteSpool:
 
     # --- settling
 
+    async def turn_back(self, *, now: Millis) -> Millis:
+        """At start: by how much the clock was set back, after nothing waits for that any more."""
+        return await self._writer.write(sweeping.turn_back(now=now))
+
     async def recover(self, *, now: Millis, grace: float) -> int:
         """At start: every row a dead process left in ``sending`` is unconfirmed from its deadline plus ``grace``."""
         opened = self._opened
@@ -234,13 +249,50 @@ class SqliteSpool:
         """Say that this is a copy, made at that moment or when the last thing happened that it knows of."""
         return await self._writer.write(lambda db: restoring.mark(db, taken_at or 0))
 
-    async def unsettled(self, *, now: Millis, most: int) -> Sequence[Unsettled]:
-        """Rows whose next look-up is due."""
-        return await self._readers.read(reading.unsettled(now=now, most=most))
+    async def recover_lost(self, *, now: Millis, grace: float, live: Collection[int]) -> int:
+        """The same in a living process, for rows past their deadline plus ``grace`` that are not in ``live``."""
+        return await self._writer.write(sweeping.recover_lost(now=now, grace=grace, live=live))
 
-    async def next_look(self) -> Millis | None:
-        """When the next look-up is due."""
-        return await self._readers.read(lambda db: db.number("next_look", {}))
+    async def free_held(self, *, now: Millis, transports: Collection[str], carrying: Collection[str], most: int) -> int:
+        """Queue held rows whose cause is gone."""
+        sweep = sweeping.free_held(now=now, transports=transports, carrying=carrying, most=most)
+        return await self._writer.write(sweep)
+
+    async def wake_sleepers(self) -> int:
+        """Wake lanes that have something to do and do not know when; how many."""
+        return await self._writer.write(sweeping.wake_sleepers)
+
+    async def unsettled(self, *, now: Millis, most: int, lanes: Collection[int]) -> Sequence[Unsettled]:
+        """Rows of these lanes whose next look-up is due."""
+        return await self._readers.read(reading.unsettled(now=now, most=most, lanes=lanes))
+
+    async def next_look(self, *, lanes: Collection[int]) -> Millis | None:
+        """When the next look-up of these lanes is due, for a doubtful message or a fresh witness."""
+        return await self._readers.read(reading.next_look(lanes=lanes))
+
+    async def look_held(self, *, account: str, cause: str, at: Millis) -> int:
+        """Look at ``at`` for what is held for this cause and went out through this account; how many."""
+        return await self._writer.write(settlements.look_held(account=account, cause=cause, at=at))
+
+    async def asks(self, *, now: Millis, most: int, lanes: Collection[int]) -> Sequence[tuple[int, Presence]]:
+        """Where a fresh witness is looked for now, by lane."""
+        return await self._readers.read(reading.asks(now=now, most=most, lanes=lanes))
+
+    async def presences(self) -> Sequence[Presence]:
+        """Whether copies are found, for every account that was ever asked."""
+        return await self._readers.read(reading.presences)
+
+    async def presence(self, *, account: str, kind: TransportKind, own: bool) -> Presence | None:
+        """The same for one; None where it was never asked."""
+        return await self._readers.read(reading.presence(account=account, kind=kind, own=own))
+
+    async def save_presence(self, presence: Presence) -> None:
+        """Write it down; its lane wakes at ``ask_at``."""
+        await self._writer.write(settlements.save_presence(presence))
+
+    async def slowest(self, *, after: Millis) -> Millis:
+        """The slowest appearance seen since ``after``; 0 where none was."""
+        return await self._readers.read(settlements.slowest(after=after))
 
     async def witnesses(
         self, *, account: str | None, kind: TransportKind, own: bool, before: Millis, after: Millis, most: int
@@ -295,6 +347,10 @@ class SqliteSpool:
         """A message's history, oldest first."""
         return await self._readers.read(finding.events(message_id))
 
+    async def feed(self, *, after: str | None, types: Collection[str], client: str | None, most: int) -> FeedPage:
+        """Events behind a cursor; raises ValueError for a cursor that this spool never gave."""
+        return await self._readers.read(feeding.feed(after=after, types=types, client=client, most=most))
+
     async def lanes(self) -> Sequence[LaneRow]:
         """Every lane that has unfinished rows or a pause."""
         return await self._readers.read(finding.lanes)
@@ -304,6 +360,10 @@ class SqliteSpool:
         return await self._readers.read(finding.counts)
 
     # --- operating
+
+    async def audit(self, entry: AuditEntry) -> None:
+        """Write down who did something."""
+        await self._writer.write(registers.audit(entry))
 
     async def save_key(self, key: KeyRow) -> None:
         """Keep a key; the client is made where there is none."""

@@ -75,7 +75,7 @@ _Read = tuple[asyncio.Future[object], Job[object]]
 
 
 class Writer:
-    """The thread that writes; ``wake`` hears, on the loop, of lanes whose rows changed."""
+    """The thread that writes; ``wake`` hears, on the loop, of each group and of lanes whose rows changed in it."""
 
     def __init__(self, db: Database, *, wake: Wake) -> None:
         self._db = db
@@ -233,8 +233,7 @@ class Writer:
 
     def _deliver(self, results: _Results, woken: frozenset[int]) -> None:
         _fulfil(results)
-        if woken:
-            self._wake(woken)
+        self._wake(woken)
 
 
 class Readers:

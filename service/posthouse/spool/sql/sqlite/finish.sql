@@ -1,7 +1,7 @@
 -- Write outcomes. :ends JSON array of arrays:
 --  0 message, 1 number, 2 ended_at, 3 outcome, 4 scope, 5 status code, 6 code, 7 reply, 8 text, 9 request id,
 --  10 retry after, 11 receipt, 12 fix, 13 status, 14 due_at, 15 gives_up_at, 16 next transport, 17 held cause,
---  18 look_at, 19 event, 20 data, 21 refused [[address, reply]].
+--  18 look_at, 19 event, 20 data, 21 attempt id.
 update attempts set ended_at = e.value->>2, outcome = e.value->>3, scope = e.value->>4, status = e.value->>5,
   code = e.value->>6, reply = e.value->>7, text = e.value->>8, request_id = e.value->>9, retry_after = e.value->>10,
   receipt = e.value->>11, fix = e.value->>12

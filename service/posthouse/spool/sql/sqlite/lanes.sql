@@ -7,7 +7,7 @@ with held as (
 )
 select l.id, l.account, coalesce(w.n, 0), coalesce(h.sending, 0), coalesce(h.held, 0), coalesce(h.doubt, 0), w.oldest,
        l.next_at,
-       (select json_group_array(json_array(p.transport, p.until, p.reason, p.blocked, p.since))
+       (select json_group_array(json_array(p.transport, p.until, p.reason, p.blocked, p.since, coalesce(p.length, p.until - p.since)))
         from pauses p where p.lane = l.id)
 from lanes l left join waiting w on w.lane = l.id left join held h on h.lane = l.id
 where w.n or h.lane is not null or exists (select 1 from pauses p where p.lane = l.id)
