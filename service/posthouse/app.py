@@ -239,11 +239,13 @@ class Service:
                     content_retention=kept.content_retention,
                     blocked_probe=self._policy.blocked_probe,
                 ),
+                sends=self._role.sends,
                 live=self._dispatcher.live,
                 transports=tuple(carriers),
                 carrying=[name for name, one in carriers.items() if one.extra_header_recipients != "hold"],
                 lanes=self._backlog.learn,
                 storage=self._learn_storage,
+                keys=self.keys.load,
             )
         )
 
@@ -356,7 +358,7 @@ async def open_service(settings: Settings, *, role: Role = Role.ALL) -> AsyncGen
 
 
 async def _open_spool(settings: Settings, role: Role) -> Spool:
-    kept, clock = settings.spool, SystemClock()
+    kept, clock = settings.spool, SteadyClock()
     if not settings.many_processes:
         if role is not Role.ALL:
             raise SpoolRefusedError(

@@ -1,7 +1,6 @@
 """Settling over a real spool and the emulator, with the real SDK between them; time stands still until a test moves it."""
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -58,7 +57,7 @@ class Bench:
                 clock=self.clock,
                 watch=Watch(),
                 concurrent=4,
-                chance=lambda n: bytes(n),
+                chance=bytes,
                 look_seconds=self.look_seconds,
             )
         )

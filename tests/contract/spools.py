@@ -148,14 +148,6 @@ class House:
         """What a lane's owner would see now."""
         return list(await self.spool.peek(lane=lane, now=self.clock.now(), most=most))
 
-    async def unsettled(self, now: int, *, most: int = 9) -> list[Unsettled]:
-        """The doubtful messages of every lane whose look-up is due."""
-        return list(await self.spool.unsettled(now=now, most=most, lanes=LANES))
-
-    async def next_look(self) -> int | None:
-        """When any lane looks next."""
-        return await self.spool.next_look(lanes=LANES)
-
     def mark_of(self, row: Message, *, fence: int, transport: str = "graph", account: str | None = None) -> Mark:
         """The mark that the dispatcher would write."""
         now = self.clock.now()
@@ -221,12 +213,12 @@ class House:
         at = self.clock.now() if at is None else at
         taken = await self.spool.lease(owner="me", now=at, most=99, running=self.running)
         self.running |= {lease.lane for lease in taken}
-        return list(await self.spool.unsettled(now=at, most=9))
+        return list(await self.spool.unsettled(now=at, most=9, lanes=self.running))
 
     async def next_look(self) -> int | None:
         """When the next look-up is due, for whoever holds all lanes."""
         await self.looks(at=self.clock.now() + 400 * DAY)
-        return await self.spool.next_look()
+        return await self.spool.next_look(lanes=self.running)
 
     async def settle(self, row: Message, verdict: Verdict, **changes) -> bool:
         """Write a conclusion about the message's first attempt."""

@@ -1,9 +1,9 @@
 """One attempt, when the spool, our own code or the end of the service comes between (PROMISES §3)."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import apsw
@@ -16,7 +16,7 @@ from posthouse.dispatcher.dispatcher import Dispatcher
 from posthouse.dispatcher.effects import Effects
 from posthouse.dispatcher.gates import Gates
 from posthouse.lanes import Board, Limits, Use
-from posthouse.message import Bytes, Content, Status
+from posthouse.message import Bytes, Content, MessageId, Status
 from posthouse.ports import NotBegunError
 from posthouse.sandbox.chaos import Rule, Target
 from posthouse.sandbox.emulator import Emulator
@@ -38,12 +38,12 @@ class Office:
     emulator: Emulator
     board: Board
     dispatcher: Dispatcher
-    stop: Callable[..., object]
+    stop: Callable[[float], Awaitable[None]]
 
-    async def put(self, **changes) -> str:
+    async def put(self, **changes) -> MessageId:
         return await self.house.put(content=Content(HEADER, Bytes(b"hello\r\n")), route=("graph",), **changes)
 
-    async def until(self, message_id: str, status: Status) -> None:
+    async def until(self, message_id: MessageId, status: Status) -> None:
         """Wait until the message stands there."""
         while await self.house.status(message_id) is not status:
             await asyncio.sleep(0.01)
@@ -55,7 +55,7 @@ class Office:
 
     def refuse_writes(self, *, refuse: bool) -> None:
         """SQLite's own connection refuses every change, as on a disk that became read-only."""
-        self.house.spool._writer._db.connection.pragma("query_only", refuse)
+        self.house.sqlite._writer._db.connection.pragma("query_only", refuse)
 
 
 @asynccontextmanager
@@ -161,7 +161,7 @@ async def test_a_mark_whose_answer_was_lost_is_taken_back_and_the_message_goes_o
                 raise apsw.IOError("planted")
             return apsw.SQLITE_OK
 
-        await at.house.spool._writer.write(lambda db: db.connection.set_wal_hook(break_once))
+        await at.house.sqlite._writer.write(lambda db: db.connection.set_wal_hook(break_once))
         at.house.clock.at += 1_000
         await at.until(message, Status.SENT)
         assert lost
@@ -219,6 +219,4 @@ async def test_a_fault_of_ours_before_the_wire_is_certain(tmp_path: Path) -> Non
 
 
 async def send_with(graph: GraphTransport, one, content: Content) -> object:
-    from dataclasses import replace
-
     return await graph.send(replace(one, content=content))

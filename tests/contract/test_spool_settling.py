@@ -102,7 +102,7 @@ async def test_held_in_doubt_is_looked_at_again_and_told_once(tmp_path: Path) ->
         record = await spool.record(row.id)
         assert (record.status, record.held_cause, record.unsettled) == (Status.HELD, "unconfirmed_no_right", True)
         (item,) = await spool.looks(at=NOON + 2 * HOUR)
-        assert (item.held, item.looks, item.last_absent_at) == (True, 2, NOON)
+        assert (item.held, item.looks, item.last_absent_at) == ("unconfirmed_no_right", 2, NOON)
         assert (await spool.history(row.id))[-2:] == ["unconfirmed", "held"]
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import assert_never, cast
 
 from posthouse.message import MessageId, Millis, id_bytes
-from posthouse.records import Command, CommandResult, NoSuchMessage, NotPossible, Obeyed, Settlement
-from posthouse.spool import rows, rules
+from posthouse.records import Command, CommandResult, NoSuchMessage, NotPossible, Obeyed, Presence, Settlement
+from posthouse.spool import loads, rows, rules
 from posthouse.spool.postgres.database import Session
 
 
@@ -75,6 +75,8 @@ async def _write(session: Session, key: int, at: Millis, deed: rules.Deed) -> No
             await session.run("forbid_resend", message=key)
         case rules.LookNow():
             await session.run("look_now", message=key, at=at)
+        case rules.NoteAppearance():
+            await session.run("appeared", message=key, at=at, took=deed.took)
         case rules.NoteVerdict():
             await session.run("attempt_settled", message=key, number=deed.number, verdict=deed.verdict.value)
         case rules.LookAgain():
@@ -84,3 +86,15 @@ async def _write(session: Session, key: int, at: Millis, deed: rules.Deed) -> No
             await session.run("hold_unsettled", message=key, cause=deed.cause)
         case _:
             assert_never(deed)
+
+
+async def look_held(session: Session, *, account: str, cause: str, at: Millis) -> Sequence[int]:
+    """Look at ``at`` for what is held for this cause and went out through this account; the messages."""
+    found = await session.rows("held_looks", account=account, cause=cause, at=at)
+    return [cast("int", row[0]) for row in found]
+
+
+async def save_presence(session: Session, presence: Presence, *, lane: int) -> None:
+    """Write down whether an account's copies are found."""
+    values = loads.presence(presence) | {"own": presence.own}
+    await session.run("save_presence", account=lane, **values)
