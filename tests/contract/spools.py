@@ -52,7 +52,6 @@ SECOND = 1_000
 HOUR = 3_600_000
 DAY = 24 * HOUR
 SHOP = "shop@contoso.com"
-LANES = range(1, 50)
 SENT = Sent(answer=Answer(status="2.0.0", text="accepted", reply=202, request_id="r-1"))
 LATER = TransientFailure(scope=Scope.TRANSPORT, answer=Answer(status="4.4.1", text="no connection", code="refused"))
 LOST = Unconfirmed(answer=Answer(status="4.4.2", text="the answer was lost", code="reset"))

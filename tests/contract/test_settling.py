@@ -11,6 +11,8 @@ from posthouse.sandbox.chaos import Rule, Target
 from tests.contract.settling_kit import LAST, Bench, bench
 from tests.contract.spools import DAY, HOUR, SECOND, SHOP
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 MINUTE = 60 * SECOND
 OTHER = "other@contoso.com"
 SENT = (Status.SENT, None)
@@ -279,6 +281,7 @@ async def test_a_look_up_that_hangs_keeps_no_other_mailbox_waiting(tmp_path: Pat
         hanging, prompt = await on.arrived(), await on.arrived(account=OTHER)
         on.emulator.world.faults = (Rule(target=Target.LOOKUP, fault="hang", mailbox=SHOP),)
         on.clock.at += 5 * SECOND
+        await on.hold()
         await on.settling._round()
         looks = {task.get_name(): task for task in on.settling._busy.values()}
         await asyncio.wait_for(looks[f"looks of lane {prompt.lane}"], 20)
@@ -304,10 +307,12 @@ async def test_a_look_up_that_hangs_is_given_up_and_made_again(tmp_path: Path) -
 async def test_only_lanes_that_this_process_holds_are_looked_for(tmp_path: Path) -> None:
     async with bench(tmp_path) as on:
         arrived = await on.arrived()
-        on.board.give_back(arrived.lane)
-        await on.look(after=LAST)
-        assert on.emulator.world.counters.lookups == 0
-        on.board.take(arrived.lane)
+        on.clock.at += LAST
+        (lease,) = await on.hold()
+        on.board.give_back(lease.lane)
+        await on.settling._round()
+        assert not on.settling._busy
+        await on.house.release(lease)
         await on.look()
         assert await on.stands(arrived) == SENT
 
@@ -319,6 +324,7 @@ async def test_four_requests_at_once_are_the_lanes_whoever_makes_them(tmp_path: 
         for _ in range(4):
             lane.take_again("graph")
         on.clock.at += 5 * SECOND
+        await on.hold()
         await on.settling._round()
         (look,) = on.settling._busy.values()
         await asyncio.sleep(0)
