@@ -240,11 +240,13 @@ class Service:
                     content_retention=kept.content_retention,
                     blocked_probe=self._policy.blocked_probe,
                 ),
+                sends=self._role.sends,
                 live=self._dispatcher.live,
                 transports=tuple(carriers),
                 carrying=[name for name, one in carriers.items() if one.extra_header_recipients != "hold"],
                 lanes=self._backlog.learn,
                 storage=self._learn_storage,
+                keys=self.keys.load,
             )
         )
 

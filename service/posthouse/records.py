@@ -202,7 +202,8 @@ class TransportRow:
 class Unsettled:
     """A message of which nobody knows yet whether it was sent, and the attempt that left it so.
 
-    ``since`` is the attempt's seen end, else its deadline and 10 s; ``held`` the cause where it is held.
+    ``since`` is the attempt's seen end, else its deadline and 10 s; ``held`` the cause where it is held; ``lane`` that of
+    the account which the attempt used: its owner looks.
     """
 
     message: Message
@@ -216,6 +217,7 @@ class Unsettled:
     last_absent_at: Millis | None
     may_resend: bool
     held: str | None
+    lane: int
 
 
 @dataclass(frozen=True, slots=True)

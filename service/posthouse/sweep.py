@@ -5,7 +5,7 @@ Everything here is a safety net or housekeeping; nothing waits for it in the ord
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -36,18 +36,21 @@ class Times:
 class Tools:
     """What the sweep works with.
 
-    ``live`` names the messages whose attempts are under way here, ``transports`` those of the settings, ``carrying``
-    those that take mail whose header names more than its envelope; ``lanes`` and ``storage`` are told what was seen.
+    ``sends``: this process leases lanes. ``live`` names the messages whose attempts are under way here, ``transports``
+    those of the settings, ``carrying`` those that take mail whose header names more than its envelope; ``lanes`` and
+    ``storage`` are told what was seen; ``keys`` reads again what another process may have made or ended.
     """
 
     spool: Spool
     clock: Clock
     times: Times
+    sends: bool
     live: Callable[[], Collection[int]]
     transports: Collection[str]
     carrying: Collection[str]
     lanes: Callable[[Sequence[LaneRow]], None]
     storage: Callable[[str | None], None]
+    keys: Callable[[], Awaitable[None]]
 
 
 class Sweep:
@@ -64,10 +67,20 @@ class Sweep:
             await asyncio.sleep(min(EVERY, self._tools.times.blocked_probe))
 
     async def once(self) -> None:
-        """One round: expire, probe blocked senders, mend, purge, see whether the disk has room."""
+        """One round: see whether the disk has room, and, where this process sends, all the rest."""
+        tools = self._tools
+        tools.storage(await tools.spool.writable())
+        tools.lanes(await tools.spool.lanes())
+        if tools.spool.look_every is not None:
+            await tools.keys()
+        if tools.sends:
+            await self._keep()
+
+    async def _keep(self) -> None:
+        """Take over what the dead left, expire, probe blocked senders, mend, purge."""
         spool, times, now = self._tools.spool, self._tools.times, self._tools.clock.now()
-        self._tools.storage(await spool.writable())
-        self._tools.lanes(await spool.lanes())
+        if spool.look_every is not None:
+            await spool.recover(now=now, grace=DEAD_GRACE)
         await spool.expire(now=now, most=ROWS)
         await spool.probe_senders(now=now, next_probe=now + int(times.blocked_probe * 1000))
         monotonic = self._tools.clock.monotonic()

@@ -11,14 +11,14 @@ from posthouse.lanes import Board
 from posthouse.message import Message, Status
 from posthouse.outcome import Outcome, Sent
 from posthouse.ports import Evidence
-from posthouse.records import Record
+from posthouse.records import Lease, Record
 from posthouse.sandbox.chaos import Rule, Target
 from posthouse.sandbox.emulator import Emulator
 from posthouse.sandbox.options import Options
 from posthouse.settling.settling import Settling, Tools
 from posthouse.transports.graph.transport import GraphTransport
 from posthouse.watch import Watch
-from tests.contract.spools import LANES, LOST, SECOND, SENT, Clock, House, house
+from tests.contract.spools import LOST, SECOND, SENT, Clock, House, house
 from tests.contract.transport_kit import dispatch, graph_to, tokens_of
 
 CHECKS = (5.0, 30.0, 120.0)
@@ -39,8 +39,6 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.settling = self.start()
-        for lane in LANES:
-            self.board.take(lane)
 
     @property
     def clock(self) -> Clock:
@@ -98,12 +96,23 @@ class Bench:
     async def look(self, *, after: int = 0) -> None:
         """Let time pass, then look for all that is due."""
         self.clock.at += after
+        leases = await self.hold()
         while True:
             await self.settling._round()
             looks = tuple(self.settling._busy.values())
             if not looks:
-                return
+                break
             await asyncio.gather(*looks)
+        for lease in leases:
+            self.board.give_back(lease.lane)
+            await self.house.release(lease)
+
+    async def hold(self) -> list[Lease]:
+        """Lease what is due, as the dispatcher does."""
+        leases = await self.house.leases(most=99)
+        for lease in leases:
+            self.board.take(lease.lane)
+        return leases
 
     async def looks(self, seconds: Iterable[int]) -> None:
         """Look at these seconds from now on."""

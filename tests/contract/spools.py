@@ -54,7 +54,6 @@ SECOND = 1_000
 HOUR = 3_600_000
 DAY = 24 * HOUR
 SHOP = "shop@contoso.com"
-LANES = range(1, 50)
 SENT = Sent(answer=Answer(status="2.0.0", text="accepted", reply=202, request_id="r-1"))
 LATER = TransientFailure(scope=Scope.TRANSPORT, answer=Answer(status="4.4.1", text="no connection", code="refused"))
 LOST = Unconfirmed(answer=Answer(status="4.4.2", text="the answer was lost", code="reset"))
@@ -150,14 +149,6 @@ class House:
         """What a lane's owner would see now."""
         return list(await self.spool.peek(lane=lane, now=self.clock.now(), most=most))
 
-    async def unsettled(self, now: int, *, most: int = 9) -> list[Unsettled]:
-        """The doubtful messages of every lane whose look-up is due."""
-        return list(await self.spool.unsettled(now=now, most=most, lanes=LANES))
-
-    async def next_look(self) -> int | None:
-        """When any lane looks next."""
-        return await self.spool.next_look(lanes=LANES)
-
     def mark_of(self, row: Message, *, fence: int, transport: str = "graph", account: str | None = None) -> Mark:
         """The mark that the dispatcher would write."""
         now = self.clock.now()
@@ -217,6 +208,18 @@ class House:
         """Give a lane back."""
         await self.spool.release(lane=lease.lane, fence=lease.fence, now=self.clock.now())
         self.running.discard(lease.lane)
+
+    async def looks(self, *, at: int | None = None, most: int = 9) -> list[Unsettled]:
+        """What whoever holds all lanes would look for at a time; now, if none is given."""
+        at = self.clock.now() if at is None else at
+        taken = await self.spool.lease(owner="me", now=at, most=99, running=self.running)
+        self.running |= {lease.lane for lease in taken}
+        return list(await self.spool.unsettled(now=at, most=most, lanes=self.running))
+
+    async def next_look(self) -> int | None:
+        """When the next look-up is due, for whoever holds all lanes."""
+        await self.looks(at=self.clock.now() + 400 * DAY)
+        return await self.spool.next_look(lanes=self.running)
 
     async def settle(self, row: Message, verdict: Verdict, **changes) -> bool:
         """Write a conclusion about the message's first attempt."""

@@ -1,7 +1,7 @@
 """One attempt, when the spool, our own code or the end of the service comes between (PROMISES §3)."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from posthouse.dispatcher.dispatcher import Dispatcher
 from posthouse.dispatcher.effects import Effects
 from posthouse.dispatcher.gates import Gates
 from posthouse.lanes import Board, Limits, Use
-from posthouse.message import Bytes, Content, Status
+from posthouse.message import Bytes, Content, MessageId, Status
 from posthouse.ports import NotBegunError
 from posthouse.sandbox.chaos import Rule, Target
 from posthouse.sandbox.emulator import Emulator
@@ -38,12 +38,12 @@ class Office:
     emulator: Emulator
     board: Board
     dispatcher: Dispatcher
-    stop: Callable[..., object]
+    stop: Callable[[float], Awaitable[None]]
 
-    async def put(self, **changes) -> str:
+    async def put(self, **changes) -> MessageId:
         return await self.house.put(content=Content(HEADER, Bytes(b"hello\r\n")), route=("graph",), **changes)
 
-    async def until(self, message_id: str, status: Status) -> None:
+    async def until(self, message_id: MessageId, status: Status) -> None:
         """Wait until the message stands there."""
         while await self.house.status(message_id) is not status:
             await asyncio.sleep(0.01)

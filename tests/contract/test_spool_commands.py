@@ -176,7 +176,7 @@ async def test_expiry_takes_an_unsettled_held_ones_right_once(tmp_path: Path) ->
         for _ in range(2):
             assert await spool.spool.expire(now=NOON + SECOND, most=9) == 0
         assert await spool.status(row.id) is Status.HELD
-        (item,) = await spool.unsettled(NOON + HOUR)
+        (item,) = await spool.looks(at=NOON + HOUR)
         assert not item.may_resend
         assert (await spool.history(row.id)).count("resend_withdrawn") == 1
 

@@ -1,10 +1,15 @@
 """Proofs of presence, appearances, looks of a lane, and the audit: what settling keeps (PROMISES §5)."""
 
+import json
 from pathlib import Path
+
+import pytest
 
 from posthouse.message import MessageId, Status
 from posthouse.records import AuditEntry, Presence, ProofLevel, Verdict, Witness
 from tests.contract.spools import DAY, HOUR, NOON, SECOND, SENT, SHOP, house
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 ARMED = Presence(account=SHOP, kind="graph", own=True, ask_at=NOON + HOUR)
 
@@ -64,8 +69,8 @@ async def test_what_is_held_for_want_of_the_right_is_looked_at_when_it_is_back(t
             await spool.settle(row, Verdict.HELD, **held)
         await spool.settle(lost, Verdict.HELD, cause="unconfirmed_draft", look_at=NOON + HOUR)
         assert await spool.spool.look_held(account="a@contoso.com", cause="unconfirmed_no_right", at=NOON) == 1
-        assert [item.message.id for item in await spool.unsettled(NOON)] == [mine.id]
         assert await spool.spool.next_due() == NOON
+        assert [item.message.id for item in await spool.looks(at=NOON)] == [mine.id]
 
 
 async def test_a_witness_says_by_which_transport_it_went(tmp_path: Path) -> None:
@@ -91,5 +96,6 @@ async def test_who_did_what_is_kept(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         entry = AuditEntry(at=NOON, by="ann", action="message.content_viewed", target="msg_1", data={"why": "asked"})
         await spool.spool.audit(entry)
-        rows = await spool.spool._readers.read(lambda db: db.ask("select at, by, action, target, data from audit", {}))
-        assert rows == [(NOON, "ann", "message.content_viewed", "msg_1", '{"why":"asked"}')]
+        ((at, by, action, target, data),) = await spool.ask("select at, by, action, target, data from audit")
+        assert (at, by, action, target) == (NOON, "ann", "message.content_viewed", "msg_1")
+        assert json.loads(data) == {"why": "asked"}

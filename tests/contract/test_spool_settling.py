@@ -15,8 +15,8 @@ async def test_an_unsettled_message_is_looked_for_when_its_time_comes(tmp_path: 
     async with house(tmp_path) as spool:
         row = await spool.doubt(look_in=5 * SECOND)
         assert await spool.next_look() == NOON + 5 * SECOND
-        assert await spool.unsettled(NOON + 5 * SECOND - 1) == []
-        (item,) = await spool.unsettled(NOON + 5 * SECOND)
+        assert await spool.looks(at=NOON + 5 * SECOND - 1) == []
+        (item,) = await spool.looks(at=NOON + 5 * SECOND)
         assert (item.message.id, item.message.message_id) == (row.id, row.message_id)
         assert (item.number, item.transport, item.kind, item.account) == (1, "graph", "graph", SHOP)
         assert (item.started_at, item.since, item.looks, item.may_resend, item.held) == (NOON, NOON, 0, True, None)
@@ -69,7 +69,7 @@ async def test_not_sent_after_a_cancel_ends_canceled(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         row = await spool.doubt()
         assert await spool.obey(Action.CANCEL, row.id) == Obeyed(Status.UNCONFIRMED)
-        (item,) = await spool.unsettled(NOON + HOUR)
+        (item,) = await spool.looks(at=NOON + HOUR)
         assert not item.may_resend
         await spool.settle(row, Verdict.NOT_SENT)
         assert await spool.status(row.id) is Status.CANCELED
@@ -101,8 +101,8 @@ async def test_held_in_doubt_is_looked_at_again_and_told_once(tmp_path: Path) ->
             assert await spool.settle(row, Verdict.HELD, absent_at=NOON, **changes)
         record = await spool.record(row.id)
         assert (record.status, record.held_cause, record.unsettled) == (Status.HELD, "unconfirmed_no_right", True)
-        (item,) = await spool.unsettled(NOON + 2 * HOUR)
-        assert (item.held, item.looks, item.last_absent_at) == (True, 2, NOON)
+        (item,) = await spool.looks(at=NOON + 2 * HOUR)
+        assert (item.held, item.looks, item.last_absent_at) == ("unconfirmed_no_right", 2, NOON)
         assert (await spool.history(row.id))[-2:] == ["unconfirmed", "held"]
 
 
@@ -141,7 +141,7 @@ async def test_what_a_dead_process_was_sending_is_in_doubt_from_its_deadline(tmp
     async with house(tmp_path, owner="alive") as spool:
         assert await spool.spool.recover(now=NOON, grace=10.0) == 1
         assert await spool.status(mark.id) is Status.UNCONFIRMED
-        (item,) = await spool.unsettled(NOON + DAY)
+        (item,) = await spool.looks(at=NOON + DAY)
         assert item.since == mark.deadline_at + 10 * SECOND
         assert (item.number, item.account, item.transport, item.may_resend) == (1, SHOP, "graph", True)
         assert (await spool.spool.attempts(mark.id))[0].outcome == "unconfirmed"

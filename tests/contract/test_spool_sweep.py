@@ -7,7 +7,9 @@ import pytest
 from posthouse.message import OnUnconfirmed, Status
 from posthouse.outcome import Answer, TransientFailure
 from posthouse.records import Pause, SenderBlock
-from tests.contract.spools import DAY, HOUR, LATER, NOON, SECOND, SENT, SHOP, House, house
+from tests.contract.spools import DAY, HOUR, LATER, LOST, NOON, SECOND, SENT, SHOP, House, house
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 GRACE = 10.0
 
@@ -29,7 +31,7 @@ async def test_what_is_sending_past_its_deadline_without_an_attempt_is_in_doubt(
         assert await sweep(spool) == 1
         assert await sweep(spool) == 0
         assert await spool.status(row.id) is Status.UNCONFIRMED
-        (item,) = await spool.unsettled(NOON + DAY)
+        (item,) = await spool.looks(at=NOON + DAY)
         assert (item.since, item.number) == (NOON + 70 * SECOND, 1)
         assert (await spool.spool.attempts(row.id))[0].code == "attempt_lost"
         assert lease.lane in spool.woken
@@ -152,11 +154,9 @@ async def test_a_lane_that_forgot_when_it_is_due_is_woken(tmp_path: Path) -> Non
         await spool.put()
         await spool.doubt(account="b@contoso.com", look_in=HOUR)
         await spool.plant("update lanes set next_at = null")
-        spool.woken.clear()
-        assert await spool.spool.lease(owner="me", now=NOON, most=9) == ()
+        assert await spool.leases() == []
         assert await spool.spool.wake_sleepers() == 2
-        assert len(spool.woken) == 2
-        assert [lease.account for lease in await spool.spool.lease(owner="me", now=NOON, most=9)] == [SHOP]
+        assert [lease.account for lease in await spool.leases()] == [SHOP]
         assert await spool.spool.next_due() == NOON + HOUR
         assert await spool.spool.wake_sleepers() == 0
 
@@ -181,18 +181,37 @@ async def test_a_lane_is_due_for_its_look_up_even_while_it_is_paused(tmp_path: P
         await spool.spool.pause(lane=lease.lane, pause=pause(until=NOON + HOUR))
         await spool.release(lease)
         assert await spool.spool.next_due() == NOON + 5 * SECOND
+        spool.clock.at += 5 * SECOND
+        lease = await spool.lease()
         assert await spool.spool.unsettled(now=NOON + DAY, most=9, lanes=(lease.lane + 1,)) == []
         (item,) = await spool.spool.unsettled(now=NOON + DAY, most=9, lanes=(lease.lane,))
         assert item.message.id == row.id
 
 
+async def test_a_doubt_is_looked_for_by_the_owner_of_the_mailbox_that_sent_it(tmp_path: Path) -> None:
+    """Not of the lane in which the message waited: the requests of a mailbox are counted by its owner alone."""
+    async with house(tmp_path) as spool:
+        await spool.put(account="login@contoso.com", due_at=NOON + DAY)
+        await spool.put()
+        lease = await spool.lease()
+        (row,) = await spool.due(lease.lane)
+        mark = spool.mark_of(row, fence=lease.fence, transport="smtp", account="login@contoso.com")
+        assert await spool.spool.mark(mark)
+        assert await spool.finish(row, LOST, Status.UNCONFIRMED, look_at=NOON)
+        await spool.release(lease)
+        other = await spool.lease("login@contoso.com")
+        (item,) = await spool.spool.unsettled(now=NOON, most=9, lanes=(other.lane,))
+        assert (item.message.id, item.account, item.lane) == (row.id, "login@contoso.com", other.lane)
+
+
+@pytest.mark.engine("sqlite")
 async def test_doubt_that_an_older_version_left_finds_its_lane_at_start(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         row = await spool.doubt()
         await spool.plant("update unsettled set lane = null")
     async with house(tmp_path, owner="newer") as spool:
         await spool.spool.recover(now=NOON, grace=GRACE)
-        (item,) = await spool.unsettled(NOON + DAY)
+        (item,) = await spool.looks(at=NOON + DAY)
         assert item.message.id == row.id
 
 
@@ -217,16 +236,18 @@ async def test_after_a_clock_that_was_set_back_nothing_waits_for_the_hour_again(
         await spool.spool.pause(lane=paused.lane, pause=pause(until=NOON + HOUR + 30 * SECOND, length=30 * SECOND))
         await spool.release(paused)
     async with house(tmp_path, owner="later") as spool:
+        spool.clock.at = NOON
         assert await spool.spool.turn_back(now=NOON) == HOUR
         await spool.spool.recover(now=NOON, grace=GRACE)
-        due = {lease.account: lease for lease in await spool.spool.lease(owner="me", now=NOON + 5 * SECOND, most=9)}
-        assert set(due) == {SHOP, "b@contoso.com", "c@contoso.com"}
         spool.clock.at = NOON + 5 * SECOND
+        due = {lease.account: lease for lease in await spool.leases()}
+        assert set(due) == {SHOP, "b@contoso.com", "c@contoso.com"}
         assert [one.id for one in await spool.due(due[SHOP].lane)] == [waiting]
         assert [one.id for one in await spool.due(due["b@contoso.com"].lane)] == [failed.id]
-        (item,) = await spool.unsettled(NOON + 5 * SECOND)
+        (item,) = await spool.looks(at=NOON + 5 * SECOND)
         assert (item.message.id, item.since) == (doubtful.id, NOON)
-        (rested,) = await spool.spool.lease(owner="me", now=NOON + 30 * SECOND, most=9)
+        spool.clock.at = NOON + 30 * SECOND
+        (rested,) = await spool.leases()
         assert (rested.account, rested.pauses[0].until) == ("e@contoso.com", NOON + 30 * SECOND)
         assert (await spool.record(scheduled)).due_at == NOON + 2 * HOUR
         assert await spool.spool.turn_back(now=NOON + 2 * HOUR) == 0
@@ -245,7 +266,8 @@ async def test_a_dead_process_send_ends_at_its_deadline_also_by_a_clock_that_was
 ) -> None:
     async with house(tmp_path, owner="dead") as spool:
         await spool.start()
+        await spool.die()
     async with house(tmp_path, owner="alive") as spool:
         await spool.spool.recover(now=NOON - back, grace=GRACE)
-        (item,) = await spool.unsettled(NOON + DAY)
+        (item,) = await spool.looks(at=NOON + DAY)
         assert item.since == NOON - back + 70 * SECOND

@@ -24,6 +24,7 @@ ITEM = Unsettled(
     last_absent_at=None,
     may_resend=True,
     held=None,
+    lane=1,
 )
 SHARED = ((MESSAGE.id, Status.UNCONFIRMED), (MessageId("msg_1"), Status.SENT))
 

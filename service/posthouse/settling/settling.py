@@ -118,7 +118,7 @@ class Settling:
             return LONGEST_WAIT
         due: defaultdict[int, list[Unsettled]] = defaultdict(list)
         for item in await spool.unsettled(now=now, most=ROUND, lanes=free):
-            due[item.message.lane].append(item)
+            due[item.lane].append(item)
         asks: defaultdict[int, list[Presence]] = defaultdict(list)
         for lane, ask in await spool.asks(now=now, most=ROUND, lanes=free):
             asks[lane].append(ask)

@@ -31,6 +31,12 @@ ENTRY_OVERHEAD: Final = 1_024
 """Bytes of a message beside its content, about; what a group commit is bounded by."""
 
 
+DIED: Final = {"code": "process_died", "text": "the process ended while the attempt was under way"}
+LOST: Final = {"code": "attempt_lost", "text": "the attempt ended inside the service without an outcome"}
+CLOCKS_WANDER: Final[Millis] = 60_000
+"""What was written less than this ahead of now is no sign that a clock was set back: clocks differ."""
+
+
 class Stored(NamedTuple):
     """A content as it goes into its row: ``data`` is the header, and the body too unless that lies in chunks.
 

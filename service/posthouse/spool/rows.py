@@ -39,7 +39,7 @@ from posthouse.records import (
     Witness,
 )
 from posthouse.spool.loads import CHUNKS
-from posthouse.spool.rules import Standing, Waiting
+from posthouse.spool.rules import Left, Standing, Waiting
 from posthouse.spool.sealing import HEADER, Keyring, Place, Seal
 
 WHOLE_LANE: Final = ""
@@ -52,7 +52,7 @@ MessageTuple = tuple[
     int, int | None, int, int, str, int, int | None,
 ]  # fmt: skip
 """The order is that of peek.sql."""
-UnsettledTuple = tuple[MessageTuple, int, str, TransportKind, str, int, int, int, int | None, int, str | None]
+UnsettledTuple = tuple[MessageTuple, int, str, TransportKind, str, int, int, int, int | None, int, str | None, int]
 """The order is that of unsettled.sql."""
 RecordTuple = tuple[
     bytes, str, str, str, str, str, str, str, str | None, str, str, str, str, str | None, int, int, int, int, int | None,
@@ -76,9 +76,9 @@ LaneTuple = tuple[int, str, int, int, int, int, int | None, int | None, str]
 """The order is that of lanes.sql."""
 PauseTuple = tuple[str, int, str, int, int, int]
 """Transport, until, reason, blocked, since, length."""
-EventTuple = tuple[int, int, str, str]
+EventTuple = tuple[int | str, int, str, str]
 """The order is that of events.sql."""
-FeedTuple = tuple[int, int, str, str, bytes, str, str | None, str]
+FeedTuple = tuple[int | str, int, str, str, bytes, str, str | None, str]
 """The order is that of feed.sql."""
 LeftTuple = tuple[int, int, int, int, str, int | None]
 """Of left_sending.sql: message, number, started, deadline, what its client wants of doubt, expiry."""
@@ -125,7 +125,7 @@ def message(row: MessageTuple) -> Message:
 
 def unsettled(row: UnsettledTuple) -> Unsettled:
     """A doubtful message and the attempt that left it so."""
-    of, number, transport, kind, account, started_at, since, looks, last_absent_at, may_resend, held = row
+    of, number, transport, kind, account, started_at, since, looks, last_absent_at, may_resend, held, lane = row
     return Unsettled(
         message=message(of),
         number=number,
@@ -138,6 +138,7 @@ def unsettled(row: UnsettledTuple) -> Unsettled:
         last_absent_at=last_absent_at,
         may_resend=bool(may_resend),
         held=held,
+        lane=lane,
     )
 
 
@@ -267,6 +268,11 @@ def fed(row: FeedTuple) -> FeedEvent:
         reference=reference,
         metadata=_parsed(metadata, dict[str, object]),
     )
+
+
+def left(row: LeftTuple) -> Left:
+    """A message in ``sending`` whose attempt nobody carries."""
+    return Left(*row[:4], OnUnconfirmed(row[4]), row[5])
 
 
 def witness(row: tuple[str, str, str, int, str]) -> Witness:

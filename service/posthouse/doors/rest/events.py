@@ -18,7 +18,7 @@ from posthouse.doors.rest import views
 from posthouse.doors.rest.parts import Parts, answer, may_look
 from posthouse.doors.rest.reading import from_query, wait_of
 from posthouse.policy import Client, Right
-from posthouse.ports import LATEST
+from posthouse.ports import LATEST, SpoolUnavailableError
 from posthouse.records import FeedPage
 from posthouse.refusal import Condition, FieldError, Refused
 from posthouse.telemetry import MESSAGE_EVENTS
@@ -102,19 +102,23 @@ class Events:
                 return replace(page, gap=gap)
             wish = replace(wish, after=page.next)
             if not page.has_more:
-                await news.after(seen, seconds=left)
-                await asyncio.sleep(min(GATHERED, left))
+                await self._news(seen, seconds=left)
 
     async def _stream(self, request: Request, wish: _Wish) -> AsyncIterator[bytes]:
         news, clock = self._parts.news, self._parts.clock
         yield f"retry: {RECONNECT}\n\n".encode()
         beat_at = clock.monotonic() + HEARTBEAT
         while True:
-            seen = news.count
-            page = await self._page(wish)
+            seen, last = news.count, news.closed
+            try:
+                page = await self._page(wish)
+            except SpoolUnavailableError:
+                return  # whoever reads comes back with its cursor
             wish = replace(wish, after=page.next)
             for frame in _frames(page):
                 yield frame
+            if last:
+                return
             if clock.monotonic() >= beat_at:
                 if not self._still_may(request):
                     return
@@ -122,10 +126,14 @@ class Events:
                 beat_at = clock.monotonic() + HEARTBEAT
             if page.events or page.has_more:
                 continue
-            if news.closed:
-                return
-            await news.after(seen, seconds=max(beat_at - clock.monotonic(), 0.0))
-            await asyncio.sleep(0 if news.closed else GATHERED)
+            await self._news(seen, seconds=max(beat_at - clock.monotonic(), 0.0))
+
+    async def _news(self, seen: int, *, seconds: float) -> None:
+        """Until the feed may have grown; where other processes write too, they are not heard, so look now and then."""
+        unheard = self._parts.spool.look_every
+        await self._parts.news.after(seen, seconds=seconds if unheard is None else min(seconds, unheard))
+        if not self._parts.news.closed:
+            await asyncio.sleep(min(GATHERED, seconds))
 
     def _still_may(self, request: Request) -> bool:
         """A key that was revoked or has expired ends its stream."""

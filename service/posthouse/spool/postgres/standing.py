@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from posthouse.message import MessageId, Millis, id_bytes
-from posthouse.records import Command, CommandResult, NoSuchMessage, NotPossible, Obeyed, Settlement
-from posthouse.spool import rows, rules
+from posthouse.records import Command, CommandResult, NoSuchMessage, NotPossible, Obeyed, Presence, Settlement
+from posthouse.spool import loads, rows, rules
 from posthouse.spool.deeds import verb_of
 from posthouse.spool.postgres.database import Session
 
@@ -55,3 +55,15 @@ async def write(session: Session, key: int, at: Millis, deeds: Sequence[rules.De
     for deed in deeds:
         verb, values = verb_of(deed, key=key, at=at)
         await session.run(verb, **values)
+
+
+async def look_held(session: Session, *, account: str, cause: str, at: Millis) -> Sequence[int]:
+    """Look at ``at`` for what is held for this cause and went out through this account; the messages."""
+    found = await session.rows("held_looks", account=account, cause=cause, at=at)
+    return [cast("int", row[0]) for row in found]
+
+
+async def save_presence(session: Session, presence: Presence, *, lane: int) -> None:
+    """Write down whether an account's copies are found."""
+    values = loads.presence(presence) | {"own": presence.own}
+    await session.run("save_presence", account=lane, **values)

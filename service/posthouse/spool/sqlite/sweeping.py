@@ -1,21 +1,17 @@
 """What time, dead processes and set clocks do to messages, and how it is made good (PROMISES §5 to §7)."""
 
 from collections.abc import Collection, Sequence
-from typing import Final, cast
+from typing import cast
 
-from posthouse.message import Millis, OnUnconfirmed
+from posthouse.message import Millis
 from posthouse.spool import loads
-from posthouse.spool.rows import LeftTuple
+from posthouse.spool.loads import CLOCKS_WANDER, DIED, LOST
+from posthouse.spool.rows import LeftTuple, left
 from posthouse.spool.rules import Left
 from posthouse.spool.sqlite.blocks import let_go
 from posthouse.spool.sqlite.database import Database, millis, to_json
 from posthouse.spool.sqlite.sending import wake, wake_looks
 from posthouse.spool.sqlite.threads import Job
-
-DIED: Final = {"code": "process_died", "text": "the process ended while the attempt was under way"}
-LOST: Final = {"code": "attempt_lost", "text": "the attempt ended inside the service without an outcome"}
-CLOCKS_WANDER: Final[Millis] = 1_000
-"""What lies less than this in the future was written by a clock that only runs a little ahead."""
 
 
 def expire(*, now: Millis, most: int) -> Job[int]:
@@ -94,15 +90,14 @@ def _reckon(db: Database, verb: str, asked: dict[str, int]) -> int:
 
 
 def _left(rows: Sequence[tuple[object, ...]]) -> list[Left]:
-    found = cast("Sequence[LeftTuple]", rows)
-    return [Left(*row[:4], OnUnconfirmed(row[4]), row[5]) for row in found]
+    return [left(row) for row in cast("Sequence[LeftTuple]", rows)]
 
 
-def _recover(db: Database, left: Sequence[Left], *, now: Millis, grace: float, how: dict[str, str]) -> int:
-    if left:
-        rows = loads.recovered(left, now=now, grace=millis(grace))
+def _recover(db: Database, lost: Sequence[Left], *, now: Millis, grace: float, how: dict[str, str]) -> int:
+    if lost:
+        rows = loads.recovered(lost, now=now, grace=millis(grace))
         db.run("recover", {"now": now, "rows": to_json(rows), **how})
-        keys = [one.key for one in left]
+        keys = [one.key for one in lost]
         wake(db, keys)
         wake_looks(db, keys)
-    return len(left)
+    return len(lost)
