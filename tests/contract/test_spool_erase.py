@@ -11,6 +11,8 @@ from posthouse.spool.sealing import Secrets
 from posthouse.spool.sqlite.check import check
 from tests.contract.spools import HOUR, LATER, NOON, SENT, SHOP, House, house
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 AMY = "amy.pond@fabrikam.com"
 TELLING: dict = {
     "to": (AMY, "rory@fabrikam.com"),
