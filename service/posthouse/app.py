@@ -7,7 +7,7 @@ import logging
 import os
 import platform
 import secrets
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,10 @@ from typing import Final
 
 from starlette.types import ASGIApp
 
-from posthouse.assembly import SystemClock, WaysOut, fixed_keys, limits_of, policy_of, rules_of, uses_of
+from posthouse.assembly import SystemClock, WaysOut, discipline_of, fixed_keys, limits_of, policy_of, rules_of
 from posthouse.circuit import Circuit, Patience
 from posthouse.clients.keys import Keys
+from posthouse.concurrency import Ceiling
 from posthouse.dispatcher.attempt import Tools as AttemptTools
 from posthouse.dispatcher.dispatcher import Dispatcher
 from posthouse.dispatcher.effects import Effects
@@ -26,16 +27,16 @@ from posthouse.doors.listener import Listener, Tls, bind, bind_unix
 from posthouse.doors.rest.app import build
 from posthouse.doors.rest.parts import Parts
 from posthouse.fixes import Fixes
-from posthouse.lanes import Board, Limits
+from posthouse.lanes import Board
 from posthouse.message import Message
 from posthouse.ports import Spool, SpoolUnavailableError
-from posthouse.records import LaneRow
+from posthouse.reckoning import Backlog
 from posthouse.refusal import Condition
 from posthouse.settings.model import Settings
 from posthouse.settling import Settling
 from posthouse.settling import Tools as SettlingTools
 from posthouse.spool.sqlite.store import open_spool
-from posthouse.submission import DoorStep, Standing
+from posthouse.submission import DoorStep
 from posthouse.telemetry import SERVICE_DRAINING, SERVICE_FAULT, SERVICE_READY, SERVICE_STOPPED, log
 from posthouse.watch import Watch
 
@@ -49,31 +50,6 @@ SWEEP_ROWS: Final = 100
 def version() -> str:
     """The installed version."""
     return importlib.metadata.version("posthouse")
-
-
-class Backlog:
-    """How long the lanes are, as of the last sweep; answers a door from memory."""
-
-    def __init__(self, limits: Limits, clock: SystemClock) -> None:
-        self._limits = limits
-        self._clock = clock
-        self._rows: Mapping[str, LaneRow] = {}
-
-    def learn(self, rows: Sequence[LaneRow]) -> None:
-        """Take what the spool says now."""
-        self._rows = {row.account: row for row in rows}
-
-    def standing(self, account: str) -> Standing:
-        """What somebody who joins this lane now has before them."""
-        row = self._rows.get(account)
-        if row is None:
-            return Standing(0, None, None)
-        now = self._clock.now()
-        pause = next((one for one in row.pauses if one.transport is None and (one.until > now or one.blocked)), None)
-        start = max(now, pause.until if pause else 0)
-        per_minute = self._limits.messages_per_minute
-        wait = row.waiting * 60_000 // per_minute if per_minute and row.waiting > per_minute else 0
-        return Standing(row.waiting, pause.reason if pause else None, start + wait)
 
 
 @dataclass(slots=True)
@@ -97,7 +73,8 @@ class Service:
         self._proven: set[str] = set()
         self._watch = Watch()
         self._fixes = Fixes()
-        self._backlog = Backlog(limits_of(settings.limits), self._clock)
+        self._discipline = discipline_of(settings)
+        self._backlog = Backlog(limits_of(settings.limits))
         self.keys = Keys(spool=spool, clock=self._clock, chance=secrets.token_bytes, fixed=fixed_keys(settings))
         self._ways = WaysOut(settings, clock=self._clock, unproven=self._unproven)
         self._gates = self._make_gates()
@@ -119,6 +96,7 @@ class Service:
         await self._listen()
         duties: dict[str, Callable[[], Coroutine[None, None, None]]] = {
             "dispatcher": self._dispatcher.run,
+            "listening": self._dispatcher.listen,
             "settling": self._settling.run,
             "gates": self._gates.run,
             "tokens": self._ways.warm,
@@ -149,7 +127,7 @@ class Service:
                 rules=rules_of(self.settings),
                 clock=self._clock,
                 chance=secrets.token_bytes,
-                backlog=self._backlog.standing,
+                backlog=self._backlog,
                 closed=self._closed,
             ),
             spool=self._spool,
@@ -158,12 +136,17 @@ class Service:
             watch=self._watch,
             diagnosis=self._fixes,
             ready=self._ready,
-            transports=lambda: [circuit.row() for circuit in self._gates.circuits.values()],
-            resume_lane=self._resume_lane,
-            resume_transport=self._gates.resume,
+            discipline=self._discipline,
+            transports=self._gates.rows,
+            ceiling=self._ceiling,
+            spoken=self._gates.listen,
             trusted=trusted,
         )
         return build(parts, admin=admin, chance=secrets.token_bytes, version=version())
+
+    def _ceiling(self, transport: str) -> Ceiling | None:
+        use = self._discipline.uses.get(transport)
+        return self._board.ceiling(use.app) if use is not None and use.app else None
 
     def _make_gates(self) -> Gates:
         delivery = self.settings.delivery
@@ -193,13 +176,19 @@ class Service:
             transports=self._ways.by_name,
             accounts=lambda name, mailbox: carriers[name].account or mailbox,
             gates=self._gates,
-            effects=Effects(spool=self._spool, policy=self._policy, clock=self._clock, proven=self._proven),
+            effects=Effects(
+                spool=self._spool,
+                policy=self._policy,
+                clock=self._clock,
+                chance=secrets.token_bytes,
+                proven=self._proven,
+            ),
             policy=self._policy,
             clock=self._clock,
             chance=secrets.token_bytes,
             watch=self._watch,
         )
-        return Dispatcher(owner=owner(), tools=tools, board=self._board, uses=uses_of(self.settings))
+        return Dispatcher(owner=owner(), tools=tools, board=self._board, discipline=self._discipline)
 
     def _wake(self, lanes: frozenset[int]) -> None:
         self._dispatcher.wake(lanes)
@@ -208,18 +197,6 @@ class Service:
     def _unproven(self, message: Message) -> bool:
         """Its mailbox has never sent anything and only a wildcard allows it: then an unknown mailbox is a typing error."""
         return message.account not in self._proven and not self.keys.names(message.client, message.sender)
-
-    async def _resume_lane(self, account: str) -> bool:
-        """Somebody says that the cause is mended: the lane goes on now, and pauses again if it is not."""
-        wanted = account.lower()
-        row = next((row for row in await self._spool.lanes() if row.account.lower() == wanted), None)
-        if row is None:
-            return False
-        lane = self._board.lane(row.account)
-        for transport in {None, *(pause.transport for pause in row.pauses)}:
-            lane.resume(self._clock.now(), transport)
-            await self._spool.resume(lane=row.lane, transport=transport)
-        return True
 
     def _closed(self) -> Condition | None:
         if self._state.draining:
@@ -252,7 +229,8 @@ class Service:
         while True:
             now = self._clock.now()
             self._state.reason = await spool.writable()
-            self._backlog.learn(await spool.lanes())
+            rows = await spool.lanes(now=now)
+            self._backlog.learn(rows, await spool.past(lanes=[row.lane for row in rows], now=now), now)
             await spool.expire(now=now, most=SWEEP_ROWS)
             await spool.probe_senders(now=now, next_probe=now + int(policy.blocked_probe * 1000))
             purge = partial(

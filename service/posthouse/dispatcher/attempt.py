@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
+from posthouse.concurrency import THROTTLING, Ceiling
 from posthouse.delivery import (
     REFUSE_DEFERRED_AFTER,
     Done,
@@ -24,12 +25,24 @@ from posthouse.delivery import (
 )
 from posthouse.dispatcher.effects import Effects
 from posthouse.dispatcher.gates import Gates
-from posthouse.lanes import Lane, Use
+from posthouse.lanes import Lane
+from posthouse.limits import Started
 from posthouse.message import Content, Message, Millis, Status
-from posthouse.outcome import Answer, Outcome, RefusedRecipient, Scope, TransientFailure, Unconfirmed, name_of, scope_of
+from posthouse.outcome import (
+    Answer,
+    Outcome,
+    RefusedRecipient,
+    Scope,
+    Sent,
+    TransientFailure,
+    Unconfirmed,
+    name_of,
+    scope_of,
+)
 from posthouse.ports import Clock, Dispatch, Spool, SpoolUnavailableError, Transport
 from posthouse.records import Finish, Mark
 from posthouse.telemetry import (
+    APP_THROTTLED,
     MESSAGE_DEFERRED,
     MESSAGE_EXPIRED,
     MESSAGE_FAILED,
@@ -66,18 +79,26 @@ class Tools:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where an attempt takes place: its lanes (the leased one first), the fence, the transport, the account."""
+    """Where an attempt takes place: its lane with key, fence and account, and what it took of the limits."""
 
-    lane: int
+    key: int
     fence: int
-    lanes: tuple[Lane, ...]
-    transport: str
+    lane: Lane
     account: str
-    use: Use
+    started: Started
+    ceiling: Ceiling | None
+
+    @property
+    def transport(self) -> str:
+        """The way out."""
+        return self.started.transport
 
 
 class Attempt:
-    """Carries one message through one try; the slots were taken by who made it, and are given back here."""
+    """Carries one message through one try; slot and places were taken by who made it, and are given back here.
+
+    ``again``: the row is in the queue again, or may be.
+    """
 
     def __init__(self, message: Message, place: Place, tools: Tools) -> None:
         self._message = message
@@ -86,7 +107,11 @@ class Attempt:
         self._number = message.attempts + 1
         self._send: asyncio.Task[Outcome] | None = None
         self._holding = True
+        self._over = False
         self._cut = False
+        self.again = True
+        if place.ceiling is not None:
+            place.ceiling.start()
 
     def cut(self) -> None:
         """End the send now: its connection closes and the message is unconfirmed; one not begun does not begin."""
@@ -106,8 +131,7 @@ class Attempt:
             if isinstance(marked, BaseException):
                 raise marked
             if not marked:
-                self._never_began()
-                return
+                return  # canceled, expired or another's by now
             log(MESSAGE_SENDING, message=message.id, transport=place.transport, attempt=self._number)
             outcome = await self._outcome(mark, content)
             await self._affect(outcome)
@@ -122,26 +146,33 @@ class Attempt:
     async def _affect(self, outcome: Outcome) -> None:
         """What the outcome does beyond the message; a fault of ours there must not lose the outcome itself."""
         try:
-            self._tools.gates.observe(self._place.transport, self._message, outcome)
             place = self._place
-            # the last lane is the account's own; only the leased one stands in the spool under this lease
-            own = place.lanes[-1] is place.lanes[0]
+            self._tools.gates.observe(place.transport, self._message, outcome)
+            self._learn(outcome)
             await self._tools.effects.apply(
-                self._message,
-                outcome,
-                transport=place.transport,
-                lane=place.lanes[-1],
-                lane_key=place.lane if own else None,
+                self._message, outcome, transport=place.transport, lane=place.lane, lane_key=place.key
             )
         except Exception as fault:  # noqa: BLE001 - see above
             log(SERVICE_FAULT, level=logging.ERROR, message=self._message.id, error=type(fault).__name__)
+
+    def _learn(self, outcome: Outcome) -> None:
+        """What it says about the limits: the day of the account, the app's concurrency."""
+        lane, started, ceiling = self._place.lane, self._place.started, self._place.ceiling
+        if self._send is not None and not isinstance(outcome, Sent | Unconfirmed):
+            lane.not_sent(started)
+        if ceiling is None:
+            return
+        if isinstance(outcome, Sent):
+            ceiling.succeeded()
+        elif outcome.answer.code in THROTTLING and ceiling.throttled(self._tools.clock.now(), self._place.account):
+            log(APP_THROTTLED, level=logging.WARNING, app=started.use.app, concurrent=ceiling.limit)
 
     def _mark(self, now: Millis) -> Mark:
         message, place, tools = self._message, self._place, self._tools
         return Mark(
             key=message.key,
             id=message.id,
-            lane=place.lane,
+            lane=place.key,
             fence=place.fence,
             number=self._number,
             attempt_id=str(uuid.UUID(bytes=tools.chance(16), version=4)),
@@ -150,17 +181,16 @@ class Attempt:
             account=place.account,
             started_at=now,
             deadline_at=now + int(tools.policy.attempt_seconds(message.size) * 1000),
+            recipients=place.started.load.recipients,
+            wire_bytes=place.started.load.wire_bytes,
         )
-
-    def _never_began(self) -> None:
-        """Canceled, expired or another's by now: the minute is not used up by what never left."""
-        self._holding = False
-        for lane in self._place.lanes:
-            lane.unstart(self._place.transport, self._place.use)
 
     async def _outcome(self, mark: Mark, content: Content | BaseException | None) -> Outcome:
         if self._cut:
             return _not_begun("the service was stopping", "stopping", at_once=True)
+        place = self._place
+        if place.lane.rests_since(place.started.at, self._tools.clock.now(), place.transport):
+            return _not_begun("the mailbox was told to rest before the request began", "resting", at_once=True)
         if content is None or isinstance(content, BaseException):
             return _not_begun("the content could not be read", "no_content", at_once=False)
         dispatch = Dispatch(
@@ -226,16 +256,14 @@ class Attempt:
 
     def _gives_up_at(self) -> Millis:
         """The default expiry; the time behind a block of the lane or the transport does not count (PROMISES §6)."""
-        blocks = [lane.block_ended_at for lane in self._place.lanes]
-        blocks.append(self._tools.gates.block_ended_at(self._place.transport))
-        ended = max(blocks)
+        ended = max(self._place.lane.block_ended_at, self._tools.gates.block_ended_at(self._place.transport))
         again = ended + int(self._tools.policy.expire_after * 1000) if ended else 0
         return max(self._message.gives_up_at, again)
 
     def _fallback(self, now: Millis) -> str | None:
         route = self._message.route
         place = route.index(self._place.transport) if self._place.transport in route else -1
-        unusable = self._tools.gates.unusable(now) | self._place.lanes[0].unusable(now)
+        unusable = self._tools.gates.unusable(now) | self._place.lane.unusable(now)
         return next((name for name in route[place + 1 :] if name not in unusable), None)
 
     def _finish_for(self, step: Step, outcome: Outcome, now: Millis) -> Finish:
@@ -254,7 +282,14 @@ class Attempt:
             case Done():
                 return replace(finish, status=Status.SENT, event=MESSAGE_SENT)
             case TryNext(transport):
-                return replace(finish, due_at=message.due_at, next_transport=transport, event=MESSAGE_FELL_BACK)
+                account = self._tools.accounts(transport, message.mailbox)
+                return replace(
+                    finish,
+                    due_at=message.due_at,
+                    next_transport=transport,
+                    next_account=account if account != self._place.account else None,
+                    event=MESSAGE_FELL_BACK,
+                )
             case RetryAt(at):
                 return replace(finish, due_at=at)
             case Wait():
@@ -282,21 +317,32 @@ class Attempt:
                 await asyncio.sleep(SPOOL_PAUSE)
                 writing = asyncio.ensure_future(self._tools.spool.finish(finish))
                 continue
+            self.again = finish.status is Status.QUEUED or not written
             if written:
                 self._tools.watch.tell(finish.id, finish.status)
             return
 
     def _let_go(self) -> None:
-        if self._holding:
-            self._holding = False
-            for lane in self._place.lanes:
-                lane.end(self._place.transport)
+        """Give the slot back; the first time also say what became of the places that were taken."""
+        if not self._holding:
+            return
+        self._holding = False
+        lane, started = self._place.lane, self._place.started
+        if self._over:
+            lane.give_slot(started)
+            return
+        self._over = True
+        if self._send is None:
+            lane.unstart(started)  # nothing left for the wire
+        else:
+            lane.end(started, self._tools.clock.now())
+        if self._place.ceiling is not None:
+            self._place.ceiling.end()
 
     def _take_again(self) -> None:
         if not self._holding:
             self._holding = True
-            for lane in self._place.lanes:
-                lane.take_again(self._place.transport)
+            self._place.lane.take_again(self._place.started)
 
 
 def _not_begun(text: str, code: str, *, at_once: bool) -> TransientFailure:

@@ -4,7 +4,7 @@ JSON columns arrive as text or already parsed, as the engine's driver gives them
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, TypeVar, cast
 
 from posthouse.message import (
@@ -25,12 +25,17 @@ from posthouse.records import (
     AttemptRow,
     KeyRow,
     LaneRow,
+    Lease,
+    Past,
     Pause,
     RecipientState,
     Record,
+    Start,
+    Told,
     TransportKind,
     TransportRow,
     Unsettled,
+    Waiting,
     Witness,
 )
 from posthouse.spool.rules import Standing
@@ -42,7 +47,7 @@ _T = TypeVar("_T")
 
 MessageTuple = tuple[
     int, str, str, int, str, str, str, str | None, list[tuple[str, str]], str, int, list[str], str | None, int, int, int,
-    int, int | None, int, int, str, int, int | None,
+    int, int | None, int, int, str, int, int | None, str,
 ]  # fmt: skip
 """The order is that of peek.sql."""
 UnsettledTuple = tuple[MessageTuple, int, str, TransportKind, str, int, int, int, int | None, int, int]
@@ -61,15 +66,21 @@ StandingTuple = tuple[
     int, str, str, int, int | None, int | None, int | None, int | None, str | None, int,
 ]  # fmt: skip
 """The order is that of standing.sql."""
-LaneTuple = tuple[int, str, int, int, int, int, int | None, int | None, str]
+LaneTuple = tuple[int, str, int, int, int, int | None, str, str | None, int, int, str]
 """The order is that of lanes.sql."""
+LeaseTuple = tuple[int, str, int, int, int, str]
+"""The order is that of lease.sql."""
+PastTuples = tuple[
+    list[tuple[int, int | None, str, int | None, str | None]], list[tuple[int, int, int]], list[tuple[int, int, int]]
+]
+"""The order is that of past.sql: the lane, then when an attempt ended, transport, priority, sender; end, bytes; hour, recipients."""
 PauseTuple = tuple[str, int, str, int, int]
 """Transport, until, reason, blocked, since."""
 EventTuple = tuple[int, int, str, str]
 """The order is that of events.sql."""
 KeyTuple = tuple[str, str, bytes, str, str, str, int, int | None, int | None, int | None]
 """The order is that of keys.sql."""
-TransportTuple = tuple[str, Literal["closed", "open", "blocked", "paused"], int, int, str, int]
+TransportTuple = tuple[str, Literal["closed", "open", "blocked", "paused"], int, int, str, int, int, int, str]
 """The order is that of transports.sql."""
 
 
@@ -99,6 +110,7 @@ def message(row: MessageTuple) -> Message:
         on_unconfirmed=OnUnconfirmed(row[20]),
         accept_duplicate=bool(row[21]),
         first_tried_at=row[22],
+        strand=row[23],
     )
 
 
@@ -194,18 +206,60 @@ def standing(row: StandingTuple) -> Standing:
 
 def lane(row: LaneTuple) -> LaneRow:
     """A lane as operators see it."""
-    key, account, waiting, sending, held, unconfirmed, oldest, next_at, pauses = row
+    key, account, sending, held, unconfirmed, next_at, pauses, backlog, told_at, told_paused, told_by = row
     return LaneRow(
         lane=key,
         account=account,
-        waiting=waiting,
         sending=sending,
         held=held,
         unconfirmed=unconfirmed,
-        oldest_due_at=oldest,
         next_at=next_at,
         pauses=tuple(pause(one) for one in _parsed(pauses, list[PauseTuple])),
+        backlog=_backlog(_parsed(backlog or "[]", list[tuple[int, str, int, int, int]])),
+        told=told((told_at, told_paused, told_by)),
     )
+
+
+def _backlog(strands: Sequence[tuple[int, str, int, int, int]]) -> tuple[Waiting, ...]:
+    """The strands of a client together; a strand begins with its client."""
+    found: dict[tuple[int, str], tuple[int, int, int]] = {}
+    for priority, strand, count, due, oldest in strands:
+        key = (priority, strand.partition("\n")[0])
+        known = found.get(key, (0, 0, oldest))
+        found[key] = (known[0] + count, known[1] + due, min(known[2], oldest))
+    return tuple(
+        Waiting(priority=Priority(priority), client=client, count=count, due=due, oldest_due_at=oldest)
+        for (priority, client), (count, due, oldest) in sorted(found.items())
+    )
+
+
+def told(row: tuple[int, int, str]) -> Told:
+    """What a person last said: when, whether to pause, who."""
+    at, paused, by = row
+    return Told(at=at, paused=bool(paused), by=by)
+
+
+def lease(row: LeaseTuple, *, pauses: Sequence[Pause]) -> Lease:
+    """A lane that was just taken."""
+    key, account, fence, at, paused, by = row
+    return Lease(lane=key, account=account, fence=fence, pauses=tuple(pauses), told=told((at, paused, by)))
+
+
+def pasts(found: PastTuples, *, lanes: Sequence[int]) -> Mapping[int, Past]:
+    """What the accounts of these lanes used up lately."""
+    starts, uploads, hours = found
+    return {
+        lane: Past(
+            starts=tuple(
+                Start(ended_at, transport, priority == Priority.HIGH, sender or "")
+                for of, ended_at, transport, priority, sender in starts
+                if of == lane
+            ),
+            uploads=tuple((at, size) for of, at, size in uploads if of == lane),
+            hours=tuple((hour, count) for of, hour, count in hours if of == lane),
+        )
+        for lane in lanes
+    }
 
 
 def pause(row: PauseTuple | Sequence[object]) -> Pause:
@@ -244,8 +298,16 @@ def key(row: KeyTuple) -> KeyRow:
 
 def transport(row: TransportTuple) -> TransportRow:
     """What was written down of a circuit or a block."""
-    name, state, until, opened, reason, since = row
-    return TransportRow(name=name, state=state, until=until, opened=opened, reason=reason, since=since)
+    name, state, until, opened, reason, since, at, paused, by = row
+    return TransportRow(
+        name=name,
+        state=state,
+        until=until,
+        opened=opened,
+        reason=reason,
+        since=since,
+        told=told((at, paused, by)),
+    )
 
 
 def _parsed(value: object, _kind: type[_T]) -> _T:

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import assert_never, cast
 
 from posthouse.message import MessageId, Millis, id_bytes
+from posthouse.records import Verdict
 from posthouse.spool import rows
 from posthouse.spool.rules import (
+    Alter,
     Deed,
     End,
     ForbidResend,
@@ -18,7 +20,7 @@ from posthouse.spool.rules import (
     Tell,
 )
 from posthouse.spool.sqlite.database import Database, to_json
-from posthouse.spool.sqlite.sending import wake
+from posthouse.spool.sqlite.sending import give_back, wake
 
 
 def standing(db: Database, message_id: MessageId) -> Standing | None:
@@ -46,12 +48,14 @@ def _write(db: Database, key: int, at: Millis, deed: Deed) -> None:
         case LookNow():
             db.run("look_now", {"message": key, "at": at})
         case NoteVerdict():
-            db.run("attempt_settled", {"message": key, "number": deed.number, "verdict": deed.verdict.value})
+            _note(db, key, deed)
         case LookAgain():
             again = {"looks": deed.looks, "absent_at": deed.absent_at, "look_at": deed.look_at}
             db.run("look_again", {"message": key, **again})
         case HoldUnsettled():
             db.run("hold_unsettled", {"message": key, "cause": deed.cause})
+        case Alter():
+            _alter(db, key, deed)
         case _:
             assert_never(deed)
 
@@ -59,6 +63,26 @@ def _write(db: Database, key: int, at: Millis, deed: Deed) -> None:
 def _tell(db: Database, key: int, at: Millis, *, event: str, data: Mapping[str, object]) -> None:
     told = {name: value for name, value in data.items() if value is not None}
     db.run("event", {"message": key, "at": at, "type": event, "data": to_json(told)})
+
+
+def _note(db: Database, key: int, deed: NoteVerdict) -> None:
+    db.run("attempt_settled", {"message": key, "number": deed.number, "verdict": deed.verdict.value})
+    if deed.verdict is Verdict.NOT_SENT:
+        give_back(db, [(key, deed.number)])
+
+
+def _alter(db: Database, key: int, deed: Alter) -> None:
+    change = deed.change
+    values = {
+        "message": key,
+        "due_at": change.due_at,
+        "priority": change.priority,
+        "expires_at": change.expires_at,
+        "never_expires": int(change.never_expires),
+        "gives_up_at": deed.gives_up_at,
+    }
+    db.run("change", values)
+    wake(db, [key])
 
 
 def _requeue(db: Database, key: int, again: Requeue) -> None:

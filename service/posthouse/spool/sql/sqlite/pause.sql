@@ -2,4 +2,4 @@ insert into pauses (lane, transport, until, reason, blocked, since)
 values (:lane, :transport, :until, :reason, :blocked, :since)
 on conflict (lane, transport) do update
 set until = excluded.until, reason = excluded.reason, blocked = excluded.blocked, since = excluded.since;
-update lanes set paused_until = :until where id = :lane and :transport = '';
+update lanes set paused_until = :until where id = :lane and :transport = '' and not told_paused;

@@ -1,2 +1,2 @@
 delete from pauses where lane = :lane and transport = :transport;
-update lanes set paused_until = null where id = :lane and :transport = '';
+update lanes set paused_until = null where id = :lane and :transport = '' and not told_paused;
