@@ -7,17 +7,18 @@ import logging
 import os
 import platform
 import secrets
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from starlette.types import ASGIApp
 
-from posthouse.assembly import WaysOut, fixed_keys, limits_of, policy_of, rules_of, uses_of
+from posthouse.assembly import WaysOut, discipline_of, fixed_keys, limits_of, policy_of, rules_of, ways_of
 from posthouse.circuit import Circuit, Patience
 from posthouse.clients.keys import Keys
 from posthouse.clock import SteadyClock
+from posthouse.concurrency import Ceiling
 from posthouse.dispatcher.attempt import Tools as AttemptTools
 from posthouse.dispatcher.dispatcher import Dispatcher
 from posthouse.dispatcher.effects import Effects
@@ -26,10 +27,10 @@ from posthouse.doors.listener import Listener, Tls, bind, bind_unix
 from posthouse.doors.rest.app import build, probes
 from posthouse.doors.rest.parts import Parts
 from posthouse.fixes import Fixes
-from posthouse.lanes import Board, Limits
+from posthouse.lanes import Board
 from posthouse.message import Message
 from posthouse.ports import Spool, SpoolUnavailableError
-from posthouse.records import LaneRow
+from posthouse.reckoning import Backlog
 from posthouse.refusal import Condition
 from posthouse.settings.model import Settings
 from posthouse.settings.role import Role
@@ -40,7 +41,7 @@ from posthouse.spool.postgres.database import Address
 from posthouse.spool.postgres.store import open_spool as open_postgres
 from posthouse.spool.refused import SpoolRefusedError
 from posthouse.spool.sqlite.store import open_spool as open_sqlite
-from posthouse.submission import DoorStep, Standing
+from posthouse.submission import DoorStep
 from posthouse.sweep import DEAD_GRACE, Sweep, Times
 from posthouse.sweep import Tools as SweepTools
 from posthouse.telemetry import (
@@ -49,6 +50,7 @@ from posthouse.telemetry import (
     SERVICE_FAULT,
     SERVICE_READY,
     SERVICE_STOPPED,
+    SPOOL_RESTORED,
     log,
 )
 from posthouse.watch import News, Watch
@@ -61,31 +63,6 @@ WATCH_EVERY: Final = 0.25
 def version() -> str:
     """The installed version."""
     return importlib.metadata.version("posthouse")
-
-
-class Backlog:
-    """How long the lanes are, as of the last sweep; answers a door from memory."""
-
-    def __init__(self, limits: Limits, clock: SteadyClock) -> None:
-        self._limits = limits
-        self._clock = clock
-        self._rows: Mapping[str, LaneRow] = {}
-
-    def learn(self, rows: Sequence[LaneRow]) -> None:
-        """Take what the spool says now."""
-        self._rows = {row.account: row for row in rows}
-
-    def standing(self, account: str) -> Standing:
-        """What somebody who joins this lane now has before them."""
-        row = self._rows.get(account)
-        if row is None:
-            return Standing(0, None, None)
-        now = self._clock.now()
-        pause = next((one for one in row.pauses if one.transport is None and (one.until > now or one.blocked)), None)
-        start = max(now, pause.until if pause else 0)
-        per_minute = self._limits.messages_per_minute
-        wait = row.waiting * 60_000 // per_minute if per_minute and row.waiting > per_minute else 0
-        return Standing(row.waiting, pause.reason if pause else None, start + wait)
 
 
 @dataclass(slots=True)
@@ -111,7 +88,8 @@ class Service:
         self._watch = Watch()
         self._news = News()
         self._fixes = Fixes()
-        self._backlog = Backlog(limits_of(settings.limits), self._clock)
+        self._discipline = discipline_of(settings)
+        self._backlog = Backlog(limits_of(settings.limits))
         self.keys = Keys(spool=spool, clock=self._clock, chance=secrets.token_bytes, fixed=fixed_keys(settings))
         self._ways = WaysOut(settings, clock=self._clock, unproven=self._unproven)
         self._gates = self._make_gates()
@@ -139,11 +117,15 @@ class Service:
         log(SERVICE_READY, version=version(), role=self._role.value, listen=listen, recovered=recovered)
 
     async def _recover(self) -> int:
-        """What a dead process and a clock that was set back left; how many messages are in doubt for it."""
+        """What a dead process, a clock that was set back and a restored copy left; how many are in doubt for the first."""
         turned_back = await self._spool.turn_back(now=self._clock.now())
         if turned_back:
             log(CLOCK_TURNED_BACK, level=logging.WARNING, seconds=turned_back / 1000)
-        return await self._spool.recover(now=self._clock.now(), grace=DEAD_GRACE)
+        recovered = await self._spool.recover(now=self._clock.now(), grace=DEAD_GRACE)
+        in_doubt = await self._spool.restored(now=self._clock.now(), ways=ways_of(self.settings))
+        if in_doubt is not None:
+            log(SPOOL_RESTORED, level=logging.WARNING, in_doubt=in_doubt)
+        return recovered
 
     def _duties(self) -> dict[str, Callable[[], Coroutine[None, None, None]]]:
         """What goes on beside answering requests, by name."""
@@ -151,6 +133,7 @@ class Service:
         if self._role.sends:
             duties |= {
                 "dispatcher": self._dispatcher.run,
+                "listening": self._dispatcher.listen,
                 "settling": self._settling.run,
                 "gates": self._gates.run,
                 "tokens": self._ways.warm,
@@ -183,7 +166,7 @@ class Service:
                 rules=rules_of(self.settings),
                 clock=self._clock,
                 chance=secrets.token_bytes,
-                backlog=self._backlog.standing,
+                backlog=self._backlog,
                 closed=self._closed,
             ),
             spool=self._spool,
@@ -193,13 +176,18 @@ class Service:
             news=self._news,
             diagnosis=self._fixes,
             ready=self._ready,
-            transports=lambda: [circuit.row() for circuit in self._gates.circuits.values()],
-            resume_lane=self._resume_lane,
-            resume_transport=self._gates.resume,
+            discipline=self._discipline,
+            transports=self._gates.rows,
+            ceiling=self._ceiling,
+            spoken=self._gates.listen,
             trusted=trusted,
         )
         app = build(parts, admin=admin, chance=secrets.token_bytes, version=version())
         return app if admin or self._role.takes else probes(parts, chance=secrets.token_bytes, version=version())
+
+    def _ceiling(self, transport: str) -> Ceiling | None:
+        use = self._discipline.uses.get(transport)
+        return self._board.ceiling(use.app) if use is not None and use.app else None
 
     def _make_gates(self) -> Gates:
         delivery = self.settings.delivery
@@ -213,6 +201,7 @@ class Service:
             spool=self._spool,
             clock=self._clock,
             proven=self._proven,
+            sends=self._role.sends,
         )
 
     def _make_settling(self) -> Settling:
@@ -260,14 +249,20 @@ class Service:
             transports=self._ways.by_name,
             accounts=lambda name, mailbox: carriers[name].account or mailbox,
             gates=self._gates,
-            effects=Effects(spool=self._spool, policy=self._policy, clock=self._clock, proven=self._proven),
+            effects=Effects(
+                spool=self._spool,
+                policy=self._policy,
+                clock=self._clock,
+                chance=secrets.token_bytes,
+                proven=self._proven,
+            ),
             policy=self._policy,
             clock=self._clock,
             chance=secrets.token_bytes,
             watch=self._watch,
             sent=lambda message, account, kind: self._settling.sent(message, account=account, kind=kind),
         )
-        return Dispatcher(owner=owner(), tools=tools, board=self._board, uses=uses_of(self.settings))
+        return Dispatcher(owner=owner(), tools=tools, board=self._board, discipline=self._discipline)
 
     def _wake(self, lanes: frozenset[int]) -> None:
         self._dispatcher.wake(lanes)
@@ -276,18 +271,6 @@ class Service:
     def _unproven(self, message: Message) -> bool:
         """Its mailbox has never sent anything and only a wildcard allows it: then an unknown mailbox is a typing error."""
         return message.account not in self._proven and not self.keys.names(message.client, message.sender)
-
-    async def _resume_lane(self, account: str) -> bool:
-        """Somebody says that the cause is mended: the lane goes on now, and pauses again if it is not."""
-        wanted = account.lower()
-        row = next((row for row in await self._spool.lanes() if row.account.lower() == wanted), None)
-        if row is None:
-            return False
-        lane = self._board.lane(row.account)
-        for transport in {None, *(pause.transport for pause in row.pauses)}:
-            lane.resume(self._clock.now(), transport)
-            await self._spool.resume(lane=row.lane, transport=transport, at=self._clock.now())
-        return True
 
     def _closed(self) -> Condition | None:
         if self._state.draining:

@@ -202,6 +202,8 @@ class Message:
     on_unconfirmed: OnUnconfirmed
     accept_duplicate: bool = False
     first_tried_at: Millis | None = None
+    strand: str = ""
+    """What it shares with the rows of its lane that can go exactly when it can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,10 @@ Times are ``Millis``; durations are seconds. Every writing verb of a spool retur
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Protocol
 
-from posthouse.message import Content, Event, Message, MessageId, Millis, Status
+from posthouse.message import Content, Event, Message, MessageId, Millis, Priority, Status
 from posthouse.outcome import Outcome, RefusedRecipient
 from posthouse.records import (
     AddResult,
@@ -25,8 +26,11 @@ from posthouse.records import (
     LaneRow,
     Lease,
     Mark,
+    Move,
+    Moved,
     NoSight,
     Page,
+    Past,
     Pause,
     Presence,
     Record,
@@ -34,6 +38,7 @@ from posthouse.records import (
     Settlement,
     Sightings,
     Submission,
+    Told,
     TransportKind,
     TransportRow,
     Unsettled,
@@ -77,6 +82,12 @@ Wake = Callable[[frozenset[int]], None]
 """Called on the event loop after a commit that gave these lanes something to do."""
 
 
+Cursors = Mapping[tuple[Priority, str], tuple[Millis, int]]
+"""How far an owner has taken the rows of each priority and strand of its lane: due time and key of the last one."""
+
+NOTHING_READ: Final[Cursors] = MappingProxyType({})
+
+
 class Spool(Protocol):
     """The durable store of all of it."""
 
@@ -114,18 +125,23 @@ class Spool(Protocol):
         """Whether it is told here when another process wakes a lane that has no owner."""
         ...
 
+    async def past(self, *, lanes: Sequence[int], now: Millis) -> Mapping[int, Past]:
+        """What the accounts of these lanes used up lately; asked by an owner who was not the last one, and by operators."""
+        ...
+
     async def next_due(self) -> Millis | None:
         """When the next lane without an owner has something to do."""
         ...
 
-    async def peek(
-        self, *, lane: int, now: Millis, most: int, without: Collection[tuple[str, ...]] = ()
-    ) -> Sequence[Message]:
-        """What is due in a lane, by priority, then age; at most ``most``; rows of the routes ``without`` are left out."""
+    async def peek(self, *, lane: int, now: Millis, most: int, after: Cursors = NOTHING_READ) -> Sequence[Message]:
+        """What is due in a lane, by priority, then age: ``most`` rows shared out to its strands, each at least one.
+
+        ``after``: the rows of a strand begin behind this one; it is how an owner does not read again what it took.
+        """
         ...
 
-    async def next_in(self, *, lane: int) -> Millis | None:
-        """When the earliest queued row of a lane is due."""
+    async def next_in(self, *, lane: int, after: Millis | None = None) -> Millis | None:
+        """When the earliest queued row of a lane is due, or the earliest of those that are due later than ``after``."""
         ...
 
     async def content(self, key: int) -> Content | None:
@@ -147,8 +163,8 @@ class Spool(Protocol):
         """
         ...
 
-    async def defer(self, *, key: int, lane: int, due_at: Millis) -> None:
-        """Put a queued row later without an attempt."""
+    async def defer(self, *, key: int, lane: int, due_at: Millis, at: Millis, cause: str) -> None:
+        """Put a queued row later without an attempt, for a cause that its history names."""
         ...
 
     async def hold(self, *, key: int, id: MessageId, at: Millis, cause: str) -> None:  # noqa: A002 - the house's word
@@ -166,12 +182,38 @@ class Spool(Protocol):
         """
         ...
 
+    async def move(self, move: Move) -> Moved:
+        """Put queued rows into the lane of another account; only rows of a lane that is held under this fence go.
+
+        Rows that are being sent or are unsettled never move; the lane that gets them is woken.
+        """
+        ...
+
     async def pause(self, *, lane: int, pause: Pause) -> None:
         """Pause a lane or one transport of it."""
         ...
 
     async def resume(self, *, lane: int, transport: str | None, at: Millis) -> None:
         """End a pause; the end of a block is remembered."""
+        ...
+
+    async def tell_lane(self, *, account: str, paused: bool, at: Millis, by: str) -> bool:
+        """Write down that a person pauses or resumes a lane, audited; False where there is nothing to resume.
+
+        A pause makes the lane where there is none. Resume ends its blocks too, and never a Retry-After.
+        """
+        ...
+
+    async def spoken(self, *, since: Millis) -> Mapping[int, Told]:
+        """What people said about lanes since then, by lane."""
+        ...
+
+    async def tell_transport(self, *, name: str, paused: bool, at: Millis, by: str) -> None:
+        """Write down that a person pauses or resumes a transport, audited; ``transports`` tells it to the workers."""
+        ...
+
+    async def recipient_hours(self, *, since: Millis) -> Sequence[tuple[int, int]]:
+        """The recipients of all accounts together by hours since 1970, from the hour of ``since`` on."""
         ...
 
     async def block_sender(self, block: SenderBlock) -> bool:
@@ -317,8 +359,8 @@ class Spool(Protocol):
         """
         ...
 
-    async def lanes(self) -> Sequence[LaneRow]:
-        """Every lane that has unfinished rows or a pause."""
+    async def lanes(self, *, now: Millis, account: str | None = None) -> Sequence[LaneRow]:
+        """Every lane that has unfinished rows or a pause, or the one of an account, whatever it has."""
         ...
 
     async def counts(self) -> Mapping[Status, int]:

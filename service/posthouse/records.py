@@ -6,7 +6,7 @@ Times are ``Millis``; durations are seconds.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from posthouse.message import (
     Content,
@@ -55,6 +55,17 @@ class NewMessage:
     on_unconfirmed: OnUnconfirmed
     held_cause: str | None = None
     """Set where the message is kept but waits from the start (a paused client)."""
+    paced: bool = False
+    """Its sender has a pace of its own."""
+
+    @property
+    def strand(self) -> str:
+        """What it shares with the messages that can go exactly when it can: client, route, and a sender with a pace.
+
+        A lane's owner reads some rows of every strand, so that none hides another (SPOOL §2).
+        """
+        parts = [self.client, ",".join(self.route)]
+        return "\n".join([*parts, self.sender] if self.paced else parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +125,80 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
-    """The right to send for a lane, with what its pace needs to go on: attempt starts of the last 60 s, pauses.
+class Told:
+    """What a person last said about a lane or a transport: pause, until somebody says resume; ``at`` 0: nothing yet."""
 
-    ``block_ended_at`` is when its latest block ended, 0 where there was none; ``sending`` are the deadlines of what dead
-    owners left on the wire: each counts as in flight until 10 s later.
+    at: Millis = 0
+    paused: bool = False
+    by: str = ""
+
+
+SILENCE: Final = Told()
+"""Nobody has spoken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """An attempt that counts for the pace: when it ended (None: nobody knows), by what, how urgent, as whom."""
+
+    at: Millis | None
+    transport: str
+    high: bool
+    sender: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What an account used up lately, as written down.
+
+    ``starts`` of the last 60 s; ``uploads`` of the last 5 minutes as their end and bytes on the wire, gathered to 10 s;
+    ``hours`` since 1970 with their recipients, of the last 25.
+    """
+
+    starts: tuple[Start, ...] = ()
+    uploads: tuple[tuple[Millis, int], ...] = ()
+    hours: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to send for a lane, with what stands in its way; what it used up lately is asked for apart.
+
+    ``block_ended_at`` is when its latest block ended, 0 where there was none; ``inherited``: until when requests of a
+    former owner that may still be alive count as under way (PROMISES §7).
     """
 
     lane: int
     account: str
     fence: int
-    starts: tuple[Millis, ...]
-    pauses: tuple[Pause, ...]
+    pauses: tuple[Pause, ...] = ()
     block_ended_at: Millis = 0
-    sending: tuple[Millis, ...] = ()
+    told: Told = SILENCE
+    inherited: tuple[Millis, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """Rows that shall lie in the lane of another account, whose transport their next attempt uses (PROMISES §7).
+
+    ``most``: how many rows may wait there, the moved ones included; 0 means no limit.
+    """
+
+    keys: tuple[int, ...]
+    lane: int
+    fence: int
+    account: str
+    transport: str
+    most: int
+    at: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The rows that lie there now; ``shut_until`` where the lane took not all: it is paused for that transport."""
+
+    keys: tuple[int, ...]
+    shut_until: Millis | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +216,9 @@ class Mark:
     account: str
     started_at: Millis
     deadline_at: Millis
+    recipients: int = 0
+    wire_bytes: int = 0
+    """What it takes of the account's day and of its uploads (Graph only)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +226,7 @@ class Finish:
     """The outcome of one attempt and where the message stands after it.
 
     With ``attempt_id`` it is bound to that very attempt: nothing is written where another has its number, or none.
+    ``next_account``: whose lane the row goes into where its next attempt uses another account, unless that is paused.
     """
 
     key: int
@@ -165,6 +240,7 @@ class Finish:
     due_at: Millis | None = None
     gives_up_at: Millis | None = None
     next_transport: str | None = None
+    next_account: str | None = None
     held_cause: str | None = None
     look_at: Millis | None = None
     event: str
@@ -193,6 +269,7 @@ class TransportRow:
     reason: str
     since: Millis
     block_ended_at: Millis = 0
+    told: Told = SILENCE
 
 
 # --- settling ----------------------------------------------------------------------------------------------------
@@ -437,18 +514,39 @@ class FeedPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Backlogged:
+    """Queued rows of one client and priority in a lane, and how many of them are due."""
+
+    priority: Priority
+    client: str
+    count: int
+    due: int
+    oldest_due_at: Millis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LaneRow:
     """A lane as operators see it."""
 
     lane: int
     account: str
-    waiting: int
     sending: int
     held: int
     unconfirmed: int
-    oldest_due_at: Millis | None
     next_at: Millis | None
     pauses: tuple[Pause, ...]
+    backlog: tuple[Backlogged, ...] = ()
+    told: Told = SILENCE
+
+    @property
+    def waiting(self) -> int:
+        """Queued rows of all clients."""
+        return sum(one.count for one in self.backlog)
+
+    @property
+    def oldest_due_at(self) -> Millis | None:
+        """When the row that waits longest was or will be due."""
+        return min((one.oldest_due_at for one in self.backlog), default=None)
 
 
 # --- operating ---------------------------------------------------------------------------------------------------
@@ -460,22 +558,38 @@ class Action(StrEnum):
     CANCEL = "cancel"
     RETRY = "retry"
     RELEASE = "release"
+    CHANGE = "change"
     SETTLE_SENT = "settle_sent"
     SETTLE_NOT_SENT = "settle_not_sent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a CHANGE sets; None keeps what stands. ``never_expires`` takes the client's own expiry away."""
+
+    due_at: Millis | None = None
+    expires_at: Millis | None = None
+    never_expires: bool = False
+    priority: Priority | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """An action on one message by somebody; ``client`` limits it to that client's own messages."""
+    """An action on one message by somebody; ``client`` limits it to that client's own messages.
+
+    ``owner`` is the client that acts, where it is one: what it changes of its own is no matter for the audit.
+    """
 
     action: Action
     id: MessageId
     at: Millis
     by: str
     client: str | None = None
+    owner: str | None = None
     accept_duplicate: bool = False
     expires_at: Millis | None = None
     gives_up_at: Millis | None = None
+    change: Change | None = None
 
 
 @dataclass(frozen=True, slots=True)

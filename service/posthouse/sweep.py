@@ -5,13 +5,14 @@ Everything here is a safety net or housekeeping; nothing waits for it in the ord
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from posthouse.message import Millis
 from posthouse.ports import Clock, Spool
-from posthouse.records import LaneRow
+from posthouse.records import LaneRow, Past
 from posthouse.telemetry import SWEPT, log
 
 EVERY: Final = 5.0
@@ -48,7 +49,7 @@ class Tools:
     live: Callable[[], Collection[int]]
     transports: Collection[str]
     carrying: Collection[str]
-    lanes: Callable[[Sequence[LaneRow]], None]
+    lanes: Callable[[Sequence[LaneRow], Mapping[int, Past], Millis], None]
     storage: Callable[[str | None], None]
     keys: Callable[[], Awaitable[None]]
 
@@ -70,14 +71,16 @@ class Sweep:
         """One round: see whether the disk has room, and, where this process sends, all the rest."""
         tools = self._tools
         tools.storage(await tools.spool.writable())
-        tools.lanes(await tools.spool.lanes())
+        now = tools.clock.now()
+        rows = await tools.spool.lanes(now=now)
+        tools.lanes(rows, await tools.spool.past(lanes=[row.lane for row in rows], now=now), now)
         if tools.spool.look_every is not None:
             await tools.keys()
         if tools.sends:
             await self._keep()
 
     async def _keep(self) -> None:
-        """Take over what the dead left, expire, probe blocked senders, mend, purge."""
+        """Take over what the dead left, expire, probe blocked senders, mend, purge, wrap keys again."""
         spool, times, now = self._tools.spool, self._tools.times, self._tools.clock.now()
         if spool.look_every is not None:
             await spool.recover(now=now, grace=DEAD_GRACE)
@@ -89,6 +92,8 @@ class Sweep:
             await self.mend()
         purge = partial(spool.purge, retention=times.retention, content_retention=times.content_retention, most=ROWS)
         while await purge(now=self._tools.clock.now()) >= ROWS:
+            continue
+        while await spool.reseal(most=ROWS):
             continue
 
     async def mend(self) -> None:

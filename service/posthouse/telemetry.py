@@ -56,6 +56,7 @@ MESSAGE_EVENTS: Final = frozenset(
 """What the history of a message, and so the feed, may hold."""
 LANE_PAUSED: Final = "lane.paused"
 LANE_RESUMED: Final = "lane.resumed"
+APP_THROTTLED: Final = "app.throttled"
 TRANSPORT_DEGRADED: Final = "transport.degraded"
 TRANSPORT_RECOVERED: Final = "transport.recovered"
 SENDER_BLOCKED: Final = "sender.blocked"

@@ -12,15 +12,18 @@ import httpx
 from fastapi import FastAPI
 
 from posthouse.clients.keys import Keys
+from posthouse.concurrency import Ceiling
 from posthouse.doors.rest.app import build
 from posthouse.doors.rest.parts import Parts
 from posthouse.fixes import Fixes
+from posthouse.limits import Discipline, Limits, Use
 from posthouse.message import MessageId, Millis, Status
 from posthouse.outcome import Outcome
+from posthouse.reckoning import Joiner, Standing
 from posthouse.records import Finish, KeyRow, Mark, TransportRow
 from posthouse.refusal import Condition
 from posthouse.spool.sqlite.store import SqliteSpool, open_spool
-from posthouse.submission import Carrier, DoorStep, Rules, Standing
+from posthouse.submission import Carrier, DoorStep, Rules
 from posthouse.watch import News, Watch
 
 GRAPH_LIMIT = 3_145_728
@@ -30,6 +33,9 @@ RULES = Rules(
         "smtp": Carrier(name="smtp", kind="smtp"),
     },
     default_route=("graph", "smtp"),
+)
+DISCIPLINE = Discipline(
+    uses={"graph": Use(pace="", limits=Limits(), slots=0, uploads=True), "smtp": Use(pace="", limits=Limits(), slots=3)}
 )
 
 
@@ -74,9 +80,7 @@ class Door:
     news: News
     state: "State"
 
-    def backlog(self, _account: str) -> Standing:
-        """Nobody ahead."""
-        return Standing(0, None, self.clock.now())
+    backlog: "Quiet"
 
     async def key(
         self,
@@ -162,6 +166,17 @@ class Door:
         return httpx.AsyncClient(transport=transport, base_url="http://door", headers=headers)
 
 
+class Quiet:
+    """Lanes in which nobody waits."""
+
+    def standing(self, account: str, joiner: Joiner) -> Standing:  # noqa: ARG002 - the protocol's
+        """Nobody ahead."""
+        return Standing(0, None, joiner.at)
+
+    def join(self, account: str, joiner: Joiner) -> None:
+        """Nobody counts."""
+
+
 @dataclass
 class State:
     """What the application around the door would tell it."""
@@ -169,11 +184,8 @@ class State:
     closed: Condition | None = None
     not_ready: str | None = None
     transports: list[TransportRow] = field(default_factory=list)
-
-
-async def nothing_to_resume(_account: str) -> bool:
-    """No lane is paused here; the system tests resume real ones."""
-    return False
+    ceilings: dict[str, Ceiling] = field(default_factory=dict)
+    spoken: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @asynccontextmanager
@@ -182,6 +194,7 @@ async def rest_door(
     *,
     rules: Rules = RULES,
     fixed: Sequence[KeyRow] = (),
+    discipline: Discipline = DISCIPLINE,
     admin: bool = True,
     trusted: bool = False,
 ) -> AsyncGenerator[Door]:
@@ -195,12 +208,15 @@ async def rest_door(
     async def ready() -> str | None:
         return state.not_ready
 
+    async def shown() -> Sequence[TransportRow]:
+        return state.transports
+
     step = DoorStep(
         spool=spool,
         rules=rules,
         clock=clock,
         chance=chance,
-        backlog=lambda _account: Standing(0, None, clock.now()),
+        backlog=Quiet(),
         closed=lambda: state.closed,
     )
     parts = Parts(
@@ -212,14 +228,15 @@ async def rest_door(
         news=news,
         diagnosis=Fixes(),
         ready=ready,
-        transports=lambda: state.transports,
-        resume_lane=nothing_to_resume,
-        resume_transport=lambda name: name == "graph",
+        discipline=discipline,
+        transports=shown,
+        ceiling=state.ceilings.get,
+        spoken=state.spoken.set,
         trusted=trusted,
     )
     app = build(parts, admin=admin, chance=chance, version="0")
     try:
-        yield Door(app, spool, keys, clock, watch, news, state)
+        yield Door(app, spool, keys, clock, watch, news, state, Quiet())
     finally:
         await keys.close()
         await spool.close()

@@ -34,8 +34,10 @@ from posthouse.records import (
     Lease,
     Mark,
     NewMessage,
+    Past,
     Record,
     Settlement,
+    Start,
     Submission,
     Unsettled,
     Verdict,
@@ -164,6 +166,8 @@ class House:
             account=account or row.account,
             started_at=now,
             deadline_at=now + 60 * SECOND,
+            recipients=len(row.envelope.recipients),
+            wire_bytes=row.size,
         )
 
     async def start(self, **changes) -> tuple[Message, Lease]:
@@ -203,6 +207,14 @@ class House:
     async def finish(self, row: Message, outcome: Outcome, status: Status, **changes) -> bool:
         """Write an outcome."""
         return await self.spool.finish(self.finish_of(row, outcome, status, **changes))
+
+    async def past(self, lease: Lease) -> Past:
+        """What the account of a lane used up lately."""
+        return (await self.spool.past(lanes=[lease.lane], now=self.clock.now()))[lease.lane]
+
+    async def starts(self, lease: Lease) -> tuple[Start, ...]:
+        """The attempts that count for its pace."""
+        return (await self.past(lease)).starts
 
     async def release(self, lease: Lease) -> None:
         """Give a lane back."""

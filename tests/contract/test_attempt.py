@@ -15,7 +15,8 @@ from posthouse.dispatcher.attempt import Tools
 from posthouse.dispatcher.dispatcher import Dispatcher
 from posthouse.dispatcher.effects import Effects
 from posthouse.dispatcher.gates import Gates
-from posthouse.lanes import Board, Limits, Use
+from posthouse.lanes import Board
+from posthouse.limits import Discipline, Limits, Use
 from posthouse.message import Bytes, Content, MessageId, Status
 from posthouse.ports import NotBegunError
 from posthouse.sandbox.chaos import Rule, Target
@@ -26,7 +27,9 @@ from posthouse.watch import Watch
 from tests.contract.spools import SHOP, House, house
 from tests.contract.transport_kit import dispatch, graph_to, listening, tokens_of
 
-USE = Use(pace="", limits=Limits(messages_per_minute=30, concurrent_requests=4), slots=0)
+DISCIPLINE = Discipline(
+    uses={"graph": Use(pace="", limits=Limits(messages_per_minute=30, concurrent_requests=4), slots=0)}
+)
 HEADER = b"From: shop@contoso.com\r\nTo: bob@fabrikam.com\r\nSubject: hello\r\n"
 
 
@@ -78,14 +81,14 @@ async def office(
             transports={"graph": graph},
             accounts=lambda _name, mailbox: mailbox,
             gates=gates,
-            effects=Effects(spool=spool.spool, policy=policy, clock=clock, proven=set()),
+            effects=Effects(spool=spool.spool, policy=policy, clock=clock, chance=bytes, proven=set()),
             policy=policy,
             clock=clock,
             chance=chance,
             watch=Watch(),
             sent=lambda *_: None,
         )
-        dispatcher = Dispatcher(owner="me", tools=tools, board=board, uses={"graph": USE})
+        dispatcher = Dispatcher(owner="me", tools=tools, board=board, discipline=DISCIPLINE)
         spool.spool.on_wake(dispatcher.wake)
         running = asyncio.create_task(dispatcher.run())
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.limits import Limits, Load, Use
 from posthouse.message import Status
 from posthouse.records import Action, Pause, ProofLevel
 from posthouse.sandbox.chaos import Rule, Target
@@ -17,6 +18,7 @@ MINUTE = 60 * SECOND
 OTHER = "other@contoso.com"
 SENT = (Status.SENT, None)
 AGAIN = (Status.DEFERRED, None)
+USE = Use(pace="", limits=Limits(), slots=0)
 NO_WITNESS = (Status.HELD, "unconfirmed_no_witness")
 NO_RIGHT = (Status.HELD, "unconfirmed_no_right")
 SHARED = (Status.HELD, "unconfirmed_shared_message_id")
@@ -321,15 +323,14 @@ async def test_four_requests_at_once_are_the_lanes_whoever_makes_them(tmp_path: 
     async with bench(tmp_path) as on:
         arrived = await on.arrived()
         lane = on.board.lane(SHOP)
-        for _ in range(4):
-            lane.take_again("graph")
+        starts = [lane.start(on.clock.at, transport="graph", use=USE, load=Load(high=True)) for _ in range(4)]
         on.clock.at += 5 * SECOND
         await on.hold()
         await on.settling._round()
         (look,) = on.settling._busy.values()
         await asyncio.sleep(0)
         assert (await on.stands(arrived))[0] is Status.UNCONFIRMED
-        lane.end("graph")
+        lane.end(starts[0], on.clock.at)
         await asyncio.wait_for(look, 20)
         assert await on.stands(arrived) == SENT
 
@@ -449,11 +450,10 @@ async def test_a_fresh_witness_is_never_looked_for_while_graph_slows_the_mailbox
         on.clock.at += 10 * MINUTE
         lane.pause(Pause(None, on.clock.at + MINUTE, "graph.throttled", blocked=False, since=on.clock.at))
         await on.look()
-        for _ in range(3):
-            lane.take_again("graph")
+        starts = [lane.start(on.clock.at, transport="graph", use=USE) for _ in range(3)]
         await on.look(after=12 * MINUTE)
         assert on.emulator.world.counters.lookups == 0
-        lane.end("graph")
+        lane.end(starts[0], on.clock.at)
         await on.look(after=12 * MINUTE)
         assert on.emulator.world.counters.lookups == 1
 

@@ -4,28 +4,24 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import assert_never
+from dataclasses import dataclass
 
+from posthouse.concurrency import THROTTLING, Ceiling
 from posthouse.delivery import (
     REFUSE_DEFERRED_AFTER,
-    Done,
-    GiveUp,
-    Hold,
     Policy,
-    RetryAt,
     Settle,
     Situation,
     Step,
-    TryNext,
-    Wait,
     back_off,
     next_step,
 )
 from posthouse.dispatcher.contents import broken_off, unreadable, watched
 from posthouse.dispatcher.effects import Effects
+from posthouse.dispatcher.finishes import finish_of
 from posthouse.dispatcher.gates import Gates
-from posthouse.lanes import NEVER, Lane, Use
+from posthouse.lanes import Lane
+from posthouse.limits import Started
 from posthouse.message import Content, Message, Millis, Status
 from posthouse.outcome import (
     Answer,
@@ -38,6 +34,7 @@ from posthouse.outcome import (
     name_of,
     scope_of,
 )
+from posthouse.pace import NEVER
 from posthouse.ports import (
     Clock,
     ContentUnreadableError,
@@ -49,15 +46,9 @@ from posthouse.ports import (
 )
 from posthouse.records import Finish, Mark, TransportKind
 from posthouse.telemetry import (
+    APP_THROTTLED,
     LOGGER,
-    MESSAGE_DEFERRED,
-    MESSAGE_EXPIRED,
-    MESSAGE_FAILED,
-    MESSAGE_FELL_BACK,
-    MESSAGE_HELD,
     MESSAGE_SENDING,
-    MESSAGE_SENT,
-    MESSAGE_UNCONFIRMED,
     SERVICE_FAULT,
     log,
 )
@@ -92,18 +83,27 @@ class Tools:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where an attempt takes place: its lanes (the leased one first), the fence, the transport, the account."""
+    """Where an attempt takes place: its lane with key, fence and account, and what it took of the limits."""
 
-    lane: int
+    key: int
     fence: int
-    lanes: tuple[Lane, ...]
-    transport: str
+    lane: Lane
     account: str
-    use: Use
+    started: Started
+    ceiling: Ceiling | None
+
+    @property
+    def transport(self) -> str:
+        """The way out."""
+        return self.started.transport
 
 
 class Attempt:
-    """Carries one message through one try; the slots were taken by who made it, and are given back here."""
+    """Carries one message through one try; slot and places were taken by who made it, and are given back here.
+
+    ``again``: the row is in the queue again, or may be. ``unmarked``: it was not there to be marked any more, or the
+    lease was over.
+    """
 
     def __init__(self, message: Message, place: Place, tools: Tools) -> None:
         self._message = message
@@ -112,9 +112,12 @@ class Attempt:
         self._number = message.attempts + 1
         self._send: asyncio.Task[Outcome] | None = None
         self._holding = True
+        self._over = False
         self._cut = False
+        self.again = True
         self.unmarked = False
-        """Whether the row was not there to be marked any more, or the lease was over."""
+        if place.ceiling is not None:
+            place.ceiling.start()
 
     def cut(self) -> None:
         """End the send now: its connection closes and the message is unconfirmed; one not begun does not begin."""
@@ -134,7 +137,6 @@ class Attempt:
                 await self._take_back(mark, marked)
                 return
             if not marked:
-                self._never_began()
                 self.unmarked = True
                 return
             log(MESSAGE_SENDING, message=message.id, transport=place.transport, attempt=self._number)
@@ -155,33 +157,41 @@ class Attempt:
         if not isinstance(fault, SpoolUnavailableError):
             self._fault(fault)
         await asyncio.sleep(SPOOL_PAUSE)
-        self._never_began(holding=True)
+        self._let_go()  # the minute is not used up by what never left
+        self._take_again()
         outcome = _not_begun("the attempt could not be written down", "not_marked", at_once=True)
         await self._finish(self._decided(mark, outcome))
 
     async def _affect(self, outcome: Outcome) -> None:
         """What the outcome does beyond the message; a fault of ours there must not lose the outcome itself."""
         try:
-            self._tools.gates.observe(self._place.transport, self._message, outcome)
             place = self._place
-            # the last lane is the account's own; only the leased one stands in the spool under this lease
-            own = place.lanes[-1] is place.lanes[0]
+            self._tools.gates.observe(place.transport, self._message, outcome)
+            self._learn(outcome)
             await self._tools.effects.apply(
-                self._message,
-                outcome,
-                transport=place.transport,
-                lane=place.lanes[-1],
-                lane_key=place.lane if own else None,
+                self._message, outcome, transport=place.transport, lane=place.lane, lane_key=place.key
             )
         except Exception as fault:  # noqa: BLE001 - see above
             self._fault(fault)
+
+    def _learn(self, outcome: Outcome) -> None:
+        """What it says about the limits: the day of the account, the app's concurrency."""
+        lane, started, ceiling = self._place.lane, self._place.started, self._place.ceiling
+        if self._send is not None and not isinstance(outcome, Sent | Unconfirmed):
+            lane.not_sent(started)
+        if ceiling is None:
+            return
+        if isinstance(outcome, Sent):
+            ceiling.succeeded()
+        elif outcome.answer.code in THROTTLING and ceiling.throttled(self._tools.clock.now(), self._place.account):
+            log(APP_THROTTLED, level=logging.WARNING, app=started.use.app, concurrent=ceiling.limit)
 
     def _mark(self, now: Millis) -> Mark:
         message, place, tools = self._message, self._place, self._tools
         return Mark(
             key=message.key,
             id=message.id,
-            lane=place.lane,
+            lane=place.key,
             fence=place.fence,
             number=self._number,
             attempt_id=str(uuid.UUID(bytes=tools.chance(16), version=4)),
@@ -190,15 +200,9 @@ class Attempt:
             account=place.account,
             started_at=now,
             deadline_at=now + int(tools.policy.attempt_seconds(message.size) * 1000),
+            recipients=place.started.load.recipients,
+            wire_bytes=place.started.load.wire_bytes,
         )
-
-    def _never_began(self, *, holding: bool = False) -> None:
-        """Canceled, expired or another's by now: the minute is not used up by what never left."""
-        for lane in self._place.lanes:
-            lane.unstart(self._place.transport, self._place.use)
-            if holding:
-                lane.take_again(self._place.transport)
-        self._holding = holding
 
     def _fault(self, fault: BaseException) -> None:
         log(SERVICE_FAULT, level=logging.ERROR, message=self._message.id, error=type(fault).__name__)
@@ -207,6 +211,9 @@ class Attempt:
     async def _outcome(self, mark: Mark, content: Content | BaseException | None) -> Outcome:
         if self._cut:
             return _not_begun("the service was stopping", "stopping", at_once=True)
+        place = self._place
+        if place.lane.rests_since(place.started.at, self._tools.clock.now(), place.transport):
+            return _not_begun("the mailbox was told to rest before the request began", "resting", at_once=True)
         if content is None:
             return unreadable(ContentUnreadableError("the content is gone"))
         if isinstance(content, ContentUnreadableError):
@@ -263,7 +270,7 @@ class Attempt:
             self._fault(fault)
             now = self._tools.clock.now()
             step = Settle(now + int(self._tools.policy.settle_checks[0] * 1000))
-            return replace(self._finish_for(step, _fault_of_ours(fault), now), attempt_id=mark.attempt_id)
+            return self._finish_for(step, _fault_of_ours(fault), mark, now)
 
     def _decide(self, mark: Mark, outcome: Outcome) -> Finish:
         message, tools, now = self._message, self._tools, self._tools.clock.now()
@@ -275,7 +282,7 @@ class Attempt:
             chance=int.from_bytes(tools.chance(4), "big") / 2**32,
         )
         step = next_step(message, outcome, situation, tools.policy)
-        finish = replace(self._finish_for(step, outcome, now), attempt_id=mark.attempt_id)
+        finish = self._finish_for(step, outcome, mark, now)
         log(
             finish.event,
             level=logging.WARNING if finish.status in LOST else logging.INFO,
@@ -293,47 +300,21 @@ class Attempt:
     def _gives_up_at(self) -> Millis:
         """The default expiry; the time of a block of the lane or the transport does not count (PROMISES §6)."""
         place = self._place
-        blocks = [NEVER if lane.blocked(place.transport) else lane.block_ended_at for lane in place.lanes]
-        ended = max(*blocks, self._tools.gates.block_ended_at(place.transport))
+        ended = max(
+            NEVER if place.lane.blocked(place.transport) else place.lane.block_ended_at,
+            self._tools.gates.block_ended_at(place.transport),
+        )
         again = ended + int(self._tools.policy.expire_after * 1000) if ended else 0
         return max(self._message.gives_up_at, again)
 
     def _fallback(self, now: Millis) -> str | None:
         route = self._message.route
         place = route.index(self._place.transport) if self._place.transport in route else -1
-        unusable = self._tools.gates.unusable(now) | self._place.lanes[0].unusable(now)
+        unusable = self._tools.gates.unusable(now) | self._place.lane.unusable(now)
         return next((name for name in route[place + 1 :] if name not in unusable), None)
 
-    def _finish_for(self, step: Step, outcome: Outcome, now: Millis) -> Finish:
-        message = self._message
-        finish = Finish(
-            key=message.key,
-            id=message.id,
-            lane=message.lane,
-            number=self._number,
-            ended_at=now,
-            outcome=outcome,
-            status=Status.QUEUED,
-            event=MESSAGE_DEFERRED,
-        )
-        match step:
-            case Done():
-                return replace(finish, status=Status.SENT, event=MESSAGE_SENT)
-            case TryNext(transport):
-                return replace(finish, due_at=message.due_at, next_transport=transport, event=MESSAGE_FELL_BACK)
-            case RetryAt(at):
-                return replace(finish, due_at=at)
-            case Wait():
-                return replace(finish, due_at=message.due_at)
-            case Settle(look_at):
-                return replace(finish, status=Status.UNCONFIRMED, look_at=look_at, event=MESSAGE_UNCONFIRMED)
-            case Hold(cause):
-                return replace(finish, status=Status.HELD, held_cause=cause, event=MESSAGE_HELD)
-            case GiveUp(status):
-                event = MESSAGE_EXPIRED if status is Status.EXPIRED else MESSAGE_FAILED
-                return replace(finish, status=status, event=event)
-            case _:
-                assert_never(step)
+    def _finish_for(self, step: Step, outcome: Outcome, mark: Mark, now: Millis) -> Finish:
+        return finish_of(step, outcome, message=self._message, mark=mark, now=now, accounts=self._tools.accounts)
 
     async def _finish(self, finish: Finish) -> None:
         """Repeat until it is written: an outcome never turns into another one, and its slot stays taken if it fails."""
@@ -352,21 +333,32 @@ class Attempt:
                 await asyncio.sleep(pause)
                 writing = asyncio.ensure_future(self._tools.spool.finish(finish))
                 continue
+            self.again = finish.status is Status.QUEUED or not written
             if written:
                 self._tools.watch.tell(finish.id, finish.status)
             return
 
     def _let_go(self) -> None:
-        if self._holding:
-            self._holding = False
-            for lane in self._place.lanes:
-                lane.end(self._place.transport)
+        """Give the slot back; the first time also say what became of the places that were taken."""
+        if not self._holding:
+            return
+        self._holding = False
+        lane, started = self._place.lane, self._place.started
+        if self._over:
+            lane.give_slot(started)
+            return
+        self._over = True
+        if self._send is None:
+            lane.unstart(started)  # nothing left for the wire
+        else:
+            lane.end(started, self._tools.clock.now())
+        if self._place.ceiling is not None:
+            self._place.ceiling.end()
 
     def _take_again(self) -> None:
         if not self._holding:
             self._holding = True
-            for lane in self._place.lanes:
-                lane.take_again(self._place.transport)
+            self._place.lane.take_again(self._place.started)
 
 
 def _fault_of_ours(fault: BaseException) -> Unconfirmed:

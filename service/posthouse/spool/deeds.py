@@ -40,5 +40,15 @@ def verb_of(deed: rules.Deed, *, key: int, at: Millis) -> tuple[str, dict[str, V
             return "hold_again", {"message": key, "cause": deed.cause}
         case rules.HoldUnsettled():
             return "hold_unsettled", {"message": key, "cause": deed.cause}
+        case rules.Alter():
+            change = deed.change
+            return "change", {
+                "message": key,
+                "due_at": change.due_at,
+                "priority": change.priority,
+                "expires_at": change.expires_at,
+                "never_expires": change.never_expires,
+                "gives_up_at": deed.gives_up_at,
+            }
         case _:
             assert_never(deed)

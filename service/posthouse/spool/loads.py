@@ -95,6 +95,7 @@ def new_message(key: int, new: NewMessage) -> list[object]:
         new.envelope.sender,
         new.on_unconfirmed,
         [(recipient.address, recipient.kind) for recipient in new.envelope.recipients],
+        new.strand,
     ]
 
 
@@ -111,6 +112,8 @@ def mark(mark: Mark) -> tuple[object, ...]:
         mark.account,
         mark.started_at,
         mark.deadline_at,
+        mark.recipients,
+        mark.wire_bytes,
     )
 
 
@@ -140,6 +143,7 @@ def finish(finish: Finish) -> tuple[object, ...]:
         finish.event,
         event_data(finish),
         finish.attempt_id,
+        finish.next_account,
     )
 
 
@@ -186,6 +190,16 @@ def refused_of(outcome: Outcome) -> tuple[RefusedRecipient, ...]:
 def refused(rows: Sequence[tuple[int, RefusedRecipient]]) -> list[tuple[object, ...]]:
     """Message, address, reply and text, in the order of refuse.sql."""
     return [(key, one.address, f"{one.reply} {one.text}") for key, one in rows]
+
+
+def not_sent(finishes: Sequence[Finish]) -> list[tuple[int, int]]:
+    """Attempts that certainly sent nothing, in the order of give_back.sql: they do not count for the day."""
+    return [(one.key, one.number) for one in finishes if not isinstance(one.outcome, Sent | Unconfirmed)]
+
+
+def next_accounts(finishes: Sequence[Finish]) -> set[str]:
+    """The accounts whose lanes get a row."""
+    return {finish.next_account for finish in finishes if finish.next_account is not None}
 
 
 def again(finishes: Sequence[Finish]) -> list[int]:

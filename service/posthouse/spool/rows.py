@@ -4,7 +4,7 @@ JSON columns arrive as text or already parsed, as the engine's driver gives them
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeVar, cast
 
@@ -25,14 +25,19 @@ from posthouse.message import (
 from posthouse.ports import ContentUnreadableError
 from posthouse.records import (
     AttemptRow,
+    Backlogged,
     FeedEvent,
     KeyRow,
     LaneRow,
+    Lease,
+    Past,
     Pause,
     Presence,
     ProofLevel,
     RecipientState,
     Record,
+    Start,
+    Told,
     TransportKind,
     TransportRow,
     Unsettled,
@@ -49,7 +54,7 @@ _T = TypeVar("_T")
 
 MessageTuple = tuple[
     int, str, str, int, str, str, str, str | None, str | list[tuple[str, str]], str, int, str | list[str], str | None, int, int, int,
-    int, int | None, int, int, str, int, int | None,
+    int, int | None, int, int, str, int, int | None, str,
 ]  # fmt: skip
 """The order is that of peek.sql."""
 UnsettledTuple = tuple[MessageTuple, int, str, TransportKind, str, int, int, int, int | None, int, str | None, int]
@@ -72,8 +77,14 @@ ContentTuple = tuple[int, int, str, str | None, bytes | None, bytes, bytes]
 """The order is that of content.sql."""
 WaitingTuple = tuple[int, int, str | None, str, str, str]
 """The order is that of restorable.sql."""
-LaneTuple = tuple[int, str, int, int, int, int, int | None, int | None, str]
+LaneTuple = tuple[int, str, int, int, int, int | None, str, str | None, int, int, str]
 """The order is that of lanes.sql."""
+LeaseTuple = tuple[int, str, int, int, int, str, int]
+"""The order is that of lease.sql."""
+PastTuples = tuple[
+    list[tuple[int, int | None, str, int | None, str | None]], list[tuple[int, int, int]], list[tuple[int, int, int]]
+]
+"""The order is that of past.sql: the lane, then when an attempt ended, transport, priority, sender; end, bytes; hour, recipients."""
 PauseTuple = tuple[str, int, str, int, int, int]
 """Transport, until, reason, blocked, since, length."""
 EventTuple = tuple[int | str, int, str, str]
@@ -89,7 +100,7 @@ PresenceTuple = tuple[
 """The order is that of presences.sql."""
 KeyTuple = tuple[str, str, bytes, str, str, str, int, int | None, int | None, int | None]
 """The order is that of keys.sql."""
-TransportTuple = tuple[str, Literal["closed", "open", "blocked", "paused"], int, int, str, int, int]
+TransportTuple = tuple[str, Literal["closed", "open", "blocked", "paused"], int, int, str, int, int, int, int, str]
 """The order is that of transports.sql."""
 
 
@@ -120,6 +131,7 @@ def message(row: MessageTuple) -> Message:
         on_unconfirmed=OnUnconfirmed(row[20]),
         accept_duplicate=bool(row[21]),
         first_tried_at=row[22],
+        strand=row[23],
     )
 
 
@@ -233,18 +245,68 @@ def waiting(row: WaitingTuple) -> Waiting:
 
 def lane(row: LaneTuple) -> LaneRow:
     """A lane as operators see it."""
-    key, account, waiting, sending, held, unconfirmed, oldest, next_at, pauses = row
+    key, account, sending, held, unconfirmed, next_at, pauses, backlog, told_at, told_paused, told_by = row
     return LaneRow(
         lane=key,
         account=account,
-        waiting=waiting,
         sending=sending,
         held=held,
         unconfirmed=unconfirmed,
-        oldest_due_at=oldest,
         next_at=next_at,
         pauses=tuple(pause(one) for one in _parsed(pauses, list[PauseTuple])),
+        backlog=_backlog(_parsed(backlog or "[]", list[tuple[int, str, int, int, int]])),
+        told=told((told_at, told_paused, told_by)),
     )
+
+
+def _backlog(strands: Sequence[tuple[int, str, int, int, int]]) -> tuple[Backlogged, ...]:
+    """The strands of a client together; a strand begins with its client."""
+    found: dict[tuple[int, str], tuple[int, int, int]] = {}
+    for priority, strand, count, due, oldest in strands:
+        key = (priority, strand.partition("\n")[0])
+        known = found.get(key, (0, 0, oldest))
+        found[key] = (known[0] + count, known[1] + due, min(known[2], oldest))
+    return tuple(
+        Backlogged(priority=Priority(priority), client=client, count=count, due=due, oldest_due_at=oldest)
+        for (priority, client), (count, due, oldest) in sorted(found.items())
+    )
+
+
+def told(row: tuple[int, int, str]) -> Told:
+    """What a person last said: when, whether to pause, who."""
+    at, paused, by = row
+    return Told(at=at, paused=bool(paused), by=by)
+
+
+def lease(row: LeaseTuple, *, pauses: Sequence[Pause], inherited: Sequence[Millis] = ()) -> Lease:
+    """A lane that was just taken."""
+    key, account, fence, at, paused, by, block_ended_at = row
+    return Lease(
+        lane=key,
+        account=account,
+        fence=fence,
+        pauses=tuple(pauses),
+        told=told((at, paused, by)),
+        block_ended_at=block_ended_at,
+        inherited=tuple(inherited),
+    )
+
+
+def pasts(found: PastTuples, *, lanes: Sequence[int]) -> Mapping[int, Past]:
+    """What the accounts of these lanes used up lately."""
+    starts, uploads, hours = found
+    return {
+        lane: Past(
+            starts=tuple(
+                Start(ended_at, transport, priority == Priority.HIGH, sender or "")
+                for of, ended_at, transport, priority, sender in starts
+                if of == lane
+            ),
+            uploads=tuple((at, size) for of, at, size in uploads if of == lane),
+            hours=tuple((hour, count) for of, hour, count in hours if of == lane),
+        )
+        for lane in lanes
+    }
 
 
 def pause(row: PauseTuple | Sequence[object]) -> Pause:
@@ -341,7 +403,7 @@ def key(row: KeyTuple) -> KeyRow:
 
 def transport(row: TransportTuple) -> TransportRow:
     """What was written down of a circuit or a block."""
-    name, state, until, opened, reason, since, block_ended_at = row
+    name, state, until, opened, reason, since, block_ended_at, at, paused, by = row
     return TransportRow(
         name=name,
         state=state,
@@ -350,6 +412,7 @@ def transport(row: TransportTuple) -> TransportRow:
         reason=reason,
         since=since,
         block_ended_at=block_ended_at,
+        told=told((at, paused, by)),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, assert_never
 
 from posthouse.message import Millis, OnUnconfirmed, Status
-from posthouse.records import Action, Command, NotPossible, Settlement, TransportKind, Verdict, Way
+from posthouse.records import Action, Change, Command, NotPossible, Settlement, TransportKind, Verdict, Way
 
 CAUSE_UNCONFIRMED: Final = "unconfirmed"
 """Why a message is held whose client asked for ``on_unconfirmed: hold``."""
@@ -109,8 +109,26 @@ class HoldAgain:
     cause: str
 
 
+@dataclass(frozen=True, slots=True)
+class Alter:
+    """Other times or another priority for a message that is not being sent; its lane awake."""
+
+    change: Change
+    gives_up_at: Millis | None
+
+
 Deed = (
-    Tell | End | Requeue | ForbidResend | LookNow | NoteVerdict | NoteAppearance | LookAgain | HoldUnsettled | HoldAgain
+    Tell
+    | End
+    | Requeue
+    | ForbidResend
+    | LookNow
+    | NoteVerdict
+    | NoteAppearance
+    | LookAgain
+    | HoldUnsettled
+    | HoldAgain
+    | Alter
 )
 
 
@@ -157,15 +175,23 @@ def decide(command: Command, stands: Standing) -> Decision | NotPossible:
             return _retry(command, stands)
         case Action.RELEASE:
             return _release(command, stands)
+        case Action.CHANGE:
+            return _change(command, stands)
         case Action.SETTLE_SENT | Action.SETTLE_NOT_SENT:
             return _settle(command, stands)
         case _:
             assert_never(command.action)
 
 
+def is_audited(command: Command, stands: Standing) -> bool:
+    """Whether the audit keeps it: all but what a client changes of its own messages."""
+    return command.action is not Action.CHANGE or command.owner != stands.client
+
+
 def audit_data(command: Command, *, before: Status, after: Status) -> dict[str, object]:
     """What the audit says of a command that was obeyed."""
-    return {"from": before, "to": after, "accept_duplicate": command.accept_duplicate or None}
+    data = {"from": before, "to": after, "accept_duplicate": command.accept_duplicate or None}
+    return data if command.change is None else data | _changed(command.change)
 
 
 def conclude(settlement: Settlement, stands: Standing | None) -> Decision | None:
@@ -294,6 +320,27 @@ def _release(command: Command, stands: Standing) -> Decision | NotPossible:
         return NotPossible(f"It is not held but {stands.status.value}.")
     told = Tell("message.released", {"by": command.by, "cause": stands.held_cause})
     return Decision(Status.QUEUED, (told, Requeue(due_at=stands.due_at, gives_up_at=command.gives_up_at)))
+
+
+def _change(command: Command, stands: Standing) -> Decision | NotPossible:
+    change = command.change or Change()
+    if stands.unsettled is not None:
+        return NotPossible("Nobody knows yet whether it was sent, so nothing of it can be changed.")
+    if stands.status not in {Status.QUEUED, Status.HELD}:
+        now = "is being sent right now" if stands.status is Status.SENDING else f"is {stands.status.value} already"
+        return NotPossible(f"It {now}.")
+    due_at = stands.due_at if change.due_at is None else change.due_at
+    expires_at = None if change.never_expires else stands.expires_at if change.expires_at is None else change.expires_at
+    if expires_at is not None and expires_at <= max(due_at, command.at):
+        return NotPossible("It would expire before it is due.")
+    told = Tell("message.changed", {"by": command.by, **_changed(change)})
+    return Decision(stands.status, (Alter(change, command.gives_up_at), told))
+
+
+def _changed(change: Change) -> dict[str, object]:
+    priority = None if change.priority is None else change.priority.name.lower()
+    told = {"scheduled_at": change.due_at, "expires_at": change.expires_at, "priority": priority}
+    return told | {"never_expires": change.never_expires or None}
 
 
 def _settle(command: Command, stands: Standing) -> Decision | NotPossible:

@@ -10,6 +10,8 @@ from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
 from posthouse.clients.keys import Keys
+from posthouse.concurrency import Ceiling
+from posthouse.limits import Discipline
 from posthouse.message import MessageId, parse_id
 from posthouse.policy import ADMINISTRATOR, Client, Right, must_have
 from posthouse.ports import Clock, Diagnosis, Spool
@@ -26,7 +28,8 @@ class Parts:
     """The collaborators; ``trusted`` says that whoever reaches this door is the administrator (a unix socket).
 
     ``ready`` gives None where mail can be kept durably, else the reason; ``transports`` what the circuits stand at;
-    ``resume_lane`` and ``resume_transport`` let one try again now, False where there is none.
+    ``ceiling`` the concurrency of a transport's app, where it is known here; ``spoken`` is called after a person said
+    something about a transport.
     """
 
     step: DoorStep
@@ -37,9 +40,10 @@ class Parts:
     news: News
     diagnosis: Diagnosis
     ready: Callable[[], Awaitable[str | None]]
-    transports: Callable[[], Sequence[TransportRow]]
-    resume_lane: Callable[[str], Awaitable[bool]]
-    resume_transport: Callable[[str], bool]
+    discipline: Discipline
+    transports: Callable[[], Awaitable[Sequence[TransportRow]]]
+    ceiling: Callable[[str], Ceiling | None]
+    spoken: Callable[[], None]
     trusted: bool
 
     def caller(self, request: Request) -> Client:

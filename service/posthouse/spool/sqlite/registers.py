@@ -59,6 +59,17 @@ def save_transport(row: TransportRow) -> Job[None]:
     return lambda db: db.run("save_transport", values)
 
 
+def tell_transport(*, name: str, paused: bool, at: Millis, by: str) -> Job[None]:
+    """A person pauses or resumes a transport."""
+
+    def write(db: Database) -> None:
+        db.run("tell_transport", {"name": name, "paused": int(paused), "at": at, "by": by})
+        action = "transport.pause" if paused else "transport.resume"
+        db.run("audit", {"at": at, "by": by, "action": action, "target": name, "data": "{}"})
+
+    return write
+
+
 def transports(db: Database) -> Sequence[TransportRow]:
     """What was written down."""
     return [rows.transport(cast("rows.TransportTuple", row)) for row in db.rows("transports", {})]

@@ -52,8 +52,12 @@ def _finish_many(db: Database, ends: Sequence[FinishLoad]) -> Sequence[bool]:
 
 
 def _apply(db: Database, ends: Sequence[FinishLoad]) -> None:
-    db.run("finish", {"ends": db.binary(array(row for _, row in ends))})
     finishes = [finish for finish, _ in ends]
+    db.lanes_of(loads.next_accounts(finishes))
+    db.run("finish", {"ends": db.binary(array(row for _, row in ends))})
+    not_sent = loads.not_sent(finishes)
+    if not_sent:
+        give_back(db, not_sent)
     _note_doubts(db, finishes)
     refused = [(finish.key, one) for finish in finishes for one in loads.refused_of(finish.outcome)]
     if refused:
@@ -74,6 +78,11 @@ def _note_doubts(db: Database, finishes: Sequence[Finish]) -> None:
 def refuse(db: Database, refused: Sequence[tuple[int, RefusedRecipient]]) -> None:
     """Write refused recipients down with their replies."""
     db.run("refuse", {"refused": to_json(loads.refused(refused))})
+
+
+def give_back(db: Database, attempts: Sequence[tuple[int, int]]) -> None:
+    """These attempts (message, number) certainly sent nothing: they do not count for their account's day."""
+    db.run("give_back", {"attempts": to_json(attempts)})
 
 
 def note_refused(key: int, number: int, refused: Sequence[RefusedRecipient]) -> Job[None]:

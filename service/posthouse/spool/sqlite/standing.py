@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import cast
 
 from posthouse.message import MessageId, Millis, id_bytes
+from posthouse.records import Verdict
 from posthouse.spool import rows
 from posthouse.spool.deeds import verb_of
-from posthouse.spool.rules import Deed, HoldAgain, LookAgain, LookNow, Requeue, Standing
+from posthouse.spool.rules import Alter, Deed, HoldAgain, LookAgain, LookNow, NoteVerdict, Requeue, Standing
 from posthouse.spool.sqlite.database import Database
-from posthouse.spool.sqlite.sending import wake, wake_looks
+from posthouse.spool.sqlite.sending import give_back, wake, wake_looks
 
 
 def standing(db: Database, message_id: MessageId) -> Standing | None:
@@ -22,7 +23,9 @@ def write(db: Database, key: int, at: Millis, deeds: Sequence[Deed]) -> None:
     for deed in deeds:
         verb, values = verb_of(deed, key=key, at=at)
         db.run(verb, values)
-        if isinstance(deed, Requeue | HoldAgain):
+        if isinstance(deed, NoteVerdict) and deed.verdict is Verdict.NOT_SENT:
+            give_back(db, [(key, deed.number)])
+        if isinstance(deed, Requeue | HoldAgain | Alter):
             wake(db, [key])
         if isinstance(deed, LookNow | LookAgain):
             wake_looks(db, [key])

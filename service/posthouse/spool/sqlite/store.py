@@ -11,7 +11,7 @@ import apsw
 
 from posthouse.message import Content, Event, Message, MessageId, Millis, Status, id_bytes
 from posthouse.outcome import RefusedRecipient
-from posthouse.ports import Clock, SpoolUnavailableError, Wake
+from posthouse.ports import NOTHING_READ, Clock, Cursors, SpoolUnavailableError, Wake
 from posthouse.records import (
     AddResult,
     AttemptRow,
@@ -27,13 +27,17 @@ from posthouse.records import (
     LaneRow,
     Lease,
     Mark,
+    Move,
+    Moved,
     Page,
+    Past,
     Pause,
     Presence,
     Record,
     SenderBlock,
     Settlement,
     Submission,
+    Told,
     TransportKind,
     TransportRow,
     Unsettled,
@@ -49,7 +53,6 @@ from posthouse.spool.sqlite import (
     erasing,
     feeding,
     finding,
-    lanes,
     purging,
     reading,
     registers,
@@ -58,6 +61,7 @@ from posthouse.spool.sqlite import (
     settlements,
     sweeping,
 )
+from posthouse.spool.sqlite import lanes as of_lanes
 from posthouse.spool.sqlite.accepting import AddLoad, add_verb, prepare
 from posthouse.spool.sqlite.database import Database, load_verbs, open_reader
 from posthouse.spool.sqlite.guard import lock_spool
@@ -133,21 +137,23 @@ class SqliteSpool:
         running: Collection[int] = (),  # noqa: ARG002 - no answer to a lease is ever lost here
     ) -> Sequence[Lease]:
         """Take lanes that have something due and no owner."""
-        return await self._writer.write(lanes.lease(owner=owner, now=now, most=most))
+        return await self._writer.write(of_lanes.lease(owner=owner, now=now, most=most))
 
     async def next_due(self) -> Millis | None:
         """When the next lane without an owner has something to do."""
         return await self._readers.read(lambda db: db.number("next_due", {}))
 
-    async def peek(
-        self, *, lane: int, now: Millis, most: int, without: Collection[tuple[str, ...]] = ()
-    ) -> Sequence[Message]:
-        """What is due in a lane, by priority, then age; at most ``most``."""
-        return await self._readers.read(reading.peek(lane=lane, now=now, most=most, without=without))
+    async def past(self, *, lanes: Sequence[int], now: Millis) -> Mapping[int, Past]:
+        """What the accounts of these lanes used up lately."""
+        return await self._readers.read(of_lanes.past(lanes=lanes, now=now))
 
-    async def next_in(self, *, lane: int) -> Millis | None:
-        """When the earliest queued row of a lane is due."""
-        return await self._readers.read(lambda db: db.number("next_in", {"lane": lane}))
+    async def peek(self, *, lane: int, now: Millis, most: int, after: Cursors = NOTHING_READ) -> Sequence[Message]:
+        """What is due in a lane, by priority, then age: ``most`` rows shared out to its strands, each at least one."""
+        return await self._readers.read(reading.peek(lane=lane, now=now, most=most, after=after))
+
+    async def next_in(self, *, lane: int, after: Millis | None = None) -> Millis | None:
+        """When the earliest queued row of a lane is due, or the earliest of those that are due later than ``after``."""
+        return await self._readers.read(lambda db: db.number("next_in", {"lane": lane, "after": after}))
 
     async def content(self, key: int) -> Content | None:
         """The content; None where it was purged; raises ContentUnreadableError."""
@@ -167,9 +173,9 @@ class SqliteSpool:
         load = sending.finish_load(finish)
         return await self._writer.submit(sending.FINISH, load, size=len(load[1]))
 
-    async def defer(self, *, key: int, lane: int, due_at: Millis) -> None:
-        """Put a queued row later (or earlier) without an attempt."""
-        await self._writer.write(lanes.defer(key=key, lane=lane, due_at=due_at))
+    async def defer(self, *, key: int, lane: int, due_at: Millis, at: Millis, cause: str) -> None:
+        """Put a queued row later without an attempt, for a cause that its history names."""
+        await self._writer.write(of_lanes.defer(key=key, lane=lane, due_at=due_at, at=at, cause=cause))
 
     async def hold(self, *, key: int, id: MessageId, at: Millis, cause: str) -> None:  # noqa: A002, ARG002 - the port's
         """Hold a queued row that no transport of its route can carry."""
@@ -199,15 +205,35 @@ class SqliteSpool:
 
     async def release(self, *, lane: int, fence: int, now: Millis, rest_until: Millis | None = None) -> None:  # noqa: ARG002 - the port's
         """Give a lane back; its ``next_at`` is computed from its rows and pauses."""
-        await self._writer.write(lanes.release(lane=lane, fence=fence))
+        await self._writer.write(of_lanes.release(lane=lane, fence=fence))
+
+    async def move(self, move: Move) -> Moved:
+        """Put queued rows into the lane of another account."""
+        return await self._writer.write(of_lanes.move(move))
 
     async def pause(self, *, lane: int, pause: Pause) -> None:
         """Pause a lane or one transport of it."""
-        await self._writer.write(lanes.pause(lane=lane, pause=pause))
+        await self._writer.write(of_lanes.pause(lane=lane, pause=pause))
 
     async def resume(self, *, lane: int, transport: str | None, at: Millis) -> None:
         """End a pause; the end of a block is remembered."""
-        await self._writer.write(lanes.resume(lane=lane, transport=transport, at=at))
+        await self._writer.write(of_lanes.resume(lane=lane, transport=transport, at=at))
+
+    async def tell_lane(self, *, account: str, paused: bool, at: Millis, by: str) -> bool:
+        """Write down that a person pauses or resumes a lane, audited; False where there is none to resume."""
+        return await self._writer.write(of_lanes.tell(account=account, paused=paused, at=at, by=by))
+
+    async def spoken(self, *, since: Millis) -> Mapping[int, Told]:
+        """What people said about lanes since then, by lane."""
+        return await self._readers.read(of_lanes.spoken(since=since))
+
+    async def tell_transport(self, *, name: str, paused: bool, at: Millis, by: str) -> None:
+        """Write down that a person pauses or resumes a transport, audited."""
+        await self._writer.write(registers.tell_transport(name=name, paused=paused, at=at, by=by))
+
+    async def recipient_hours(self, *, since: Millis) -> Sequence[tuple[int, int]]:
+        """The recipients of all accounts together by hours since 1970, from the hour of ``since`` on."""
+        return await self._readers.read(of_lanes.recipient_hours(since=since))
 
     async def block_sender(self, block: SenderBlock) -> bool:
         """Hold all queued and future rows of this sender in this mailbox; False where it was blocked before."""
@@ -351,9 +377,9 @@ class SqliteSpool:
         """Events behind a cursor; raises ValueError for a cursor that this spool never gave."""
         return await self._readers.read(feeding.feed(after=after, types=types, client=client, most=most))
 
-    async def lanes(self) -> Sequence[LaneRow]:
-        """Every lane that has unfinished rows or a pause."""
-        return await self._readers.read(finding.lanes)
+    async def lanes(self, *, now: Millis, account: str | None = None) -> Sequence[LaneRow]:
+        """Every lane that has unfinished rows or a pause, or the one of an account, whatever it has."""
+        return await self._readers.read(finding.lanes(now=now, account=account))
 
     async def counts(self) -> Mapping[Status, int]:
         """Messages by stored status."""

@@ -10,6 +10,7 @@ from posthouse.spool.rows import LeftTuple, left
 from posthouse.spool.rules import Left
 from posthouse.spool.sqlite.blocks import let_go
 from posthouse.spool.sqlite.database import Database, millis, to_json
+from posthouse.spool.sqlite.lanes import reckon
 from posthouse.spool.sqlite.sending import wake, wake_looks
 from posthouse.spool.sqlite.threads import Job
 
@@ -84,7 +85,7 @@ def turn_back(*, now: Millis) -> Job[Millis]:
 def _reckon(db: Database, verb: str, asked: dict[str, int]) -> int:
     lanes = [cast("int", row[0]) for row in db.rows(verb, asked)]
     for lane in lanes:
-        db.run("reckon_lane", {"lane": lane})
+        reckon(db, lane)
     db.woken |= set(lanes)
     return len(lanes)
 

@@ -3,4 +3,4 @@ values (:lane, :transport, :until, :reason, :blocked, :since, :length)
 on conflict (lane, transport) do update
 set until = excluded.until, reason = excluded.reason, blocked = excluded.blocked, since = excluded.since,
     length = excluded.length;
-update lanes set paused_until = :until where id = :lane and :transport = '';
+update lanes set paused_until = :until where id = :lane and :transport = '' and not told_paused;

@@ -6,7 +6,8 @@ select json_group_array(json_array(
   json((select json_group_array(json_array(r.address, r.kind) order by r.position) from recipients r where r.message = m.id)),
   d.message_id, d.own_message_id, json(d.route), m.next_transport, m.priority, m.size, m.accepted_at, m.due_at,
   m.expires_at, m.gives_up_at, m.attempts, d.on_unconfirmed, m.accept_duplicate,
-  (select min(f.started_at) from attempts f where f.message = m.id and f.code is not 'restored')), u.number, a.transport, a.kind, w.account, a.started_at, u.since, u.looks, u.last_absent_at, u.may_resend,
+  (select min(f.started_at) from attempts f where f.message = m.id and f.code is not 'restored'), m.strand),
+  u.number, a.transport, a.kind, w.account, a.started_at, u.since, u.looks, u.last_absent_at, u.may_resend,
   case when m.status = 'held' then m.held_cause end, u.lane) order by u.look_at, u.message)
 from (select u.* from json_each(:lanes) e join unsettled u on u.lane = e.value
       where u.look_at is not null and u.look_at <= :now order by u.look_at, u.message limit :most) u
