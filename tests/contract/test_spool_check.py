@@ -9,10 +9,10 @@ import pytest
 
 from posthouse.message import Status
 from posthouse.spool.refused import SpoolRefusedError
-from posthouse.spool.reports import KeyUse, Report
+from posthouse.spool.reports import UNREADABLE, KeyUse, Report
 from posthouse.spool.sealing import Secrets, key_id, new_master
 from posthouse.spool.sqlite import health
-from posthouse.spool.sqlite.check import UNREADABLE, check
+from posthouse.spool.sqlite.check import check
 from tests.contract.spools import SENT, house
 
 OLD, NEW = new_master(), new_master()

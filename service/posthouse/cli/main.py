@@ -71,6 +71,7 @@ def application() -> typer.Typer:
                 "restored": spool.restored,
                 "check": spool.check,
                 "migrate": spool.migrate,
+                "copy": spool.copy,
             },
         ),
         name="spool",

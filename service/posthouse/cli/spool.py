@@ -17,6 +17,7 @@ from posthouse.cli.output import Output, count, moment, output
 
 if TYPE_CHECKING:
     from posthouse.settings.model import Settings
+    from posthouse.spool.postgres.database import Address
     from posthouse.spool.reports import KeyUse, Report
     from posthouse.spool.sealing import Secrets
     from posthouse.spool.sqlite.store import SqliteSpool
@@ -37,6 +38,12 @@ def backup(
     from posthouse.spool.sqlite.files import place_whole
 
     settings, secrets = _here()
+    if settings.many_processes:
+        raise Stop(
+            Code.CONFIGURATION,
+            "the spool lies in PostgreSQL: back the database up with its own means (pg_dump, or base backups and WAL), "
+            "keep [secrets] master apart, and run `posthouse spool restored` on what you restore before workers start.",
+        )
     path = settings.spool_path()
     taken_at = time.time_ns() // 1_000_000
 
@@ -67,7 +74,14 @@ def restored(
 ) -> None:
     """Say that this spool is a snapshot: what may have gone since is looked for before it is sent."""
     at = None if taken_at is None else int(datetime.fromisoformat(earlier(taken_at)).timestamp() * 1000)
-    known = _opened(lambda spool: spool.mark_restored(taken_at=at))
+    settings, _ = _here()
+    if settings.many_processes:
+        from posthouse.spool.postgres.care import mark_restored
+
+        address = address_of(settings)
+        known = _told(lambda: asyncio.run(mark_restored(address, taken_at=at)))
+    else:
+        known = _opened(lambda spool: spool.mark_restored(taken_at=at))
     out = output(as_json=as_json)
     if out.as_json:
         out.item({"taken_at": _iso(known)})
@@ -78,10 +92,16 @@ def restored(
 
 def check(as_json: AsJson = False) -> None:
     """Is the spool sound, and can every content be opened? Exit code 1 where not."""
-    from posthouse.spool.sqlite.check import check
-
     settings, secrets = _here()
-    report = _told(lambda: check(settings.spool_path(), secrets))
+    if settings.many_processes:
+        from posthouse.spool.postgres.care import check as check_database
+
+        address = address_of(settings)
+        report = _told(lambda: asyncio.run(check_database(address, secrets)))
+    else:
+        from posthouse.spool.sqlite.check import check as check_file
+
+        report = _told(lambda: check_file(settings.spool_path(), secrets))
     out = output(as_json=as_json)
     if out.as_json:
         whole = dataclasses.asdict(report)
@@ -92,23 +112,69 @@ def check(as_json: AsJson = False) -> None:
         raise Stop(Code.FAILED)
 
 
+def copy(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The SQLite spool, such as /var/lib/posthouse/spool.sqlite.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Move a SQLite spool into the PostgreSQL spool of the settings; the file serves no more."""
+    from posthouse.cli.moving import move
+
+    settings, secrets = _here()
+    if not settings.many_processes:
+        raise Stop(Code.CONFIGURATION, "spool.url: name the PostgreSQL database into which the spool is to be moved.")
+    address = address_of(settings)
+    counts = _told(lambda: asyncio.run(move(file.absolute(), address, secrets)))
+    out = output(as_json=as_json)
+    if out.as_json:
+        out.item({"file": str(file), "moved": counts is not None, "rows": dict(counts or {})})
+    elif counts is None:
+        out.line("nothing to do: this spool is there already")
+    else:
+        out.line(
+            f"{count(counts['messages'], 'message')}, {count(counts['events'], 'event')}, {count(counts['keys'], 'key')}"
+        )
+    out.note(f"note: {file} serves no more; keep it until `posthouse serve` runs on the database")
+
+
 def migrate(as_json: AsJson = False) -> None:
     """Bring the spool to this version's schema; `posthouse serve` does that too."""
+    settings, _ = _here()
+    before, after = _brought_up(settings)
+    out = output(as_json=as_json)
+    if out.as_json:
+        out.item({"from": before, "to": after})
+    else:
+        out.line(f"schema {before}" + (f" -> {after}" if after != before else ": nothing to do"))
+
+
+def _brought_up(settings: "Settings") -> tuple[int, int]:
+    """The schema before and after; raises Stop."""
+    if settings.many_processes:
+        from posthouse.spool.postgres.care import bring_up
+
+        address = address_of(settings)
+        return _told(lambda: asyncio.run(bring_up(address)))
     from posthouse.spool.sqlite.opening import stands
     from posthouse.spool.sqlite.schema import newest
 
-    settings, _ = _here()
     before = _told(lambda: stands(settings.spool_path()))
 
     async def nothing(_: "SqliteSpool") -> None:
         return None
 
     _opened(nothing)
-    out, after = output(as_json=as_json), max(before, newest())
-    if out.as_json:
-        out.item({"from": before, "to": after})
-    else:
-        out.line(f"schema {before}" + (f" -> {after}" if after != before else ": nothing to do"))
+    return before, max(before, newest())
+
+
+def address_of(settings: "Settings") -> "Address":
+    """Where the spool's database is."""
+    from posthouse.spool.postgres.database import Address
+
+    kept = settings.spool
+    listen = kept.listen_url.read() if kept.listen_url is not None else None
+    return Address(dsn=settings.spool_url(), pooler=kept.pooler, listen_dsn=listen)
 
 
 def _show(report: "Report", out: Output, *, rotating: bool) -> None:
@@ -158,7 +224,9 @@ def _opened(work: Callable[["SqliteSpool"], Awaitable[_R]]) -> _R:
 
     async def whole() -> _R:
         path = settings.spool_path()
-        spool = await open_spool(path, owner=owner(), clock=SteadyClock(), create=False, wait=0.0, secrets=secrets)
+        spool = await open_spool(
+            path, owner=owner(), clock=SteadyClock(), create=False, wait=0.0, secrets=secrets, moved=True
+        )
         try:
             return await work(spool)
         finally:
@@ -169,10 +237,13 @@ def _opened(work: Callable[["SqliteSpool"], Awaitable[_R]]) -> _R:
 
 def _told(work: Callable[[], _R]) -> _R:
     """What went wrong, in words; raises Stop."""
+    from posthouse.ports import SpoolUnavailableError
     from posthouse.spool.refused import SpoolRefusedError
 
     try:
         return work()
+    except SpoolUnavailableError as error:
+        raise Stop(Code.FAILED, str(error)) from error
     except SpoolRefusedError as error:
         raise Stop(Code.CONFIGURATION, str(error)) from None
     except OSError as error:

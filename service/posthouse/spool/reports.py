@@ -1,7 +1,13 @@
 """What a look at the whole spool found, for every engine and whoever shows it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+from posthouse.spool.sealing import Keyring
+
+EXAMPLES: Final = 5
+UNREADABLE: Final = "a content cannot be opened"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +47,17 @@ class Report:
     def previous_needed(self) -> bool:
         """Whether a content still depends on a master of ``[secrets] previous``."""
         return any(use.master == "previous" and use.contents for use in self.keys)
+
+
+def finding(rule: str, culprits: Sequence[object]) -> Finding:
+    """The rule with a few of those that break it."""
+    return Finding(rule, len(culprits), tuple(str(one) for one in culprits[:EXAMPLES]))
+
+
+def key_use(name: str | None, number: int, keyring: Keyring | None) -> KeyUse:
+    """So many contents lie under this key id; whether its master is at hand."""
+    if name is None:
+        return KeyUse(name, number, "none")
+    if keyring is None or name not in keyring.key_ids:
+        return KeyUse(name, number, "missing")
+    return KeyUse(name, number, "current" if name == keyring.key_id else "previous")

@@ -15,7 +15,8 @@ from posthouse.spool.postgres.database import Session
 
 SCANNED: Final = 5_000
 """Events looked at in one question, so that a reader of few events among many costs little, and comes on."""
-_PLACE: Final = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})", re.ASCII)
+_PLACE: Final = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,18}))?", re.ASCII)
+"""A number alone is the place of an event in a SQLite spool that was moved here: it is still there."""
 _START: Final = (0, 0)
 
 
@@ -58,4 +59,4 @@ def _place(cursor: str) -> tuple[int, int]:
     found = _PLACE.fullmatch(cursor)
     if found is None:
         raise ValueError("no such place in the feed")
-    return int(found[1]), int(found[2])
+    return int(found[1]), int(found[2] or found[1])

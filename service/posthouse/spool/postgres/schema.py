@@ -60,6 +60,13 @@ async def migrate(session: Session) -> int:
     return max(stands, known)
 
 
+async def stands(session: Session) -> int:
+    """The schema of what is there; 0 where there is no spool."""
+    async with session.transaction():
+        version, _ = await _standing(session)
+        return version
+
+
 async def _standing(session: Session) -> tuple[int, int]:
     """The schema's version and the oldest that may work with it; a new database has 0."""
     await session.run("schema_table")

@@ -1,23 +1,21 @@
 """Looks at the whole spool, beside a service or without one: SQLite's own check, our rules, every content opened."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Final, cast
 
 import apsw
 
 from posthouse.ports import ContentUnreadableError
 from posthouse.spool.filters import parts
 from posthouse.spool.refused import SpoolRefusedError
-from posthouse.spool.reports import Finding, KeyUse, Report
+from posthouse.spool.reports import UNREADABLE, Finding, KeyUse, Report, finding, key_use
 from posthouse.spool.rows import ContentTuple, opened_row
 from posthouse.spool.sealing import Keyring, Seal, Secrets
 from posthouse.spool.sqlite.database import Database, load_verbs, open_reader
 from posthouse.spool.sqlite.schema import FACTS_SINCE, check_file, schema_of
 from posthouse.spool.sqlite.unlocking import at_hand
 
-EXAMPLES: Final = 5
-UNREADABLE: Final = "a content cannot be opened"
 _AT_ONCE: Final = 500
 _DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.IOError)
 
@@ -57,24 +55,12 @@ def _broken_rules(db: Database) -> Iterator[Finding]:
     for rule, question in parts(db.text("check")).items():
         culprits = [row[0] for row in db.ask(question, {})]
         if culprits:
-            yield _finding(rule, culprits)
-
-
-def _finding(rule: str, culprits: Sequence[object]) -> Finding:
-    return Finding(rule, len(culprits), tuple(str(one) for one in culprits[:EXAMPLES]))
+            yield finding(rule, culprits)
 
 
 def _keys(db: Database, keyring: Keyring | None) -> Iterator[KeyUse]:
     for name, number in cast("list[tuple[str | None, int]]", db.rows("contents_by_key", {})):
-        yield KeyUse(name, number, _standing(name, keyring))
-
-
-def _standing(name: str | None, keyring: Keyring | None) -> Literal["current", "previous", "missing", "none"]:
-    if name is None:
-        return "none"
-    if keyring is None or name not in keyring.key_ids:
-        return "missing"
-    return "current" if name == keyring.key_id else "previous"
+        yield key_use(name, number, keyring)
 
 
 def _unreadable(db: Database, keyring: Keyring | None) -> Iterator[Finding]:
@@ -84,7 +70,7 @@ def _unreadable(db: Database, keyring: Keyring | None) -> Iterator[Finding]:
         culprits += [key for key in ids if not _opens(db, key, keyring)]
         after = ids[-1]
     if culprits:
-        yield _finding(UNREADABLE, culprits)
+        yield finding(UNREADABLE, culprits)
 
 
 def _opens(db: Database, key: int, keyring: Keyring | None) -> bool:

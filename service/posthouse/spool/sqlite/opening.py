@@ -17,6 +17,7 @@ from posthouse.spool.sqlite import contents
 from posthouse.spool.sqlite.database import Database, load_verbs, open_reader, open_writer
 from posthouse.spool.sqlite.guard import Lock, refuse_network
 from posthouse.spool.sqlite.health import damaged, refuse_damaged
+from posthouse.spool.sqlite.restoring import MOVED_AT
 from posthouse.spool.sqlite.schema import FACTS_SINCE, check_file, migrate, schema_of
 from posthouse.spool.sqlite.unlocking import refuse_locked, unlock
 
@@ -46,10 +47,13 @@ def make_room(path: Path, *, create: bool) -> None:
     refuse_network(path.parent)
 
 
-def open_file(path: Path, owner: str, *, secrets: Secrets, now: Millis, lock: Lock) -> Opened:
-    """The connections of this process; raises SpoolRefusedError and leaves a file that it refuses as it was."""
+def open_file(path: Path, owner: str, *, secrets: Secrets, now: Millis, lock: Lock, moved: bool = False) -> Opened:
+    """The connections of this process; raises SpoolRefusedError and leaves a file that it refuses as it was.
+
+    ``moved``: also a spool whose place another took.
+    """
     verbs = load_verbs()
-    unchecked = path.exists() and bool(path.stat().st_size) and _inspect(path, verbs, secrets)
+    unchecked = path.exists() and bool(path.stat().st_size) and _inspect(path, verbs, secrets, moved=moved)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     path.chmod(0o600)  # the log and the index beside it get the same mode
     writer = open_writer(path, verbs)
@@ -87,7 +91,17 @@ def stands(path: Path) -> int:
         db.connection.close()
 
 
-def _inspect(path: Path, verbs: Mapping[str, str], secrets: Secrets) -> bool:
+def refuse_moved(db: Database, path: Path) -> None:
+    """Raise SpoolRefusedError where another spool goes on with this one's messages."""
+    if db.number("fact", {"name": MOVED_AT}) is not None:
+        raise SpoolRefusedError(
+            f"the spool {path} was moved to PostgreSQL, or such a move was broken off. To finish it, run `posthouse spool "
+            "copy` again; to go back to this file, run `posthouse spool restored`: what the other may have sent since is "
+            "then looked for first."
+        )
+
+
+def _inspect(path: Path, verbs: Mapping[str, str], secrets: Secrets, *, moved: bool) -> bool:
     """Look through a file that is there, by a connection that cannot write; whether it is too large to look at all."""
     try:
         db = open_reader(path, verbs)
@@ -95,6 +109,8 @@ def _inspect(path: Path, verbs: Mapping[str, str], secrets: Secrets) -> bool:
             check_file(db, path)
             unchecked = refuse_damaged(db, path)
             if schema_of(db) >= FACTS_SINCE:
+                if not moved:
+                    refuse_moved(db, path)
                 refuse_locked(db, path, secrets)
             return unchecked
         finally:

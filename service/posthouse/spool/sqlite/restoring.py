@@ -11,6 +11,8 @@ from posthouse.spool.sqlite.database import Database, to_json
 from posthouse.spool.sqlite.sending import wake_looks
 from posthouse.spool.sqlite.threads import Job, Writer
 
+MOVED_AT: Final = "moved_at"
+"""The fact that another spool took this one's place: when."""
 COPIED_AT: Final = "copied_at"
 """The fact that makes a spool a copy: when it was made."""
 ROWS_AT_ONCE: Final = 200
@@ -20,6 +22,7 @@ def mark(db: Database, taken_at: Millis) -> Millis:
     """Make the file a copy that was made at ``taken_at``, but not before the last thing it knows of; that moment."""
     moment = max(taken_at, db.number("last_event", {}) or 0)
     db.run("set_fact", {"name": COPIED_AT, "value": moment})
+    db.run("forget_fact", {"name": MOVED_AT})
     return moment
 
 

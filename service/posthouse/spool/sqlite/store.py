@@ -449,17 +449,20 @@ async def open_spool(
     wait: float = 10.0,
     secrets: Secrets = Secrets(),  # noqa: B008 - frozen
     floor: int = FLOOR,
+    moved: bool = False,
 ) -> SqliteSpool:
     """Open the spool for this process alone; ``owner`` names the process's life, ``wait`` is in seconds.
 
-    Below ``floor`` free bytes nothing is accepted. Raises SpoolRefusedError where it may not be opened, saying what to do.
+    Below ``floor`` free bytes nothing is accepted; ``moved``: also where another spool took its place. Raises SpoolRefusedError where it may not be opened, saying what to do.
     """
     check_library()
     try:
         await asyncio.to_thread(make_room, path, create=create)
         lock = await lock_spool(path, owner=owner, clock=clock, wait=wait)
         try:
-            opened = await asyncio.to_thread(open_file, path, owner, secrets=secrets, now=clock.now(), lock=lock)
+            opened = await asyncio.to_thread(
+                open_file, path, owner, secrets=secrets, now=clock.now(), lock=lock, moved=moved
+            )
             return SqliteSpool(opened, floor=floor, clock=clock)
         except BaseException:
             lock.release()
