@@ -59,6 +59,15 @@ async def lane_waits_for(service: Service, reason: str, account: str = A) -> dic
             await asyncio.sleep(0.05)
 
 
+async def rests(service: Service, account: str = A) -> dict[str, Any]:
+    """The pause of the lane when there is one."""
+    async with asyncio.timeout(20):
+        while not (pauses := (await lane(service, account)).get("pauses")):
+            await asyncio.sleep(0.02)
+    (pause,) = pauses
+    return pause
+
+
 def seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
@@ -176,10 +185,7 @@ async def test_a_retry_after_is_kept_to_the_second_over_a_kill_by_sends_and_look
     await service.make_key(A)
     emulator.world.faults = (Rule(target=Target.GRAPH, fault=answer, retry_after=6, times=1),)
     ids = [await service.submit(letter(A, 0))]
-    async with asyncio.timeout(10):
-        while not (pauses := (await lane(service))["pauses"]):
-            await asyncio.sleep(0.02)
-    (pause,) = pauses
+    pause = await rests(service)
     assert 6.0 <= seconds(pause["until"]) - seconds(pause["since"]) <= 7.001
     await service.kill()
     await service.start()
@@ -309,26 +315,34 @@ async def test_a_transport_that_a_person_paused_is_gone_round_until_it_is_resume
 # --- times and days --------------------------------------------------------------------------------------------------
 
 
-async def test_what_is_scheduled_is_not_sent_before_and_what_expired_not_at_all_over_a_kill(launch, emulator):
+async def test_what_is_scheduled_is_not_sent_before_its_time_over_a_kill_and_sooner_when_its_client_says_so(
+    launch, emulator
+):
     service = await launch()
     await service.make_key(A)
-    later = await service.submit(letter(A, 1, send_in="4s"))
-    never = await service.submit(letter(A, 2, send_in="1h", expires_in="2h"))
+    later = await service.submit(letter(A, 1, send_in="6s"))
+    sooner, never = [await service.submit(letter(A, number, send_in="1h")) for number in (2, 3)]
     due_at = seconds((await service.get(later))["scheduled_at"])
     await service.kill()
-    changed = letter(A, 3, send_in="3s", expires_in="4s")
     await service.start()
-    assert (await service.http.patch(f"/v1/messages/{never}", json={"expires_in": "90m"})).status_code == 200
-    emulator.world.faults = (Rule(target=Target.GRAPH, fault="429", retry_after=8, times=1, match="number 0"),)
-    await service.submit(letter(A, 0))
-    expiring = await service.submit(changed)
-    assert (await service.until([expiring]))[expiring] == "expired"
-    assert (await service.until([later], seconds=25))[later] == "sent"
+    assert (await service.http.patch(f"/v1/messages/{sooner}", json={"scheduled_at": None})).status_code == 200
+    await service.until([later, sooner])
 
     arrived = {one.subject: one.received_at for one in emulator.world.received}
+    assert arrived.keys() == {"number 1", "number 2"}
     assert arrived["number 1"] >= due_at
-    assert arrived.keys() == {"number 0", "number 1"}
     assert (await service.get(never))["status"] == "scheduled"
+
+
+async def test_what_expires_while_its_mailbox_rests_is_never_sent(launch, emulator):
+    service = await launch(delivery={"route": ["graph"]})
+    await service.make_key(A)
+    emulator.world.faults = (Rule(target=Target.GRAPH, fault="429", retry_after=5, times=1),)
+    first = await service.submit(letter(A, 1))
+    await rests(service)
+    code = await service.submit(letter(A, 2, expires_in="2s"))
+    assert await service.until([first, code]) == {first: "sent", code: "expired"}
+    assert subjects(emulator) == ["number 1"]
 
 
 async def test_a_mailbox_whose_day_is_used_up_waits_for_room_over_a_kill_and_others_go_on(launch, emulator):
