@@ -111,14 +111,21 @@ class Lane:
         """Whether a block stands that keeps the account from sending by this transport, its probe apart."""
         return any(self._pauses[name].blocked for name in (None, transport) if name in self._pauses)
 
-    def looks_at(self, now: Millis) -> Millis:
-        """When a look-up may start: what Graph asked to wait for holds for it too; a block does not (PROMISES §5)."""
-        pause = self._pauses.get(None)
-        return max(now, pause.until) if pause is not None and not pause.blocked else now
+    def looks_at(self, now: Millis, transport: str) -> Millis:
+        """When a look-up by this transport may start: not before the end of a Retry-After (PROMISES §7).
+
+        What a person said, a block or a used day stops sends and not look-ups (PROMISES §5).
+        """
+        return max([now, *self._asked_to_wait(None), *self._asked_to_wait(transport)])
+
+    def _asked_to_wait(self, transport: str | None) -> list[Millis]:
+        pause = self._pauses.get(transport)
+        return [] if pause is None or pause.blocked or pause.reason in OURS else [pause.until]
 
     def quiet(self, now: Millis, concurrent: int) -> bool:
         """Whether a look-up that nobody waits for takes nothing from anybody: nothing rests, two slots are free."""
-        return self.looks_at(now) <= now and (not concurrent or self.in_flight + self._looks_wanted <= concurrent - 2)
+        rests = any(until > now for name in self._pauses for until in self._asked_to_wait(name))
+        return not rests and (not concurrent or self.in_flight + self._looks_wanted <= concurrent - 2)
 
     @property
     def looking(self) -> bool:

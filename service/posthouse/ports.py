@@ -449,6 +449,11 @@ class Transport(Protocol):
 class Evidence(Protocol):
     """Looks messages up in the account that sent them."""
 
+    @property
+    def name(self) -> str:
+        """The transport that it asks by."""
+        ...
+
     async def look_up(self, *, account: str, message_ids: Sequence[str]) -> Sightings | NoSight:
         """One look for at most 15 ids in all folders; never raises for what a server or network does."""
         ...

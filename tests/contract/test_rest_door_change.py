@@ -7,11 +7,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from posthouse.message import Priority
+from posthouse.message import Priority, Status
+from posthouse.outcome import Answer, Outcome, PermanentFailure, Scope
 from tests.contract.rest_door import Door, rest_door
+from tests.contract.spools import LATER, LOST, SENT
 
 SIMPLE = {"from": "noreply@contoso.com", "to": "jo@example.org", "subject": "Hi", "text": "Hello"}
 DAY = 86_400_000
+REFUSED = PermanentFailure(scope=Scope.MESSAGE, answer=Answer(status="5.1.3", text="no such recipient"))
+OUTCOMES: dict[Status, Outcome] = {Status.SENT: SENT, Status.UNCONFIRMED: LOST, Status.FAILED: REFUSED}
 
 
 @pytest.fixture
@@ -84,6 +88,33 @@ async def test_others_than_its_client_need_manage_and_unknown_ids_and_foreign_on
     assert (await ops.patch(path, json=wish)).json()["priority"] == "low"
     assert (await ops.patch("/v1/messages/msg_00000000000000000000000000", json=wish)).status_code == 404
     assert await audited(door) == ["message.change"]
+
+
+@pytest.mark.parametrize("status", [Status.SENT, Status.UNCONFIRMED, Status.FAILED])
+async def test_what_has_left_or_ended_is_not_changed_any_more(door: Door, status: Status) -> None:
+    http = await door.http("submit")
+    message = await submitted(http)
+    await door.attempt(message, OUTCOMES[status], status=status)
+    answer = await http.patch(f"/v1/messages/{message}", json={"priority": "high"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_changeable")
+    assert answer.json()["detail"]
+
+
+async def test_a_deferred_message_may_be_tried_sooner_and_its_lane_wakes(door: Door) -> None:
+    http = await door.http("submit")
+    message = await submitted(http)
+    await door.attempt(message, LATER, status=Status.QUEUED)
+    assert (await http.get(f"/v1/messages/{message}")).json()["status"] == "deferred"
+    assert await door.spool.lease(owner="me", now=door.clock.now(), most=9) == ()
+    await http.patch(f"/v1/messages/{message}", json={"send_in": 0})
+    (lease,) = await door.spool.lease(owner="me", now=door.clock.now(), most=9)
+    assert len(await door.spool.peek(lane=lease.lane, now=door.clock.now(), most=9)) == 1
+
+
+async def test_a_key_that_may_only_read_changes_nothing_of_its_own_client(door: Door) -> None:
+    message = await submitted(await door.http("submit"))
+    answer = await (await door.http("read")).patch(f"/v1/messages/{message}", json={"priority": "low"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope")
 
 
 async def audited(door: Door) -> list[str]:

@@ -146,3 +146,83 @@ async def test_a_person_pauses_and_resumes_a_transport_and_its_concurrency_is_sh
     (row,) = await door.spool.transports()
     assert not row.told.paused
     assert (await ops.post("/v1/transports/other/pause")).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/v1/lanes/noreply@contoso.com", "/v1/transports/graph"])
+async def test_only_who_may_manage_pauses_and_only_who_may_read_looks(door: Door, path: str) -> None:
+    submits, reads = await door.http("submit"), await door.http("submit", "read")
+    await submits.post("/v1/messages", json=SIMPLE)
+    assert (await submits.get(path)).status_code == 403
+    assert (await submits.get(path.rsplit("/", 1)[0])).status_code == 403
+    assert (await reads.get(path)).status_code == 200
+    for word in ("pause", "resume"):
+        answer = await reads.post(f"{path}/{word}")
+        assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope")
+        assert (await door.anonymous().post(f"{path}/{word}")).status_code == 401
+        assert (await reads.get(f"{path}/{word}")).status_code == 405
+    rows = await door.spool._readers.read(
+        lambda db: db.ask("select count(*) from audit where action like '%.pause'", {})
+    )
+    assert rows == [(0,)]
+
+
+async def test_the_name_of_a_lane_may_be_written_in_any_case(door: Door) -> None:
+    ops = await door.http("submit", "read", "manage")
+    await ops.post("/v1/messages", json=SIMPLE)
+    assert (await ops.get("/v1/lanes/NoReply%40Contoso.com")).json()["account"] == MAILBOX
+    assert (await ops.post("/v1/lanes/NOREPLY@contoso.com/pause")).json()["account"] == MAILBOX
+    assert len((await ops.get("/v1/lanes")).json()["data"]) == 1
+
+
+async def test_resume_ends_a_block_but_no_retry_after(door: Door) -> None:
+    ops = await door.http("submit", "read", "manage")
+    await ops.post("/v1/messages", json=SIMPLE)
+    now, key = door.clock.now(), await lane_key(door)
+    block = Pause(None, now + 900_000, "graph.mailbox_permission", blocked=True, since=now)
+    await door.spool.pause(lane=key, pause=block)
+    assert (await ops.get(LANE)).json()["waits_for"]["reason"] == "graph.mailbox_permission"
+    assert (await ops.post(f"{LANE}/resume")).json()["pauses"] == []
+    rest = Pause(None, now + 900_000, "graph.throttled", blocked=False, since=now)
+    await door.spool.pause(lane=key, pause=rest)
+    resumed = (await ops.post(f"{LANE}/resume")).json()
+    assert [one["reason"] for one in resumed["pauses"]] == ["graph.throttled"]
+    assert millis(resumed["waits_for"]["until"]) == rest.until
+
+
+async def test_a_pause_told_twice_stays_one_and_names_who_said_it_last(door: Door) -> None:
+    first, second = [await door.http("read", "manage", client=name) for name in ("ann", "bob")]
+    by = [(await http.post(f"{LANE}/pause")).json()["pauses"][0]["by"] for http in (first, second)]
+    assert by[0] != by[1]
+    assert len((await first.post(f"{LANE}/pause")).json()["pauses"]) == 1
+    assert (await first.post(f"{LANE}/resume")).json()["pauses"] == []
+
+
+async def test_where_all_ways_are_paused_by_people_a_lane_waits_for_one_without_an_end(door: Door) -> None:
+    http = await door.http("submit", "read")
+    await http.post("/v1/messages", json=SIMPLE)
+    door.state.transports = [closed(name, at=1, paused=True, by="ann") for name in ("graph", "smtp")]
+    why = (await http.get(LANE)).json()["waits_for"]
+    assert (why["reason"], why["until"]) == ("transport", None)
+    assert why["advice"]
+
+
+async def test_a_transport_that_does_not_exist_is_told_with_those_that_do(door: Door) -> None:
+    ops = await door.http("read", "manage")
+    for call in (ops.get, lambda path: ops.post(f"{path}/pause"), lambda path: ops.post(f"{path}/resume")):
+        answer = await call("/v1/transports/pigeon")
+        assert answer.status_code == 404
+        assert "graph, smtp" in answer.json()["detail"]
+    assert (await ops.get("/v1/transports/smtp")).json()["name"] == "smtp"
+    rows = await door.spool._readers.read(lambda db: db.ask("select count(*) from audit where target = 'pigeon'", {}))
+    assert rows == [(0,)]
+
+
+async def test_who_paused_a_transport_is_audited(door: Door) -> None:
+    ops = await door.http("read", "manage")
+    await ops.post("/v1/transports/graph/pause")
+    await ops.post("/v1/transports/graph/resume")
+    rows = await door.spool._readers.read(
+        lambda db: db.ask("select action, target, by from audit where target = 'graph' order by id", {})
+    )
+    assert [row[:2] for row in rows] == [("transport.pause", "graph"), ("transport.resume", "graph")]
+    assert all(str(row[2]).startswith("key ") for row in rows)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.lanes import DAY_USED
 from posthouse.limits import Limits, Load, Use
 from posthouse.message import Status
 from posthouse.records import Action, Pause, ProofLevel
@@ -232,34 +233,45 @@ async def test_without_any_other_mail_it_is_looked_at_again_within_the_hour(tmp_
         assert await on.stands(arrived) == SENT
 
 
-async def test_retry_after_of_a_look_up_is_obeyed_by_look_ups_and_sends_of_that_mailbox(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", ["429", "503"])
+async def test_retry_after_of_a_look_up_is_obeyed_by_look_ups_and_sends_of_that_mailbox(
+    tmp_path: Path, fault: str
+) -> None:
     async with bench(tmp_path) as on:
         await witness(on)
         await on.look(after=HOUR)
         arrived = await on.arrived()
-        on.emulator.world.faults = (Rule(target=Target.LOOKUP, fault="429", retry_after=40, times=1),)
+        on.emulator.world.faults = (Rule(target=Target.LOOKUP, fault=fault, retry_after=40, times=1),)
         before = on.emulator.world.counters.lookups
         await on.looks((5, 20, 44))
         assert on.emulator.world.counters.lookups == before + 1
         lane = on.board.lane(SHOP)
-        assert lane.paused(on.clock.at) is not None
+        assert (lane.paused(on.clock.at) is not None) == (fault == "429")
+        assert lane.unusable(on.clock.at).keys() == (set() if fault == "429" else {"graph"})
+        (written,) = [row.pauses for row in await on.house.spool.lanes(now=on.clock.at) if row.account == SHOP]
+        assert [pause.until - on.clock.at for pause in written] == [SECOND]
         await on.looks((1,))
         assert await on.stands(arrived) == SENT
         assert lane.paused(on.clock.at) is None
+        assert not lane.unusable(on.clock.at)
+        assert on.emulator.world.violations.early == 0
 
 
-async def test_retry_after_of_a_send_is_obeyed_by_look_ups_too_a_block_is_not_waited_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", [None, "graph"])
+async def test_retry_after_of_a_send_is_obeyed_by_look_ups_too_a_block_or_a_used_day_is_not_waited_for(
+    tmp_path: Path, transport: str | None
+) -> None:
     async with bench(tmp_path) as on:
         await witness(on)
         arrived = await on.arrived()
-        rest = Pause(None, on.clock.at + 20 * SECOND, "graph.throttled", blocked=False, since=on.clock.at)
-        on.board.lane(SHOP).pause(rest)
+        lane = on.board.lane(SHOP)
+        lane.pause(Pause(transport, on.clock.at + 20 * SECOND, "graph.throttled", blocked=False, since=on.clock.at))
         before = on.emulator.world.counters.lookups
         await on.looks((5, 19))
         assert on.emulator.world.counters.lookups == before
-        on.board.lane(SHOP).resume(on.clock.at)
-        block = Pause(None, on.clock.at + HOUR, "graph.mailbox_full", blocked=True, since=on.clock.at)
-        on.board.lane(SHOP).pause(block)
+        lane.resume(on.clock.at, transport)
+        reason, blocked = (DAY_USED, False) if transport is None else ("graph.mailbox_full", True)
+        lane.pause(Pause(transport, on.clock.at + HOUR, reason, blocked=blocked, since=on.clock.at))
         await on.looks((20,))
         assert await on.stands(arrived) == SENT
 

@@ -75,3 +75,40 @@ def test_who_waits_longest_is_called_first_one_for_each_that_ends():
     ceiling.offer()
     ceiling.leave(first)
     assert called == ["first", "second"]
+
+
+def test_half_of_it_must_be_used_for_a_success_to_count():
+    ceiling = Ceiling()
+    for _ in range(FIRST // 2):
+        ceiling.start()
+    for _ in range(10 * FIRST):
+        ceiling.succeeded()
+    assert ceiling.limit == FIRST
+    ceiling.start()
+    for _ in range(FIRST):
+        ceiling.succeeded()
+    assert ceiling.limit == FIRST + 1
+
+
+def test_after_a_halving_the_slow_rise_begins_again():
+    ceiling = Ceiling()
+    busy(ceiling)
+    for _ in range(FIRST - 1):
+        ceiling.succeeded()
+    for lane in ("a", "b"):
+        ceiling.throttled(NOW, lane)
+    ceiling.succeeded()
+    assert ceiling.limit == FIRST // 2
+
+
+def test_after_a_halving_nothing_starts_before_what_is_under_way_is_below_it():
+    ceiling, called = Ceiling(), []
+    busy(ceiling)
+    for lane in ("a", "b"):
+        ceiling.throttled(NOW, lane)
+    ceiling.wait(lambda: called.append(1))
+    for _ in range(FIRST // 2):
+        ceiling.end()
+    assert not called
+    ceiling.end()
+    assert called == [1]

@@ -134,3 +134,57 @@ def test_a_dry_run_takes_no_turn_and_a_login_is_one_lane_for_all():
 def test_other_senders_are_sent_by_their_own_mailbox_however_their_name_is_written():
     seat = mailboxes_of(Backlog(Limits()), A, B).seat("HR@Contoso.com", joiner(), login=None, joins=True)
     assert (seat.mailbox, seat.account) == ("hr@contoso.com", "hr@contoso.com")
+
+
+def test_a_sender_with_a_pace_of_its_own_is_known_however_its_name_is_written():
+    mailboxes = Mailboxes(
+        [SenderRule("News@Contoso.com", paced=True), SenderRule("x@contoso.com", (A,))], Backlog(Limits())
+    )
+    assert mailboxes.paced("NEWS@contoso.com")
+    assert not mailboxes.paced("x@contoso.com")
+    assert not mailboxes.paced("unknown@contoso.com")
+
+
+def test_without_mailboxes_of_its_own_a_paced_sender_is_its_own_mailbox():
+    mailboxes = Mailboxes([SenderRule(SENDER, paced=True)], Backlog(Limits()))
+    assert mailboxes.seat(SENDER, joiner(), login=None, joins=True).mailbox == SENDER
+
+
+def test_mailboxes_are_one_lane_however_their_names_are_written():
+    mailboxes = mailboxes_of(backlog_of(lane(A, backlog=(waiting(60),)), lane(B, number=2)), A.upper(), B.upper())
+    assert chosen(mailboxes, 4) == {B: 4}
+
+
+def test_a_mailbox_that_only_rests_is_taken_when_it_is_first_again():
+    resting = Pause(None, NOW + 30_000, "graph.throttled", blocked=False, since=NOW)
+    backlog = backlog_of(lane(A, pauses=(resting,)), lane(B, number=2))
+    assert chosen(mailboxes_of(backlog, A, B), 31) == {B: 30, A: 1}
+
+
+def test_a_mailbox_whose_day_is_used_up_is_left_out_as_long_as_another_has_room():
+    backlog = Backlog(Limits())
+    backlog.learn([lane(A), lane(B, number=2)], {1: Past(hours=((NOW // HOUR, 10_000),))}, NOW)
+    assert chosen(mailboxes_of(backlog, A, B), 100) == {B: 100}
+
+
+def test_a_high_message_takes_the_mailbox_with_room_kept_for_it():
+    bulk, start = (waiting(300),), Start(NOW, "graph", False, "")
+    rows = (lane(A, backlog=(*bulk, waiting(7, priority=Priority.HIGH))), lane(B, number=2, backlog=bulk))
+    backlog = Backlog(Limits())
+    backlog.learn(rows, {1: Past(starts=(start,) * 24), 2: Past(starts=(start,) * 24)}, NOW)
+    assert chosen(mailboxes_of(backlog, A, B), 6, priority=Priority.HIGH) == {B: 6}
+
+
+def test_who_joined_is_before_the_next_until_the_spool_is_read_again():
+    backlog = backlog_of(lane())
+    for _ in range(3):
+        backlog.join(A, joiner())
+    assert backlog.standing(A, joiner(client="other")).ahead == 0
+    assert _ahead(backlog) == 3
+    backlog.learn([lane()], {}, NOW)
+    assert _ahead(backlog) == 0
+
+
+def _ahead(backlog: Backlog) -> int:
+    slow = replace(joiner(), at=NOW - WINDOW)  # before the schedule begins nobody has gone
+    return backlog.standing(A, slow).ahead

@@ -52,9 +52,16 @@ def application() -> typer.Typer:
         ),
         name="messages",
     )
-    app.add_typer(_group("Sending accounts.", {"list": queue.queue, "resume": queue.resume_lane}), name="lanes")
     app.add_typer(
-        _group("The ways out.", {"list": queue.transports, "resume": queue.resume_transport}), name="transports"
+        _group("Sending accounts.", {"list": queue.queue, "pause": queue.pause_lane, "resume": queue.resume_lane}),
+        name="lanes",
+    )
+    app.add_typer(
+        _group(
+            "The ways out.",
+            {"list": queue.transports, "pause": queue.pause_transport, "resume": queue.resume_transport},
+        ),
+        name="transports",
     )
     app.add_typer(
         _group(

@@ -92,11 +92,19 @@ class Feed(TypedDict):
     gap: bool
 
 
+class WaitsFor(TypedDict):
+    """Why the first message of a lane does not leave now."""
+
+    reason: str
+    until: str | None
+    advice: str
+
+
 class Pause(TypedDict):
-    """Why a lane waits."""
+    """Why a lane waits; ``until`` null: for a person."""
 
     transport: str | None
-    until: str
+    until: str | None
     reason: str
     advice: str
     blocked: bool
@@ -111,6 +119,7 @@ class Lane(TypedDict):
     held: int
     unconfirmed: int
     next_at: str | None
+    waits_for: WaitsFor | None
     pauses: list[Pause]
 
 

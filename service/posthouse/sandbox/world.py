@@ -12,6 +12,7 @@ from typing import Final, Literal
 from posthouse.sandbox.chaos import Chaos, Rule
 from posthouse.sandbox.limits import Budget, Gauge
 from posthouse.sandbox.mime import Mail, with_message_id
+from posthouse.sandbox.recorder import Recorder, Violations
 from posthouse.sandbox.settings import Settings
 
 Transport = Literal["graph", "smtp"]
@@ -107,6 +108,8 @@ class World:
         self.graph_gauge = Gauge()
         self.smtp_gauge = Gauge()
         self.budget = Budget()
+        self.violations = Violations()
+        self.recorder = Recorder(self.violations, clock)
         self.tokens: dict[str, Token] = {}
         self.received: deque[Received] = deque()
         self.posts: deque[Post] = deque(maxlen=keep)
@@ -129,6 +132,7 @@ class World:
     ) -> Received:
         """Take the mail: into the inbox, and into Sent Items of the mailbox where ``saved``."""
         self._number += 1
+        self.recorder.accepted(mailbox, recipients=len(recipients))
         message_id, mime = mail.message_id, mail.mime
         if not message_id or self.settings.rewrite_message_ids:
             message_id = f"<{self._number:x}.{self.random.getrandbits(64):016x}@sandbox.prod.outlook.test>"

@@ -64,7 +64,7 @@ class LookUps:
             text = "no Graph transport is configured to look with"
             return NoSight(Answer(status="4.7.0", text=text, code="no_look_up", reply=403))
         now, lane = self._eyes.clock.now(), self._eyes.board.lane(place.account)
-        at = max(lane.looks_at(now), self._rests.get(place.account, 0))
+        at = max(lane.looks_at(now, evidence.name), self._rests.get(place.account, 0))
         if at > now:
             text = "Graph asked to wait"
             return NoSight(
@@ -72,7 +72,7 @@ class LookUps:
             )
         seen = await self._look(evidence, lane, place, message_ids)
         if isinstance(seen, NoSight):
-            await self._rest(lane, place, seen.answer)
+            await self._rest(lane, place, seen.answer, evidence.name)
         return seen
 
     async def _look(
@@ -102,16 +102,17 @@ class LookUps:
         finally:
             lane.unwatch(room.set)
 
-    async def _rest(self, lane: Lane, place: Place, answer: Answer) -> None:
-        """Obey Retry-After: a 429 is about the mailbox, so its sends rest too; another answer's holds for look-ups."""
+    async def _rest(self, lane: Lane, place: Place, answer: Answer, transport: str) -> None:
+        """Obey Retry-After, the sends too: a 429 is about the mailbox, another answer about its way by this transport."""
         if answer.reply != _TOO_MANY and answer.retry_after is None:
             return
         rest = max(THROTTLED if answer.retry_after is None else answer.retry_after, SHORTEST)
         now, length = self._eyes.clock.now(), int(rest * 1000)
         self._rests[place.account] = now + length
-        if answer.reply == _TOO_MANY:
-            pause = Pause(None, now + length, "graph.throttled", blocked=False, since=now, length=length)
-            before, stands = lane.standing(None), lane.pause(pause)
-            if stands != before and place.lane is not None:
-                await self._eyes.spool.pause(lane=place.lane, pause=stands)
-                lane.saved(None)
+        whole = answer.reply == _TOO_MANY
+        named, reason = (None, "graph.throttled") if whole else (transport, answer.fix or answer.code)
+        pause = Pause(named, now + length, reason, blocked=False, since=now, length=length)
+        before, stands = lane.standing(named), lane.pause(pause)
+        if stands != before and place.lane is not None:
+            await self._eyes.spool.pause(lane=place.lane, pause=stands)
+            lane.saved(named)

@@ -69,7 +69,7 @@ class Proofs:
             await self._save(replace(presence, ask_at=None))
             return
         if not board.quiet(now, self._eyes.concurrent):
-            await self._save(replace(presence, ask_at=max(board.looks_at(now), now) + BUSY))
+            await self._save(replace(presence, ask_at=now + BUSY))
             return
         place = Place(presence.account, witnesses[0].transport, lane)
         seen = await self._look_ups.ask(place, [one.message_id for one in witnesses])
