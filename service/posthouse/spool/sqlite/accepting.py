@@ -6,8 +6,8 @@ from typing import Final, NamedTuple, cast
 from posthouse.message import Millis
 from posthouse.records import Added, AddResult, Idempotency, KeyReused, Replayed, Submission
 from posthouse.spool.loads import new_message
+from posthouse.spool.sqlite.committing import Verb
 from posthouse.spool.sqlite.database import Database, array, to_json
-from posthouse.spool.sqlite.threads import Verb
 
 ANSWER_KEPT: Final[Millis] = 24 * 3_600_000
 """An idempotency key is kept until 24 h after its last message is final (CONTRACT §2.1)."""

@@ -12,8 +12,8 @@ from posthouse.message import Body, Bytes, Content
 from posthouse.ports import SpoolUnavailableError
 from posthouse.records import Added
 from posthouse.spool.sqlite.accepting import Stored
+from posthouse.spool.sqlite.committing import Job, Readers, Verb, Writer
 from posthouse.spool.sqlite.database import Database, Row
-from posthouse.spool.sqlite.threads import Job, Readers, Verb, Writer
 
 INLINE_BYTES: Final = 256 * 1024
 """Up to here a content is one row."""

@@ -6,8 +6,8 @@ from typing import Final, cast
 from posthouse.message import Event, MessageId, Millis, Status, id_bytes
 from posthouse.records import AttemptRow, Filters, LaneRow, Page, Record
 from posthouse.spool import rows
+from posthouse.spool.sqlite.committing import Job
 from posthouse.spool.sqlite.database import Database, Row, Value
-from posthouse.spool.sqlite.threads import Job
 
 _CONDITIONS_OF_THEIR_OWN: Final = frozenset({Status.SCHEDULED, Status.QUEUED, Status.DEFERRED, Status.SENT})
 _PART: Final = "--: "

@@ -9,8 +9,8 @@ from posthouse.message import Millis
 from posthouse.records import Lease, Pause
 from posthouse.spool.rows import WHOLE_LANE
 from posthouse.spool.rows import pause as pause_of
+from posthouse.spool.sqlite.committing import Job
 from posthouse.spool.sqlite.database import Database, to_json
-from posthouse.spool.sqlite.threads import Job
 
 PACE_WINDOW: Final[Millis] = 60_000
 """The sliding window over attempt starts (PROMISES §7)."""

@@ -6,8 +6,8 @@ from typing import cast
 from posthouse.message import Message, Millis
 from posthouse.records import Unsettled
 from posthouse.spool import rows
+from posthouse.spool.sqlite.committing import Job
 from posthouse.spool.sqlite.database import to_json
-from posthouse.spool.sqlite.threads import Job
 
 
 def peek(*, lane: int, now: Millis, most: int, without: Collection[tuple[str, ...]]) -> Job[Sequence[Message]]:

@@ -7,8 +7,8 @@ from typing import Final, cast
 from posthouse.outcome import RefusedRecipient
 from posthouse.records import Finish, Mark
 from posthouse.spool import loads
+from posthouse.spool.sqlite.committing import Job, Verb
 from posthouse.spool.sqlite.database import Database, Json, array, to_json
-from posthouse.spool.sqlite.threads import Job, Verb
 
 FinishLoad = tuple[Finish, str]
 """An outcome and its row as JSON text."""

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import platform
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -51,10 +51,11 @@ from posthouse.spool.sqlite import (
     sweeping,
 )
 from posthouse.spool.sqlite.accepting import ADD, AddLoad, prepare
+from posthouse.spool.sqlite.committing import Readers, Writer
 from posthouse.spool.sqlite.database import Database, load_verbs, open_reader, open_writer
 from posthouse.spool.sqlite.guard import Lock, SpoolRefusedError, lock_spool, refuse_network
 from posthouse.spool.sqlite.schema import check_file, check_library, migrate
-from posthouse.spool.sqlite.threads import Readers, Writer
+from posthouse.spool.sqlite.threads import ReaderThreads, WriterThread
 
 READERS: Final = 2
 DISK_FLOOR: Final = 64 * 1024 * 1024
@@ -77,14 +78,23 @@ class Opened:
 
 
 class SqliteSpool:
-    """One process's spool in one file, bound to the event loop that opened it; made by ``open_spool``."""
+    """One process's spool in one file, bound to the event loop that opened it; made by ``open_spool``.
 
-    def __init__(self, opened: Opened) -> None:
+    ``writer`` and ``readers`` drive its connections: threads, where nobody says otherwise.
+    """
+
+    def __init__(
+        self,
+        opened: Opened,
+        *,
+        writer: Callable[[Database, Wake], Writer] = WriterThread,
+        readers: Callable[[Sequence[Database]], Readers] = ReaderThreads,
+    ) -> None:
         self._opened = opened
         self._next_key = opened.last_key + 1
         self._told: Wake | None = None
-        self._writer = Writer(opened.writer, wake=self._wake)
-        self._readers = Readers(opened.readers)
+        self._writer = writer(opened.writer, self._wake)
+        self._readers = readers(opened.readers)
         self._mark = sending.mark_verb(opened.worker)
         self._used: dict[str, Millis] = {}
 

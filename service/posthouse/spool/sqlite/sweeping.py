@@ -4,9 +4,9 @@ from typing import cast
 
 from posthouse.message import Millis, OnUnconfirmed
 from posthouse.spool.rules import recovered
+from posthouse.spool.sqlite.committing import Job
 from posthouse.spool.sqlite.database import Database, millis, to_json
 from posthouse.spool.sqlite.sending import wake
-from posthouse.spool.sqlite.threads import Job
 
 
 def expire(*, now: Millis, most: int) -> Job[int]:
