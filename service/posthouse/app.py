@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequen
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from starlette.types import ASGIApp
 
@@ -28,7 +28,7 @@ from posthouse.doors.rest.parts import Parts
 from posthouse.fixes import Fixes
 from posthouse.lanes import Board, Limits
 from posthouse.message import Message
-from posthouse.ports import Spool, SpoolUnavailableError
+from posthouse.ports import Clock, Evidence, Spool, SpoolUnavailableError, Transport
 from posthouse.records import LaneRow
 from posthouse.refusal import Condition
 from posthouse.settings.model import Settings
@@ -51,10 +51,50 @@ def version() -> str:
     return importlib.metadata.version("posthouse")
 
 
+class Ways(Protocol):
+    """The ways out by name, and the one of them that can look messages up."""
+
+    @property
+    def by_name(self) -> Mapping[str, Transport]:
+        """All transports of the settings."""
+        ...
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """None where no Graph transport is configured."""
+        ...
+
+    async def warm(self) -> None:
+        """Keep tokens fresh; runs until cancelled."""
+        ...
+
+    async def close(self) -> None:
+        """Close all connections."""
+        ...
+
+
+class MakeWays(Protocol):
+    """Builds the ways out of settings."""
+
+    def __call__(self, settings: Settings, *, clock: Clock, unproven: Callable[[Message], bool]) -> Ways:
+        """``unproven``: the mailbox of this message has never sent anything and only a wildcard allows it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a service takes from where it runs: its own name there, time, chance and the network."""
+
+    owner: str
+    clock: Clock = field(default_factory=SystemClock)
+    chance: Callable[[int], bytes] = secrets.token_bytes
+    ways: MakeWays = WaysOut
+
+
 class Backlog:
     """How long the lanes are, as of the last sweep; answers a door from memory."""
 
-    def __init__(self, limits: Limits, clock: SystemClock) -> None:
+    def __init__(self, limits: Limits, clock: Clock) -> None:
         self._limits = limits
         self._clock = clock
         self._rows: Mapping[str, LaneRow] = {}
@@ -86,11 +126,12 @@ class _State:
 class Service:
     """One posthouse: ``start``, and ``stop`` once."""
 
-    def __init__(self, settings: Settings, spool: Spool, *, state: Path) -> None:
+    def __init__(self, settings: Settings, spool: Spool, *, state: Path, machine: Machine) -> None:
         self.settings = settings
         self._spool = spool
         self._directory = state
-        self._clock = SystemClock()
+        self._machine = machine
+        self._clock = machine.clock
         self._state = _State()
         self._policy = policy_of(settings)
         self._board = Board()
@@ -98,8 +139,8 @@ class Service:
         self._watch = Watch()
         self._fixes = Fixes()
         self._backlog = Backlog(limits_of(settings.limits), self._clock)
-        self.keys = Keys(spool=spool, clock=self._clock, chance=secrets.token_bytes, fixed=fixed_keys(settings))
-        self._ways = WaysOut(settings, clock=self._clock, unproven=self._unproven)
+        self.keys = Keys(spool=spool, clock=self._clock, chance=machine.chance, fixed=fixed_keys(settings))
+        self._ways = machine.ways(settings, clock=self._clock, unproven=self._unproven)
         self._gates = self._make_gates()
         self._settling = self._make_settling()
         self._dispatcher = self._make_dispatcher()
@@ -144,14 +185,7 @@ class Service:
     def application(self, *, admin: bool, trusted: bool) -> ASGIApp:
         """What a listener serves; ``trusted``: whoever reaches it is the administrator."""
         parts = Parts(
-            step=DoorStep(
-                spool=self._spool,
-                rules=rules_of(self.settings),
-                clock=self._clock,
-                chance=secrets.token_bytes,
-                backlog=self._backlog.standing,
-                closed=self._closed,
-            ),
+            step=self.door_step(),
             spool=self._spool,
             keys=self.keys,
             clock=self._clock,
@@ -163,7 +197,18 @@ class Service:
             resume_transport=self._gates.resume,
             trusted=trusted,
         )
-        return build(parts, admin=admin, chance=secrets.token_bytes, version=version())
+        return build(parts, admin=admin, chance=self._machine.chance, version=version())
+
+    def door_step(self) -> DoorStep:
+        """What every door submits to."""
+        return DoorStep(
+            spool=self._spool,
+            rules=rules_of(self.settings),
+            clock=self._clock,
+            chance=self._machine.chance,
+            backlog=self._backlog.standing,
+            closed=self._closed,
+        )
 
     def _make_gates(self) -> Gates:
         delivery = self.settings.delivery
@@ -196,10 +241,10 @@ class Service:
             effects=Effects(spool=self._spool, policy=self._policy, clock=self._clock, proven=self._proven),
             policy=self._policy,
             clock=self._clock,
-            chance=secrets.token_bytes,
+            chance=self._machine.chance,
             watch=self._watch,
         )
-        return Dispatcher(owner=owner(), tools=tools, board=self._board, uses=uses_of(self.settings))
+        return Dispatcher(owner=self._machine.owner, tools=tools, board=self._board, uses=uses_of(self.settings))
 
     def _wake(self, lanes: frozenset[int]) -> None:
         self._dispatcher.wake(lanes)
@@ -216,7 +261,7 @@ class Service:
         if row is None:
             return False
         lane = self._board.lane(row.account)
-        for transport in {None, *(pause.transport for pause in row.pauses)}:
+        for transport in dict.fromkeys((None, *(pause.transport for pause in row.pauses))):
             lane.resume(self._clock.now(), transport)
             await self._spool.resume(lane=row.lane, transport=transport)
         return True
@@ -291,9 +336,10 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service]:
         SpoolRefusedError: another process holds the spool, or it lies where it cannot be kept durably.
     """
     path = settings.spool_path()
-    spool = await open_spool(path, owner=owner(), clock=SystemClock())
+    machine = Machine(owner=owner())
+    spool = await open_spool(path, owner=machine.owner, clock=machine.clock)
     try:
-        yield Service(settings, spool, state=settings.state_directory())
+        yield Service(settings, spool, state=settings.state_directory(), machine=machine)
     finally:
         await spool.close()
 

@@ -74,16 +74,16 @@ class Lane:
         self._in_flight: dict[str, int] = {}
         self._looking = 0
         self._looks_wanted = 0
-        self._watching: set[Callable[[], None]] = set()
+        self._watching: dict[Callable[[], None], None] = {}  # told in the order of asking
         self.block_ended_at: Millis = 0
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Call ``changed`` when room may have appeared."""
-        self._watching.add(changed)
+        self._watching[changed] = None
 
     def unwatch(self, changed: Callable[[], None]) -> None:
         """Call it no more."""
-        self._watching.discard(changed)
+        self._watching.pop(changed, None)
 
     @property
     def in_flight(self) -> int:

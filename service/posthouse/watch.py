@@ -10,7 +10,7 @@ class Watch:
     """Futures of those who wait, by message."""
 
     def __init__(self) -> None:
-        self._waiting: defaultdict[MessageId, set[asyncio.Future[Status]]] = defaultdict(set)
+        self._waiting: defaultdict[MessageId, list[asyncio.Future[Status]]] = defaultdict(list)
 
     async def final(self, message_id: MessageId, *, seconds: float) -> Status | None:
         """The final status, or None where ``seconds`` pass first; ask before the message is added."""
@@ -25,14 +25,14 @@ class Watch:
     def expect(self, message_id: MessageId) -> asyncio.Future[Status]:
         """A future that ``tell`` fills; ``forget`` it afterwards."""
         future = asyncio.get_running_loop().create_future()
-        self._waiting[message_id].add(future)
+        self._waiting[message_id].append(future)
         return future
 
     def forget(self, message_id: MessageId, future: asyncio.Future[Status]) -> None:
         """Wait no more."""
         waiting = self._waiting.get(message_id)
-        if waiting is not None:
-            waiting.discard(future)
+        if waiting is not None and future in waiting:
+            waiting.remove(future)
             if not waiting:
                 del self._waiting[message_id]
 

@@ -11,6 +11,8 @@ from posthouse.ports import Clock, Spool, SpoolUnavailableError, Transport
 from posthouse.telemetry import TRANSPORT_DEGRADED, TRANSPORT_RECOVERED, log
 
 UNAUTHORIZED = 401
+LONGEST_WAIT = 30.0
+"""Seconds after which a circuit's time is looked at again, so that a jump of the clock cannot strand it."""
 
 
 class Gates:
@@ -24,16 +26,16 @@ class Gates:
         self._spool = spool
         self._clock = clock
         self._news = asyncio.Event()
-        self._unsaved: set[str] = set()
-        self._watched: set[Callable[[], None]] = set()
+        self._unsaved: dict[str, None] = {}
+        self._watched: dict[Callable[[], None], None] = {}  # told in the order of asking
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Tell ``changed`` when a circuit changes."""
-        self._watched.add(changed)
+        self._watched[changed] = None
 
     def unwatch(self, changed: Callable[[], None]) -> None:
         """Tell it no more."""
-        self._watched.discard(changed)
+        self._watched.pop(changed, None)
 
     @property
     def circuits(self) -> Mapping[str, Circuit]:
@@ -108,7 +110,7 @@ class Gates:
     def _pause(self) -> float:
         now = self._clock.now()
         waits = [max(c.until - now, 0) / 1000 for c in self._circuits.values() if c.state is State.OPEN]
-        return min([*waits, 30.0]) + 0.005
+        return min([*waits, LONGEST_WAIT]) + 0.005
 
     async def _probe(self, circuit: Circuit) -> None:
         if not circuit.wants_probe(self._clock.now()):
@@ -118,7 +120,7 @@ class Gates:
             self._changed(circuit, news=False)
 
     def _changed(self, circuit: Circuit, *, news: bool) -> None:
-        self._unsaved.add(circuit.name)
+        self._unsaved[circuit.name] = None
         self._news.set()
         if news:
             recovered = circuit.state is State.CLOSED
@@ -135,9 +137,9 @@ class Gates:
 
     async def _save(self) -> None:
         for name in tuple(self._unsaved):
-            self._unsaved.discard(name)
+            del self._unsaved[name]
             try:
                 await self._spool.save_transport(self._circuits[name].row())
             except SpoolUnavailableError:
-                self._unsaved.add(name)
+                self._unsaved[name] = None
                 return

@@ -24,7 +24,7 @@ def mark_verb(worker: int) -> Verb[MarkLoad, bool]:
     """Marks of this process: what it leaves in ``sending`` is known by ``worker`` after its death."""
 
     def mark_many(db: Database, marks: Sequence[MarkLoad]) -> Sequence[bool]:
-        db.lanes_of({mark.account for mark, _ in marks})
+        db.lanes_of(mark.account for mark, _ in marks)
         found = db.row("mark_eligible", {"marks": array(row for _, row in marks)})
         eligible = "[]" if found is None else cast("str", found[0])
         marked = {cast("list[str]", row)[2] for row in cast("list[Json]", json.loads(eligible))}
