@@ -1,0 +1,226 @@
+"""The disk and the driver of the real spool on it: a seed decides how long a commit takes, whether it fails, who hears of it.
+
+A commit is all or nothing and durable at once: what a crash of the process loses is what was not committed yet.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, TypeVar
+
+import apsw
+
+from posthouse.message import Millis
+from posthouse.ports import SpoolUnavailableError, Wake
+from posthouse.spool.sqlite import store
+from posthouse.spool.sqlite.committing import Committed, Entry, Failure, Group, Job, Readers, Verb, Writer, attempt, fulfil
+from posthouse.spool.sqlite.database import Database, load_verbs, open_writer
+from posthouse.spool.sqlite.guard import Lock
+from posthouse.spool.sqlite.schema import migrate
+from posthouse.spool.sqlite.store import Opened, SqliteSpool
+from tests.simulation.chance import Chance
+from tests.simulation.life import Life
+from tests.simulation.world import World
+
+R = TypeVar("R")
+
+
+def _fail(fault: Exception) -> Verb[object, object]:
+    def many(_db: Database, _loads: Sequence[object]) -> Sequence[object]:
+        raise fault
+
+    return Verb(rank=99, many=many)
+
+
+FULL: Final = _fail(apsw.FullError("disk full"))
+POISON: Final = _fail(apsw.ConstraintError("one bad entry"))
+
+
+class Disk:
+    """One file, and the whims of what it lies on."""
+
+    def __init__(self, path: Path, world: World) -> None:
+        self.path = path
+        self._world = world
+        self._climate = world.plan.climate
+        self._chance = Chance(world.plan.seed, "disk")
+
+    def latency(self) -> float:
+        """Seconds that one step of a write or read takes; mostly none."""
+        roll = self._chance.random()
+        if roll < self._climate.stall * 0.1:
+            return self._chance.between(0.5, 8.0)
+        if roll < 0.1 + self._climate.stall:
+            return self._chance.between(0.001, 0.05)
+        return 0.0
+
+    @property
+    def calm(self) -> bool:
+        return self._world.calm
+
+    def sick(self) -> bool:
+        """Whether this commit fails, as on a full disk."""
+        if self._world.trouble("disk_full"):
+            return True
+        return not self.calm and self._chance.happens(self._climate.sick_disk)
+
+    def loses_answer(self) -> bool:
+        """Whether the commit is kept, but its answer never comes."""
+        return not self.calm and self._chance.happens(self._climate.lost_answers)
+
+    def poisons(self) -> bool:
+        """Whether one entry of the group cannot be written."""
+        return not self.calm and self._chance.happens(self._climate.poison)
+
+    def note(self, what: str) -> None:
+        self._world.trace.note("disk", what)
+
+
+class SimulatedWriter(Writer):
+    """Drives the real group commit by the seed."""
+
+    def __init__(self, db: Database, wake: Wake, *, disk: Disk, life: Life) -> None:
+        super().__init__(db, wake)
+        self._db = db
+        self._disk = disk
+        self._life = life
+        self._queue: deque[Entry] = deque()
+        self._done: deque[Committed] = deque()
+        self._busy = False
+        self._idle = asyncio.Event()
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._hand_over()
+        while self._busy or self._queue or self._done:
+            self._idle.clear()
+            await self._idle.wait()
+        self._db.connection.close()
+
+    def _take(self, entries: Sequence[Entry]) -> None:
+        self._queue.extend(entries)
+        self._go()
+
+    def _go(self) -> None:
+        if not self._busy and self._queue:
+            self._busy = True
+            self._loop.call_later(self._disk.latency(), self._serve)
+
+    def _serve(self) -> None:
+        group = Group()
+        while self._queue and not group.full:
+            group.add(self._queue.popleft())
+        if self._life.dies("before_commit"):
+            return
+        done = self._commit(group.entries)
+        if self._life.dies("after_commit"):
+            return
+        self._done.append(done)
+        self._loop.call_later(self._disk.latency(), self._tell)
+        self._busy = False
+        self._go()
+
+    def _commit(self, entries: list[Entry]) -> Committed:
+        disk, spoiled = self._disk, None
+        if disk.sick():
+            spoiled = FULL
+        elif disk.poisons():
+            spoiled = POISON
+        if spoiled is not None:
+            future = self._loop.create_future()
+            future.add_done_callback(_hear)
+            entries = [*entries, Entry(spoiled, None, 0, future)]
+        done = self._committer.commit(entries)
+        word = "full" if spoiled is FULL else "poisoned" if spoiled is POISON else "committed"
+        if spoiled is None and disk.loses_answer():
+            failure = Failure(SpoolUnavailableError("the answer of the commit was lost"))
+            done, word = Committed([(entry.future, failure) for entry in entries], frozenset()), "answer lost"
+        disk.note(f"{word} {len(entries)} {' '.join(_name(entry) for entry in entries)}")
+        return done
+
+    def _tell(self) -> None:
+        self._deliver(self._done.popleft())
+        self._idle.set()
+
+
+class SimulatedReaders(Readers):
+    """Reads at one moment and answers at another."""
+
+    def __init__(self, databases: Sequence[Database], *, disk: Disk) -> None:
+        super().__init__()
+        self._databases = databases
+        self._disk = disk
+
+    def read(self, job: Job[R]) -> asyncio.Future[R]:
+        if self._closed:
+            raise SpoolUnavailableError("the spool is closed")
+        future: asyncio.Future[R] = self._loop.create_future()
+        self._loop.call_later(self._disk.latency(), self._read, job, future)
+        return future
+
+    async def close(self) -> None:
+        self._closed = True
+
+    def _read(self, job: Job[object], future: asyncio.Future[object]) -> None:
+        if self._closed:
+            result: object = Failure(SpoolUnavailableError("the spool is closed"))
+        else:
+            result = attempt(self._databases[0], job)
+        self._loop.call_later(self._disk.latency(), fulfil, [(future, result)])
+
+
+_FAST: Final = ("pragma locking_mode = exclusive", "pragma journal_mode = memory", "pragma synchronous = off")
+"""A crash here is the end of the process, never of the machine; and what is read is what was committed last."""
+
+
+class NoLock(Lock):
+    """The only process of a seed needs no lock."""
+
+    def release(self) -> None:
+        return
+
+
+def template(path: Path) -> None:
+    """An empty spool, to be copied for each seed."""
+    db = open_writer(path, load_verbs())
+    migrate(db.connection)
+    db.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    db.connection.close()
+
+
+def open_files(path: Path, *, owner: str, now: Millis) -> Opened:
+    """What ``open_spool`` does, without the lock that keeps other processes away."""
+    store.READERS = 0
+    opened = store._open(path, owner, now=now, lock=NoLock(0))
+    for pragma in _FAST:
+        opened.writer.connection.execute(pragma).fetchall()
+    return replace(opened, readers=(Database(opened.writer.connection, load_verbs()),))
+
+
+def spool_of(opened: Opened, *, disk: Disk, life: Life) -> SqliteSpool:
+    """The real spool, driven by the seed."""
+    return SqliteSpool(
+        opened,
+        writer=lambda db, wake: SimulatedWriter(db, wake, disk=disk, life=life),
+        readers=lambda databases: SimulatedReaders(databases, disk=disk),
+    )
+
+
+def close_files(opened: Opened) -> None:
+    """What the operating system does when a process dies."""
+    opened.writer.connection.close()
+    for reader in opened.readers:
+        reader.connection.close()
+
+
+def _name(entry: Entry) -> str:
+    job = entry.load if callable(entry.load) else entry.verb.many
+    return getattr(job, "__qualname__", "?").partition(".")[0].removeprefix("_")
+
+
+def _hear(future: asyncio.Future[object]) -> None:
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,202 @@
+"""The process: the real service without its sockets, started again whenever it died."""
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from posthouse.app import Machine, Service
+from posthouse.ports import SpoolUnavailableError
+from posthouse.settings.model import Settings
+from posthouse.spool.sqlite.store import Opened, SqliteSpool
+from posthouse.submission import DoorStep
+from tests.simulation.chance import Chance
+from tests.simulation.disk import Disk, close_files, open_files, spool_of
+from tests.simulation.life import Life
+from tests.simulation.loop import LIFE
+from tests.simulation.plan import Climate, Death
+from tests.simulation.ways import SimulatedWays
+from tests.simulation.world import World
+
+T = TypeVar("T")
+RESTART = 3.0
+"""Seconds after which a service manager starts a service again that could not start."""
+
+
+class GoneError(Exception):
+    """The process is not there, or died before it answered."""
+
+
+class Quiet(Service):
+    """The service without its listeners: clients call the door step."""
+
+    async def _listen(self) -> None:
+        return
+
+
+class Process:
+    """Starts lives, one after the other, until told to stop."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self.world = world
+        self.disk = Disk(folder / "spool.sqlite", world)
+        self.settings = settings_of(world.plan.climate).at(folder)
+        self.life: Life | None = None
+        self.service: Service | None = None
+        self.spool: SqliteSpool | None = None
+        self.step: DoorStep | None = None
+        self.lives = 0
+        self._folder = folder
+        self._opened: Opened | None = None
+        self._calls: dict[asyncio.Future, None] = {}
+        self._ended = asyncio.Event()
+        self._down = RESTART
+        self._stopping = False
+
+    async def run(self) -> None:
+        """One life after the other."""
+        while not self._stopping:
+            self._ended.clear()
+            life = self._begin()
+            await self._ended.wait()
+            self._bury(life)
+            if not self._stopping:
+                await asyncio.sleep(self._down)
+
+    async def end(self) -> None:
+        """Tell it to stop, for the last time."""
+        self._stopping = True
+        life = self.life
+        if life is not None and self.service is not None:
+            life.doom = None
+            self._inside(life, self._drain(life))
+        while self.life is not None:
+            await asyncio.sleep(1.0)
+
+    def kill(self, death: Death) -> None:
+        """A death of the plan comes."""
+        life, self._down = self.life, death.down
+        if life is None or life.dead:
+            return
+        self.world.trace.note("death", f"{death.kind} at {death.moment} {death.count}")
+        if death.kind == "crash":
+            life.arm(death)
+            return
+        self._inside(life, self._drain(life))
+        if death.second is not None:
+            self.world.loop.call_later(death.second, life.end)
+
+    async def ask(self, question: Callable[[Service, SqliteSpool, DoorStep], Awaitable[T]]) -> T:
+        """Call into the process and wait for its answer; raises GoneError."""
+        life = self.life
+        if life is None or life.dead or self.service is None or self.spool is None or self.step is None:
+            raise GoneError
+        heard: asyncio.Future[T] = self.world.loop.create_future()
+        self._calls[heard] = None
+        task = self._inside(life, question(self.service, self.spool, self.step))
+        task.add_done_callback(partial(_pass_on, heard), context=contextvars.copy_context())
+        try:
+            return await heard
+        finally:
+            self._calls.pop(heard, None)
+
+    # --- one life
+
+    def _begin(self) -> Life:
+        world = self.world
+        self.lives += 1
+        climate = world.plan.climate
+        frail = climate.sick_disk > 0 or climate.lost_answers > 0 or any(
+            one.what == "disk_full" for one in world.plan.troubles
+        )
+        life = self.life = Life(self.lives, world.loop, frail)
+        # heard in the world's context, whoever's turn it is
+        life.on_end = lambda: world.loop.call_soon(self._ended.set, context=world.context) and None
+        world.trace.note("life", f"{life.number} begins")
+        self._inside(life, self._serve(life))
+        return life
+
+    async def _serve(self, life: Life) -> None:
+        world, owner = self.world, f"life {life.number}"
+        self._opened = open_files(self.disk.path, owner=owner, now=world.clock.now())
+        spool = spool_of(self._opened, disk=self.disk, life=life)
+        chance = Chance(world.plan.seed, owner)
+        machine = Machine(
+            owner=owner,
+            clock=world.clock,
+            chance=chance.randbytes,
+            ways=partial(SimulatedWays, world=world, life=life),
+        )
+        service = Quiet(self.settings, spool, state=self._folder, machine=machine)
+        try:
+            await service.start()
+        except SpoolUnavailableError:
+            world.trace.note("life", f"{life.number} could not start")
+            self._down = RESTART
+            life.end()
+            return
+        self.spool, self.service, self.step = spool, service, service.door_step()
+
+    async def _drain(self, life: Life) -> None:
+        if self.service is None or self.spool is None:
+            life.end()  # no handler of signals yet
+        elif not self._closing(life):
+            await self.service.stop()
+            await self.spool.close()
+            self.world.trace.note("life", f"{life.number} drained")
+            life.end()
+
+    def _closing(self, life: Life) -> bool:
+        closing, life.draining = life.draining, True
+        return closing
+
+    def _bury(self, life: Life) -> None:
+        self.world.trace.note("life", f"{life.number} is over")
+        self.life = self.service = self.spool = self.step = None
+        if self._opened is not None:
+            close_files(self._opened)
+            self._opened = None
+        for call in tuple(self._calls):
+            if not call.done():
+                call.set_exception(GoneError())
+        self._calls.clear()
+
+    def _inside(self, life: Life, coroutine) -> asyncio.Task:
+        context = contextvars.copy_context()
+        context.run(LIFE.set, life)
+        return self.world.loop.create_task(coroutine, context=context)
+
+
+def settings_of(climate: Climate) -> Settings:
+    """The settings of the service in this climate."""
+    aliases = {f"alias{n}@contoso.com": climate.mailboxes[n % len(climate.mailboxes)] for n in (0, 1)}
+    smtp: dict[str, object] = {"kind": "smtp"}
+    if climate.login is not None:
+        smtp |= {"auth": "login", "username": climate.login, "password": "x"}
+    delivery: dict[str, object] = {"route": list(climate.route)}
+    if climate.quick:
+        delivery |= {"settle_checks": ["5s", "30s", "2m"], "retry_max": "1m", "blocked_probe": "2m"}
+    return Settings.model_validate(
+        {
+            "transports": {name: smtp if name == "smtp" else {"kind": "graph"} for name in sorted(climate.route)},
+            "delivery": delivery,
+            "limits": {
+                "messages_per_minute": climate.per_minute,
+                "concurrent_requests": climate.concurrent,
+            },
+            "senders": [{"address": address, "mailboxes": [mailbox]} for address, mailbox in aliases.items()],
+        }
+    )
+
+
+def _pass_on(heard: asyncio.Future, task: asyncio.Task) -> None:
+    if heard.done():
+        return
+    if task.cancelled():
+        heard.set_exception(GoneError())
+    elif (fault := task.exception()) is not None:
+        heard.set_exception(fault)
+    else:
+        heard.set_result(task.result())

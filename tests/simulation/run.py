@@ -1,0 +1,222 @@
+"""One seed from its first order to its last: a storm, then calm, then the judgement."""
+
+import asyncio
+import gc
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import posthouse.app
+import posthouse.dispatcher.dispatcher
+import posthouse.dispatcher.gates
+import posthouse.dispatcher.runner
+import posthouse.settling
+from posthouse.message import OnUnconfirmed
+from posthouse.telemetry import LOGGER
+from tests.simulation import oracle
+from tests.simulation.chance import Chance
+from tests.simulation.clients import Clients
+from tests.simulation.clock import VirtualClock
+from tests.simulation.disk import template
+from tests.simulation.loop import Spinning, Stuck, VirtualLoop
+from tests.simulation.persons import Persons
+from tests.simulation.plan import Death, Order, Plan, Trouble, draw
+from tests.simulation.process import Process
+from tests.simulation.trace import Log, Trace
+from tests.simulation.world import World
+
+POLLS: Final = (
+    posthouse.dispatcher.dispatcher,
+    posthouse.dispatcher.gates,
+    posthouse.dispatcher.runner,
+    posthouse.settling,
+)
+"""Modules that look again after LONGEST_WAIT seconds, whatever they wait for."""
+LOOK: Final = 60.0
+"""Seconds between looks at whether all is final."""
+PATIENCE: Final = {True: 3 * 3600.0, False: 8 * 3600.0}
+"""Seconds of calm after which what waits still waits for a person; by whether the settings are quick."""
+LAST_WORDS: Final = 3 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a seed showed."""
+
+    seed: int
+    broken: tuple[str, ...]
+    digest: str
+    turns: int
+    messages: int
+    taken: int
+    held: int
+    seconds: float
+
+
+class Run:
+    """One run of a plan."""
+
+    def __init__(self, plan: Plan, folder: Path, *, show: Callable[[str], None] | None = None) -> None:
+        self.plan = plan
+        self.loop = VirtualLoop(Chance(plan.seed, "turns"), disorder=plan.climate.disorder)
+        self.trace = Trace(self.loop, show=show)
+        self._shown = show is not None
+        self.clock = VirtualClock(self.loop)
+        self.world = World(plan, self.loop, self.clock, self.trace)
+        self.process = Process(self.world, folder)
+        self.clients = Clients(self.world, self.process)
+        self.persons = Persons(self.world, self.process, self.clients)
+        self.held: dict[str, str] = {}
+
+    def judge(self) -> Verdict:
+        """Run it to its end."""
+        log = Log(self.trace, fault=self._fault, level=logging.INFO if self._shown else logging.WARNING)
+        LOGGER.addHandler(log)
+        try:
+            self.loop.run(self._all())
+        except (Stuck, Spinning) as fault:
+            self.world.complain(type(fault).__name__.lower(), str(fault))
+        finally:
+            LOGGER.removeHandler(log)
+        for fault in self.loop.faults:
+            self.world.complain("fault", fault)
+        truth = self.world.truth.values()
+        return Verdict(
+            seed=self.plan.seed,
+            broken=tuple(self.world.broken),
+            digest=self.trace.digest,
+            turns=self.loop.turns,
+            messages=sum(len(heard.ids) for heard in self.clients.heard.values()),
+            taken=sum(bool(one.taken) for one in truth),
+            held=len(self.held),
+            seconds=self.loop.time(),
+        )
+
+    def _fault(self, text: str) -> None:
+        self.world.complain("fault", text)
+
+    async def _all(self) -> None:
+        plan, loop = self.plan, self.loop
+        living = loop.create_task(self.process.run())
+        for trouble in plan.troubles:
+            self._trouble(trouble)
+        for death in plan.deaths:
+            loop.call_later(death.at, self._die, death)
+        orders = [loop.create_task(self.clients.order(order)) for order in plan.orders]
+        deeds = [loop.create_task(self.persons.deed(deed)) for deed in plan.deeds]
+        await asyncio.sleep(plan.climate.storm)
+        self._calm()
+        witnesses = [loop.create_task(self.clients.order(order)) for order in self._witnesses()]
+        await self._wait(asyncio.gather(*orders, *deeds, *witnesses), seconds=3600.0)
+        await self._settle_down()
+        await self.process.end()
+        await living
+        oracle.judge(self)
+
+    def _trouble(self, trouble: Trouble) -> None:
+        self.world.troubles.append(trouble)
+        self.loop.call_later(trouble.at, self.trace.note, "trouble", f"{trouble.what} {trouble.of} until {trouble.until:.1f}")
+        if trouble.what == "clock":
+            self.loop.call_later(trouble.at, self.clock.jump, trouble.amount)
+
+    def _die(self, death: Death) -> None:
+        if not self.world.calm:
+            self.process.kill(death)
+
+    def _calm(self) -> None:
+        """Faults stop; administrators have mended what was theirs."""
+        self.world.calm = True
+        if self.process.life is not None:
+            self.process.life.doom = None
+        self.trace.note("world", "calm")
+
+    def _witnesses(self) -> Iterator[Order]:
+        """Ordinary mail by every way, so that everything that can be proved will be."""
+        plan, now = self.plan, self.loop.time()
+        for box in plan.climate.mailboxes:
+            for way in plan.climate.route:
+                for own in (True, False):
+                    name = f"witness-{box.partition('@')[0]}-{way}-{own}"
+                    message_id = None if own else f"<{name}@shop.example>"
+                    yield Order(
+                        name=name, at=now + 1.0, sender=box, mailbox=box, message_id=message_id, transport=way, witness=True
+                    )
+
+    async def _wait(self, work: asyncio.Future, *, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(work, seconds)
+        except TimeoutError:
+            self.world.complain("lost", "a client was never told that its mail is kept, although nothing was wrong")
+
+    async def _settle_down(self) -> None:
+        """Wait until all is final; what is left then waits for a person, who knows the truth."""
+        polls(1800.0)
+        end = self.loop.time() + PATIENCE[self.plan.climate.quick]
+        while (left := oracle.unfinished(self)) and self.loop.time() < end and not self._all_by_hand(left):
+            await asyncio.sleep(LOOK)
+        self.held = {record.id: record.cause or "" for record in left}
+        oracle.judge_waiting(self, left)
+        end = self.loop.time() + LAST_WORDS
+        while (left := oracle.unfinished(self)) and self.loop.time() < end:
+            for one in left:
+                await self.persons.settle(one.id)
+            await asyncio.sleep(LOOK)
+
+    def _all_by_hand(self, left: Collection[oracle.Waiting]) -> bool:
+        """Whether nothing is left but what only a person can end, and everything else had its time."""
+        wishes = {order.name: order.wish for order in self.plan.orders}
+        return all(
+            one.status == "held" and one.cause == "unconfirmed" and wishes.get(self.world.truth[one.id].order) is OnUnconfirmed.HOLD
+            for one in left
+        )
+
+
+def polls(seconds: float) -> None:
+    """How often the service looks again for what nobody told it; its own times are too many turns for a virtual day."""
+    for module in POLLS:
+        module.LONGEST_WAIT = seconds
+    posthouse.app.SWEEP_EVERY = seconds / 2
+
+
+class Bench:
+    """A place to run seeds in: a folder in memory, with an empty spool to copy."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._template = folder / "template.sqlite"
+        template(self._template)
+
+    def run(self, plan: Plan, *, show: Callable[[str], None] | None = None) -> Verdict:
+        """Run a plan in a fresh spool."""
+        folder = self._folder / "run"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        shutil.copy(self._template, folder / "spool.sqlite")
+        polls(60.0)
+        LOGGER.propagate = False
+        LOGGER.setLevel(logging.WARNING if show is None else logging.INFO)
+        collecting = gc.isenabled()
+        gc.disable()  # what it collects would run in the middle of a turn
+        try:
+            return Run(plan, folder, show=show).judge()
+        finally:
+            if collecting:
+                gc.enable()
+
+
+@contextmanager
+def bench() -> Iterator[Bench]:
+    """A bench for as long as it is wanted."""
+    shm = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as folder:
+        yield Bench(Path(folder))
+
+
+def run_seed(place: Bench, seed: int, *, without: Collection[str] = (), show: Callable[[str], None] | None = None) -> Verdict:
+    """The verdict about a seed."""
+    return place.run(draw(seed).without(without), show=show)
