@@ -71,8 +71,26 @@ class Spool(Protocol):
         """Tell ``wake`` from now on."""
         ...
 
-    async def lease(self, *, owner: str, now: Millis, most: int) -> Sequence[Lease]:
-        """Take lanes that have something due and no owner."""
+    async def lease(self, *, owner: str, now: Millis, most: int, running: Collection[int] = ()) -> Sequence[Lease]:
+        """Take lanes that have something due and no living owner, and again what ``owner`` holds but does not run."""
+        ...
+
+    async def holds(self, *, lane: int, fence: int) -> bool:
+        """Whether a lease is still good: after the owner was silent for long, another may have taken the lane."""
+        ...
+
+    def lease_left(self) -> float:
+        """Seconds for which this process's leases hold at least; infinite where nobody else can take them."""
+        ...
+
+    @property
+    def look_every(self) -> float | None:
+        """Seconds after which a lane's owner looks at its rows again, because others add to them unheard; None: never."""
+        ...
+
+    @property
+    def hears(self) -> bool:
+        """Whether it is told here when another process wakes a lane that has no owner."""
         ...
 
     async def next_due(self) -> Millis | None:
@@ -117,8 +135,11 @@ class Spool(Protocol):
         """End queued and held rows whose client's own expiry is over; how many."""
         ...
 
-    async def release(self, *, lane: int, fence: int, now: Millis) -> None:
-        """Give a lane back; its ``next_at`` is computed from its rows and pauses."""
+    async def release(self, *, lane: int, fence: int, now: Millis, rest_until: Millis | None = None) -> None:
+        """Give a lane back; its ``next_at`` is computed from its rows and pauses.
+
+        ``rest_until``: nothing but mail of high priority can start before.
+        """
         ...
 
     async def pause(self, *, lane: int, pause: Pause) -> None:

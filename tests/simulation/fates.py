@@ -51,10 +51,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """SMTP's 250 after the content; the recipients at these places were refused with this code before."""
-
-    refused: tuple[int, ...] = ()
-    code: int = 550
+    """SMTP's 250 after the content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +75,10 @@ class Fate:
     """After the work: when the copy can be found."""
     drafted: float = 0.0
     """How long the copy then still says that it is a draft."""
+    left_draft: bool = False
+    """The mail is not taken, and a draft of it is left behind."""
+    refused: int | None = None
+    """SMTP's code for the first recipient at RCPT, where it is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +133,6 @@ def _silent(chance: Chance) -> tuple[Answer, float, float | None]:
     return Silence(), SILENT, chance.one(1.0, chance.between(1.0, 90.0), None)
 
 
-def _some_refused(chance: Chance) -> tuple[Answer, float, float | None]:
-    return Took(refused=(0,), code=chance.one(550, 450)), 0.3, 0.2
-
-
 FATES: Final[Mapping[str, Share]] = {
     # --- Graph
     "slowly taken": Share("graph", 1, lambda chance: (Http(202), chance.between(5, 50), 1.0)),
@@ -172,7 +169,6 @@ FATES: Final[Mapping[str, Share]] = {
     ),
     "smtp later": Share("smtp", 0.5, _certain(Said("the end of the content", 451, "4.7.0 Temporary server error"))),
     "smtp refused message": Share("smtp", 0.3, _certain(Said("the end of the content", 554, "5.6.0 Corrupt"))),
-    "smtp recipients refused": Share("smtp", 1, _some_refused),
     "smtp silent": Share("smtp", 1, _silent),
 }  # fmt: skip
 
@@ -183,9 +179,7 @@ def taken(kind: str, *, name: str = "taken", travel: float = 0.05, appears: floa
     return Fate(name=name, answer=answer, travel=travel, work=0.1, appears=appears)
 
 
-def fate_of(
-    kind: str, fates: Mapping[str, Share], chance: Chance, *, storminess: float, slowest_copy: float
-) -> Fate:
+def fate_of(kind: str, fates: Mapping[str, Share], chance: Chance, *, storminess: float, slowest_copy: float) -> Fate:
     """What becomes of one request in this weather."""
     travel, appears = chance.often_short(2.0) + 0.01, chance.often_short(slowest_copy) + 0.05
     choices = [(name, share) for name, share in fates.items() if share.kind == kind]
@@ -194,6 +188,16 @@ def fate_of(
     (name, share), *_ = chance.choices(choices, [share.weight for _, share in choices])
     answer, after, work = share.make(chance)
     drafted = chance.between(1.0, 20.0) if chance.happens(0.1) else 0.0
+    left_draft = kind == "graph" and work is None and after > 1.0 and chance.happens(0.2)
+    refused = chance.one(550, 450) if kind == "smtp" and chance.happens(0.3) else None
     return Fate(
-        name=name, answer=answer, travel=travel, after=after, work=work, appears=appears, drafted=drafted
+        name=name,
+        answer=answer,
+        travel=travel,
+        after=after,
+        work=work,
+        appears=appears,
+        drafted=drafted,
+        left_draft=left_draft,
+        refused=refused,
     )

@@ -27,6 +27,8 @@ class Mortal(Protocol):
     def step(self) -> bool:
         """One more turn of it; False where it dies before that."""
         ...
+
+
 CLOSINGS = 10
 """How often a coroutine that is let go may wait again on its way out."""
 
@@ -83,7 +85,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     def time(self) -> float:
         return self.us / 1e6
 
-    def call_soon(self, callback, *args, context=None):  # noqa: ANN201 - asyncio's own signature
+    def call_soon(self, callback, *args, context=None):
         turn = Turn(callback, args, contextvars.copy_context() if context is None else context)
         if not self.over:
             self._ready.append(turn)
@@ -91,10 +93,10 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     call_soon_threadsafe = call_soon
 
-    def call_later(self, delay, callback, *args, context=None):  # noqa: ANN201 - as above
+    def call_later(self, delay, callback, *args, context=None):
         return self.call_at(self.us / 1e6 + delay, callback, *args, context=context)
 
-    def call_at(self, when, callback, *args, context=None):  # noqa: ANN201 - as above
+    def call_at(self, when, callback, *args, context=None):
         turn = Turn(callback, args, contextvars.copy_context() if context is None else context)
         turn.us = max(math.ceil(when * 1e6 - 1e-3), self.us)
         self._count += 1
@@ -104,7 +106,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     def create_future(self) -> asyncio.Future:
         return asyncio.Future(loop=self)
 
-    def create_task(self, coro, *, name=None, context=None):  # noqa: ANN201 - as above
+    def create_task(self, coro, *, name=None, context=None):
         task = asyncio.Task(coro, loop=self, name=name, context=context)
         self._tasks.append(task)  # a task of a dead life that nobody keeps would run its ``finally`` at once
         return task
@@ -144,7 +146,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
                 if not task.cancelled() and task._log_traceback:
                     self.call_exception_handler({"message": "nobody heard of it", "exception": task.exception()})
                 continue
-            task._log_destroy_pending = False
+            task._log_destroy_pending = False  # ty: ignore[missing-attribute] - asyncio's own, nothing public does it
             for _ in range(CLOSINGS):
                 try:
                     task.get_coro().close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -46,6 +47,9 @@ _AT_REST: Final = {
     "an attempt that never ended": "select message from attempts where outcome is null",
     "a lane that is still owned": "select account from lanes where owner is not null",
 }
+_REFUSED: Final = """
+select m.public_id, r.address from messages m join recipients r on r.message = m.id where r.refused is not null
+"""
 _EVENTS: Final = """
 select m.public_id, m.status, group_concat(substr(e.type, 9), ' ' order by e.position)
 from messages m join events e on e.message = m.id group by m.id order by m.id
@@ -82,8 +86,12 @@ def judge(run: Run) -> None:
     connection = apsw.Connection(str(run.process.disk.path))
     for name, question in {**_INVARIANTS, **_AT_REST}.items():
         if rows := connection.execute(question).fetchall():
-            world.complain("spool", f"{name}: {[row[0] if not isinstance(row[0], bytes) else id_from_bytes(row[0]) for row in rows]}")
+            world.complain(
+                "spool",
+                f"{name}: {[row[0] if not isinstance(row[0], bytes) else id_from_bytes(row[0]) for row in rows]}",
+            )
     stands = {id_from_bytes(row[0]): (row[1], row[2].split()) for row in connection.execute(_EVENTS)}
+    refused = {(id_from_bytes(row[0]), row[1]) for row in connection.execute(_REFUSED)}
     connection.close()
     for heard in run.clients.heard.values():
         if len(heard.answers) > 1:
@@ -94,7 +102,10 @@ def judge(run: Run) -> None:
     by_order: defaultdict[str, int] = defaultdict(int)
     for message_id, (status, events) in stands.items():
         _judge_one(run, message_id, status, events)
-        by_order[world.truth[message_id].order] += 1
+        truth = world.truth[message_id]
+        by_order[truth.order] += 1
+        if len(truth.taken) == 1 and truth.refused is not None and (message_id, truth.refused) not in refused:
+            world.complain("refused", f"{message_id} does not say that {truth.refused} was refused")
 
 
 def _judge_one(run: Run, message_id: MessageId, status: str, events: list[str]) -> None:
@@ -113,7 +124,7 @@ def _judge_one(run: Run, message_id: MessageId, status: str, events: list[str]) 
     if ends and ends[-1] != status:
         world.complain("events", f"{message_id} is {status}, its last end was {ends[-1]}")
     after = events[events.index(ends[0]) + 1 :] if ends else []
-    if [one for one in after if one not in {"late_outcome"}] and not truth.retried:
+    if [one for one in after if one != "late_outcome"] and not truth.retried:
         world.complain("events", f"{message_id} went on after its end: {events}")
 
 
@@ -126,6 +137,8 @@ def _may_wait(run: Run, one: Waiting) -> bool:
     match one.cause:
         case "unconfirmed":
             return order.wish == "hold"
+        case "unconfirmed_draft":
+            return any(copy.drafted_until == math.inf for copy in world.copies)
         case "unconfirmed_shared_message_id":
             return order.message_id is not None
         case "unconfirmed_no_witness":

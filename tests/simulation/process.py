@@ -108,8 +108,10 @@ class Process:
         world = self.world
         self.lives += 1
         climate = world.plan.climate
-        frail = climate.sick_disk > 0 or climate.lost_answers > 0 or any(
-            one.what == "disk_full" for one in world.plan.troubles
+        frail = (
+            climate.sick_disk > 0
+            or climate.lost_answers > 0
+            or any(one.what == "disk_full" for one in world.plan.troubles)
         )
         life = self.life = Life(self.lives, world.loop, frail)
         # heard in the world's context, whoever's turn it is

@@ -37,8 +37,13 @@ REFUSED_TEXT = {550: "5.1.1 User unknown", 450: "4.2.1 Mailbox busy"}
 class SimulatedWays:
     """All transports of the settings, and Graph's look-up where there is a Graph."""
 
-    def __init__(self, settings: Settings, *, clock: Clock, unproven: Callable[[Message], bool], world: World, life: Life) -> None:
-        made = {name: Way(name, t.kind, clock=clock, unproven=unproven, world=world, life=life) for name, t in settings.transports.items()}
+    def __init__(
+        self, settings: Settings, *, clock: Clock, unproven: Callable[[Message], bool], world: World, life: Life
+    ) -> None:
+        made = {
+            name: Way(name, t.kind, clock=clock, unproven=unproven, world=world, life=life)
+            for name, t in settings.transports.items()
+        }
         self.by_name: Mapping[str, Transport] = made
         self.evidence: Evidence | None = next((way for way in made.values() if way.kind == "graph"), None)
 
@@ -53,7 +58,14 @@ class Way:
     """One transport."""
 
     def __init__(
-        self, name: str, kind: TransportKind, *, clock: Clock, unproven: Callable[[Message], bool], world: World, life: Life
+        self,
+        name: str,
+        kind: TransportKind,
+        *,
+        clock: Clock,
+        unproven: Callable[[Message], bool],
+        world: World,
+        life: Life,
     ) -> None:
         self.name = name
         self.kind: TransportKind = kind
@@ -117,9 +129,7 @@ class Way:
                     answer=network_answer(Fault(fault), where="connecting to Graph", status="4.4.1"),
                 )
             case fates.Broken(fault):
-                return Unconfirmed(
-                    answer=network_answer(Fault(fault), where="after the request began", status="4.4.2")
-                )
+                return Unconfirmed(answer=network_answer(Fault(fault), where="after the request began", status="4.4.2"))
             case fates.Http():
                 refused = self._refused_token(call) if answer.status == 401 else Refused.MAILBOX
                 if answer.status == 202:
@@ -151,12 +161,9 @@ class Way:
     # --- SMTP
 
     async def _by_smtp(self, call: Call, dispatch: Dispatch) -> Outcome:
-        message, planned = dispatch.message, call.fate.answer
-        if isinstance(planned, fates.Took) and planned.refused:
-            refused = tuple(
-                RefusedRecipient(message.envelope.addresses[n], planned.code, REFUSED_TEXT[planned.code])
-                for n in planned.refused
-            )
+        message, refused = dispatch.message, ()
+        if (code := call.fate.refused) is not None and not isinstance(call.fate.answer, fates.Unreached):
+            refused = (RefusedRecipient(message.envelope.addresses[0], code, REFUSED_TEXT[code]),)
             outcome = await self._refused_recipients(refused, dispatch)
             if outcome is not None:
                 return outcome
@@ -166,16 +173,21 @@ class Way:
         match answer:
             case fates.Unreached(fault):
                 return TransientFailure(
-                    scope=Scope.TRANSPORT, answer=network_answer(Fault(fault), where="SMTP, at greeting", status="4.4.2")
+                    scope=Scope.TRANSPORT,
+                    answer=network_answer(Fault(fault), where="SMTP, at greeting", status="4.4.2"),
                 )
             case fates.Broken(fault, stage):
                 lost = network_answer(Fault(fault), where=f"SMTP, at {stage}", status="4.4.2")
-                return Unconfirmed(answer=lost) if stage == Stage.END else TransientFailure(scope=Scope.TRANSPORT, answer=lost)
+                return (
+                    Unconfirmed(answer=lost)
+                    if stage == Stage.END
+                    else TransientFailure(scope=Scope.TRANSPORT, answer=lost)
+                )
             case fates.Said(stage, code, text):
                 return smtp_outcome(SmtpReply(code, text), Stage(stage), own_from=own_from)
-            case fates.Took(places, code):
-                gone = tuple(RefusedRecipient(message.envelope.addresses[n], code, REFUSED_TEXT[code]) for n in places)
-                return Sent(answer=Answer(status="2.0.0", text="250 OK", reply=250), receipt="250 OK", refused=gone)
+            case fates.Took():
+                reply = Answer(status="2.0.0", text="250 OK", reply=250)
+                return Sent(answer=reply, receipt="250 OK", refused=refused)
             case _:
                 raise AssertionError(answer)
 

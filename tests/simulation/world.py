@@ -5,6 +5,7 @@ It watches each request as Microsoft would and notes every promise that it saw b
 
 import asyncio
 import contextvars
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -70,6 +71,7 @@ class Truth:
     due_at: Millis
     expires_at: Millis | None = None
     taken: list[float] = field(default_factory=list)
+    refused: str | None = None
     begun: list[float] = field(default_factory=list)
     may_double: bool = False
     canceled_at: float | None = None
@@ -179,6 +181,8 @@ class World:
             return
         if fate.work is not None:
             self.spawn(self._take(call, fate.work))
+        elif fate.left_draft and call.message is not None:
+            self._keep(call, call.message, self.loop.time(), sent=False)
         await asyncio.sleep(fate.after)
         if not isinstance(fate.answer, Silence):
             self._answer(call, fate.answer)
@@ -189,7 +193,9 @@ class World:
             if call.life.dead or call.life.dies("answered"):
                 return
             if isinstance(answer, Http) and answer.retry_after and answer.status in {202, 429}:
-                self._rests[call.account].append(Rest(self.loop.time(), self.loop.time() + answer.retry_after, call.life))
+                self._rests[call.account].append(
+                    Rest(self.loop.time(), self.loop.time() + answer.retry_after, call.life)
+                )
             call.answer.set_result(answer)
 
     async def _take(self, call: Call, after: float) -> None:
@@ -199,12 +205,13 @@ class World:
         assert message is not None
         truth = self.truth[message.id]
         truth.taken.append(now)
+        truth.refused = message.envelope.addresses[0] if call.kind == "smtp" and call.fate.refused else None
         self.trace.note("taken", f"{call.number} {message.id}")
         if len(truth.taken) > 1 and not truth.may_double:
             self.complain("doubled", f"{message.id} was taken {len(truth.taken)} times")
         self._keep(call, message, now)
 
-    def _keep(self, call: Call, message: Message, now: float) -> None:
+    def _keep(self, call: Call, message: Message, now: float, *, sent: bool = True) -> None:
         climate, fate = self.plan.climate, call.fate
         if climate.keeps_nothing:
             return
@@ -212,7 +219,8 @@ class World:
         if (call.kind, message.own_message_id) in climate.rewritten:
             message_id = f"<{call.number}@rewritten.example>"
         appears = now + fate.appears
-        self.copies.append(Copy(message_id, call.account, now, appears, appears + fate.drafted))
+        drafted_until = appears + fate.drafted if sent else math.inf
+        self.copies.append(Copy(message_id, call.account, now, appears, drafted_until))
 
     def _fate(self, kind: str, message: Message | None) -> Fate:
         climate = self.plan.climate
@@ -224,15 +232,13 @@ class World:
         if self.calm:
             return taken(kind)
         chance = Chance(self.plan.seed, "fate", self.name_of(message), message.attempts, kind)
-        return fate_of(
-            kind, climate.fates, chance, storminess=climate.storminess, slowest_copy=climate.slowest_copy
-        )
+        return fate_of(kind, climate.fates, chance, storminess=climate.storminess, slowest_copy=climate.slowest_copy)
 
     def name_of(self, message: Message) -> str:
         """The name of the order's message, which is the same however ids are drawn."""
         return message.envelope.addresses[0].partition("@")[0]
 
-    def _refusal(self, call: Call) -> Answer | None:
+    def _refusal(self, call: Call) -> Answer | None:  # noqa: PLR0911 - one return for each thing that may be wrong
         """What the state of the world answers, whatever the request's own fate was."""
         graph, now = call.kind == "graph", self.loop.time()
         if self.trouble("busy", call.transport):

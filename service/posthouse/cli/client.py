@@ -122,7 +122,7 @@ async def _inside(environ: Mapping[str, str], path: Path, *, make: bool) -> Asyn
         raise Stop(Code.NETWORK, f"no service answers at {path}, and there is no spool; {_advice()}")
 
     from posthouse.app import open_for_command
-    from posthouse.spool.sqlite.guard import SpoolRefusedError
+    from posthouse.spool.refused import SpoolRefusedError
 
     try:
         async with open_for_command(settings) as app:

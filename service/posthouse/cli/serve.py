@@ -18,7 +18,7 @@ from posthouse.ports import SpoolUnavailableError
 from posthouse.settings.loading import load
 from posthouse.settings.model import Settings
 from posthouse.settings.problems import SettingsError
-from posthouse.spool.sqlite.guard import SpoolRefusedError
+from posthouse.spool.refused import SpoolRefusedError
 from posthouse.telemetry import JsonLines
 
 CONFIGURATION = 3

@@ -1,8 +1,9 @@
 """Records made into the rows that engines write, in the order that the verbs of ``spool/sql`` name."""
 
 from collections.abc import Sequence
+from typing import Final, NamedTuple
 
-from posthouse.message import Status, id_bytes
+from posthouse.message import Millis, Status, id_bytes
 from posthouse.outcome import (
     Outcome,
     PermanentFailure,
@@ -14,6 +15,20 @@ from posthouse.outcome import (
     scope_of,
 )
 from posthouse.records import Finish, Mark, NewMessage
+
+ANSWER_KEPT: Final[Millis] = 24 * 3_600_000
+"""An idempotency key is kept until 24 h after its last message is final (CONTRACT §2.1)."""
+ENTRY_OVERHEAD: Final = 1_024
+"""Bytes of a message beside its content, about; what a group commit is bounded by."""
+
+
+class Stored(NamedTuple):
+    """A content as it goes into its row: ``data`` is the header, and the body too unless that lies in chunks."""
+
+    header_size: int
+    body_size: int
+    location: str
+    data: bytes
 
 
 def new_message(key: int, new: NewMessage) -> list[object]:

@@ -41,7 +41,7 @@ WHOLE_LANE: Final = ""
 _T = TypeVar("_T")
 
 MessageTuple = tuple[
-    int, str, str, int, str, str, str, str | None, list[tuple[str, str]], str, int, list[str], str | None, int, int, int,
+    int, str, str, int, str, str, str, str | None, str | list[tuple[str, str]], str, int, str | list[str], str | None, int, int, int,
     int, int | None, int, int, str, int, int | None,
 ]  # fmt: skip
 """The order is that of peek.sql."""
@@ -75,7 +75,8 @@ TransportTuple = tuple[str, Literal["closed", "open", "blocked", "paused"], int,
 
 def message(row: MessageTuple) -> Message:
     """A due message."""
-    envelope = Envelope(row[7], tuple(Recipient(address, Kind(kind)) for address, kind in row[8]))
+    recipients = _parsed(row[8], list[tuple[str, str]])
+    envelope = Envelope(row[7], tuple(Recipient(address, Kind(kind)) for address, kind in recipients))
     return Message(
         key=row[0],
         id=id_from_bytes(bytes.fromhex(row[1])),
@@ -87,7 +88,7 @@ def message(row: MessageTuple) -> Message:
         envelope=envelope,
         message_id=row[9],
         own_message_id=bool(row[10]),
-        route=tuple(row[11]),
+        route=tuple(_parsed(row[11], list[str])),
         next_transport=row[12],
         priority=Priority(row[13]),
         size=row[14],

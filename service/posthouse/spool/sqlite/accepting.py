@@ -5,22 +5,9 @@ from typing import Final, NamedTuple, cast
 
 from posthouse.message import Millis
 from posthouse.records import Added, AddResult, Idempotency, KeyReused, Replayed, Submission
-from posthouse.spool.loads import new_message
+from posthouse.spool.loads import ANSWER_KEPT, ENTRY_OVERHEAD, Stored, new_message
 from posthouse.spool.sqlite.committing import Verb
 from posthouse.spool.sqlite.database import Database, array, to_json
-
-ANSWER_KEPT: Final[Millis] = 24 * 3_600_000
-"""An idempotency key is kept until 24 h after its last message is final (CONTRACT §2.1)."""
-_ENTRY_OVERHEAD: Final = 1_024
-
-
-class Stored(NamedTuple):
-    """A content as it goes into its row: ``data`` is the header, and the body too unless that lies in chunks."""
-
-    header_size: int
-    body_size: int
-    location: str
-    data: bytes
 
 
 class AddLoad(NamedTuple):
@@ -52,7 +39,7 @@ def prepare(submission: Submission, *, first: int, contents: Sequence[Stored]) -
         messages[0].accepted_at,
         submission.answer,
         submission.idempotency,
-        sum([len(stored.data) for stored in contents]) + _ENTRY_OVERHEAD * len(messages) + len(submission.answer),
+        sum([len(stored.data) for stored in contents]) + ENTRY_OVERHEAD * len(messages) + len(submission.answer),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Final, Self, TypeVar, cast
 from posthouse.message import Body, Bytes, Content
 from posthouse.ports import SpoolUnavailableError
 from posthouse.records import Added
-from posthouse.spool.sqlite.accepting import Stored
+from posthouse.spool.loads import Stored
 from posthouse.spool.sqlite.committing import Job, Readers, Verb, Writer
 from posthouse.spool.sqlite.database import Database, Row
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from posthouse.message import Millis
-from posthouse.spool.sqlite.accepting import ANSWER_KEPT
+from posthouse.spool.loads import ANSWER_KEPT
 from posthouse.spool.sqlite.committing import Readers, Writer
 from posthouse.spool.sqlite.contents import drop_chunks
 from posthouse.spool.sqlite.database import Database, millis, to_json

@@ -6,7 +6,7 @@ from typing import Final, cast
 
 import apsw
 
-from posthouse.spool.sqlite.guard import SpoolRefusedError
+from posthouse.spool.refused import SpoolRefusedError
 
 APPLICATION_ID: Final = 0x504F5354
 """``POST`` in the header of the file (sqlite.org/pragma.html#pragma_application_id)."""

@@ -1,6 +1,7 @@
 """The spool on SQLite: every verb of ``ports.Spool``, durable when it returns."""
 
 import asyncio
+import math
 import os
 import platform
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -37,6 +38,7 @@ from posthouse.records import (
     Unsettled,
     Witness,
 )
+from posthouse.spool.refused import SpoolRefusedError
 from posthouse.spool.sqlite import (
     blocks,
     commands,
@@ -53,7 +55,7 @@ from posthouse.spool.sqlite import (
 from posthouse.spool.sqlite.accepting import ADD, AddLoad, prepare
 from posthouse.spool.sqlite.committing import Readers, Writer
 from posthouse.spool.sqlite.database import Database, load_verbs, open_reader, open_writer
-from posthouse.spool.sqlite.guard import Lock, SpoolRefusedError, lock_spool, refuse_network
+from posthouse.spool.sqlite.guard import Lock, lock_spool, refuse_network
 from posthouse.spool.sqlite.schema import check_file, check_library, migrate
 from posthouse.spool.sqlite.threads import ReaderThreads, WriterThread
 
@@ -124,7 +126,14 @@ class SqliteSpool:
 
     # --- sending
 
-    async def lease(self, *, owner: str, now: Millis, most: int) -> Sequence[Lease]:
+    async def lease(
+        self,
+        *,
+        owner: str,
+        now: Millis,
+        most: int,
+        running: Collection[int] = (),  # noqa: ARG002 - no answer to a lease is ever lost here
+    ) -> Sequence[Lease]:
         """Take lanes that have something due and no owner."""
         return await self._writer.write(lanes.lease(owner=owner, now=now, most=most))
 
@@ -172,7 +181,25 @@ class SqliteSpool:
         """End queued and held rows whose client's own expiry is over; how many."""
         return await self._writer.write(sweeping.expire(now=now, most=most))
 
-    async def release(self, *, lane: int, fence: int, now: Millis) -> None:  # noqa: ARG002 - the port's
+    async def holds(self, *, lane: int, fence: int) -> bool:
+        """Whether a lease is still good."""
+        return await self._readers.read(lambda db: db.row("holds_lane", {"lane": lane, "fence": fence}) is not None)
+
+    def lease_left(self) -> float:
+        """Nobody else can take them: the spool is locked for this process."""
+        return math.inf
+
+    @property
+    def look_every(self) -> float | None:
+        """All that happens to a lane happens in this process."""
+        return None
+
+    @property
+    def hears(self) -> bool:
+        """Nobody else wakes lanes."""
+        return True
+
+    async def release(self, *, lane: int, fence: int, now: Millis, rest_until: Millis | None = None) -> None:  # noqa: ARG002 - the port's
         """Give a lane back; its ``next_at`` is computed from its rows and pauses."""
         await self._writer.write(lanes.release(lane=lane, fence=fence))
 

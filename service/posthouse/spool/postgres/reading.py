@@ -1,0 +1,44 @@
+"""What the dispatcher and settling work on: due messages, doubtful ones, and what proves something about them."""
+
+import json
+from collections.abc import Collection, Sequence
+from typing import cast
+
+from posthouse.message import Message, MessageId, Millis, Status, id_from_bytes
+from posthouse.records import Unsettled, Witness
+from posthouse.spool import rows
+from posthouse.spool.postgres.database import Session
+
+_MESSAGE_COLUMNS = 23
+
+
+async def peek(
+    session: Session, *, lane: int, now: Millis, most: int, without: Collection[tuple[str, ...]]
+) -> Sequence[Message]:
+    """Due messages of a lane, those of some routes left out."""
+    routes = [json.dumps(route) for route in without] if without else None
+    found = await session.rows("peek", lane=lane, now=now, most=most, without=routes)
+    return [rows.message(cast("rows.MessageTuple", row)) for row in found]
+
+
+async def unsettled(session: Session, *, now: Millis, most: int, worker: int) -> Sequence[Unsettled]:
+    """Unsettled messages whose look-up is due in the lanes of a worker."""
+    found = await session.rows("unsettled", now=now, most=most, worker=worker)
+    return [
+        rows.unsettled(cast("rows.UnsettledTuple", (row[:_MESSAGE_COLUMNS], *row[_MESSAGE_COLUMNS:]))) for row in found
+    ]
+
+
+async def witnesses(session: Session, *, account: str | None, **asked: object) -> Sequence[Witness]:
+    """Messages known as sent with that kind and origin of Message-ID, latest first; None asks all accounts."""
+    if account is None:
+        found = await session.rows("witnesses_anywhere", **asked)
+    else:
+        found = await session.rows("witnesses_of", account=account, **asked)
+    return [rows.witness(cast("tuple[str, str, str, int]", row)) for row in found]
+
+
+async def sharing(session: Session, *, account: str, message_id: str) -> Sequence[tuple[MessageId, Status]]:
+    """Messages with this Message-ID that went out through this account, or may have."""
+    found = cast("Sequence[tuple[bytes, str]]", await session.rows("sharing", account=account, message_id=message_id))
+    return [(id_from_bytes(public_id), Status(status)) for public_id, status in found]

@@ -1,0 +1,372 @@
+"""The spool on PostgreSQL: every verb of ``ports.Spool``, for any number of processes (SPOOL §6, §8)."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Concatenate, Final, ParamSpec, TypeVar
+
+from posthouse.message import Content, Event, Message, MessageId, Millis, Status
+from posthouse.outcome import RefusedRecipient
+from posthouse.ports import Clock, SpoolUnavailableError, Wake
+from posthouse.records import (
+    AddResult,
+    AttemptRow,
+    Command,
+    CommandResult,
+    Filters,
+    Finish,
+    KeyRow,
+    LaneRow,
+    Lease,
+    Mark,
+    Page,
+    Pause,
+    Record,
+    SenderBlock,
+    Settlement,
+    Submission,
+    TransportKind,
+    TransportRow,
+    Unsettled,
+    Witness,
+)
+from posthouse.spool.postgres import (
+    blocks,
+    contents,
+    finding,
+    lanes,
+    purging,
+    reading,
+    registers,
+    sending,
+    standing,
+    sweeping,
+)
+from posthouse.spool.postgres.accepting import AddLoad, adding, prepare
+from posthouse.spool.postgres.committer import Committer
+from posthouse.spool.postgres.database import Address, Database, Session, drop
+from posthouse.spool.postgres.heart import Heart
+from posthouse.spool.postgres.known import Keys, Lanes
+from posthouse.spool.postgres.listening import Listener
+from posthouse.spool.postgres.schema import check_server, migrate
+from posthouse.spool.postgres.waking import Waker
+
+SESSIONS: Final = 6
+"""Connections that verbs share, beside one for each of the three committers and one that listens."""
+LOOK_EVERY: Final = 1.0
+"""Seconds after which the owner of a lane looks at it again: other processes add to it, and tell only sleepers."""
+KEY_USE_NOTED: Final[Millis] = 60_000
+"""A key's last use is written at most this often."""
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class PostgresSpool:
+    """One process's part in the spool; made by ``open_spool``. ``sends``: it may lease lanes."""
+
+    def __init__(self, database: Database, *, owner: str, clock: Clock, sends: bool) -> None:
+        self._database = database
+        self._sends = sends
+        self._clock = clock
+        self._heart = Heart(database, boot=owner, clock=clock)
+        self._waker = Waker()
+        self._lanes = Lanes(database)
+        self._keys = Keys(database)
+        self._listener = Listener(database, self._waker)
+        self._adds: Committer[AddLoad, AddResult] = Committer(database, adding(self._waker), apart=None, clock=clock)
+        marking = sending.marking(lambda: self._heart.worker)
+        self._marks: Committer[sending.MarkLoad, bool] = Committer(
+            database, marking, apart=lambda load: load[0].key, clock=clock
+        )
+        finishing = sending.finishing(lambda: self._heart.worker, self._waker)
+        self._ends: Committer[Finish, bool] = Committer(database, finishing, apart=lambda end: end.key, clock=clock)
+        self._used: dict[str, Millis] = {}
+        self._closed = False
+
+    async def start(self) -> None:
+        """Take part: beat and listen."""
+        if self._sends:
+            await self._heart.start(sends=True)
+            self._listener.start()
+
+    def on_wake(self, wake: Wake) -> None:
+        """Tell ``wake`` from now on of lanes that got something to do."""
+        self._waker.on_wake(wake)
+
+    @property
+    def look_every(self) -> float | None:
+        """Other processes add to lanes that this one owns, and do not tell it."""
+        return LOOK_EVERY
+
+    @property
+    def hears(self) -> bool:
+        """Whether other processes are heard when they wake a lane; else somebody looks each second."""
+        return self._listener.hears
+
+    def lease_left(self) -> float:
+        """Seconds for which this process's leases hold at least."""
+        return self._heart.left()
+
+    # --- accepting
+
+    async def add(self, submission: Submission) -> AddResult:
+        """Keep it durably, all of it or nothing; raises SpoolUnavailableError."""
+        messages = submission.messages
+        lanes_of = await self._lanes.ids(message.account for message in messages)
+        first = await self._keys.take(len(messages))
+        small = [stored for message in messages if (stored := contents.inline(message.content))]
+        if len(small) == len(messages):
+            load = prepare(submission, first=first, contents=small, lanes=lanes_of)
+            return await self._adds.submit(load, size=load.size)
+        async with contents.Storing(self._database, first=first, at=self._clock.now()) as storing:
+            stored = [await storing.store(message.content) for message in messages]
+            load = prepare(submission, first=first, contents=stored, lanes=lanes_of)
+            return storing.kept(await self._adds.submit(load, size=load.size))
+
+    # --- sending
+
+    async def lease(self, *, owner: str, now: Millis, most: int, running: Collection[int] = ()) -> Sequence[Lease]:  # noqa: ARG002 - the heartbeat's row stands for the owner
+        """Take lanes that have something due and no living owner."""
+        return await self._ask(lanes.lease, worker=self._heart.worker, now=now, most=most, running=running)
+
+    async def holds(self, *, lane: int, fence: int) -> bool:
+        """Whether the lease is still this one."""
+        return await self._ask(lanes.holds, lane=lane, fence=fence, worker=self._heart.worker)
+
+    async def next_due(self) -> Millis | None:
+        """When the next lane without a living owner has something to do."""
+        async with self._database.session() as session:
+            return await session.number("next_due")
+
+    async def peek(
+        self, *, lane: int, now: Millis, most: int, without: Collection[tuple[str, ...]] = ()
+    ) -> Sequence[Message]:
+        """What is due in a lane, by priority, then age; at most ``most``."""
+        return await self._ask(reading.peek, lane=lane, now=now, most=most, without=without)
+
+    async def next_in(self, *, lane: int) -> Millis | None:
+        """When the earliest queued row of a lane is due."""
+        async with self._database.session() as session:
+            return await session.number("next_in", lane=lane)
+
+    async def content(self, key: int) -> Content | None:
+        """The content; None where it was purged."""
+        return await contents.read(self._database, key)
+
+    async def mark(self, mark: Mark) -> bool:
+        """Write ``sending`` and the attempt; False where the row is not queued any more or the fence is old."""
+        account = self._lanes.known(mark.account)
+        if account is None:
+            account = (await self._lanes.ids([mark.account]))[mark.account.lower()]
+        return await self._marks.submit((mark, account))
+
+    async def note_refused(self, *, key: int, number: int, refused: Sequence[RefusedRecipient]) -> None:
+        """Write down refused recipients before DATA, so that settling knows them."""
+        await self._ask(sending.note_refused, key, number, refused)
+
+    async def finish(self, finish: Finish) -> bool:
+        """Write the outcome; False where a later attempt exists or another has settled it: then it is an event."""
+        return await self._ends.submit(finish)
+
+    async def defer(self, *, key: int, lane: int, due_at: Millis) -> None:
+        """Put a queued row later (or earlier) without an attempt."""
+        await self._ask(lanes.defer, key=key, lane=lane, due_at=due_at)
+        self._waker.tell(frozenset({lane}))
+
+    async def hold(self, *, key: int, id: MessageId, at: Millis, cause: str) -> None:  # noqa: A002, ARG002 - the port's
+        """Hold a queued row that no transport of its route can carry."""
+        async with self._database.session() as session:
+            await session.run("hold", message=key, at=at, cause=cause)
+
+    async def expire(self, *, now: Millis, most: int) -> int:
+        """End queued and held rows whose client's own expiry is over; how many."""
+        async with self._database.session() as session:
+            return await session.number("expire", now=now, most=most) or 0
+
+    async def release(self, *, lane: int, fence: int, now: Millis, rest_until: Millis | None = None) -> None:  # noqa: ARG002 - the port's
+        """Give a lane back; its ``next_at`` is computed from its rows and pauses."""
+        worker = self._heart.worker
+        await self._ask(lanes.release, lane=lane, fence=fence, worker=worker, rest_until=rest_until)
+
+    async def pause(self, *, lane: int, pause: Pause) -> None:
+        """Pause a lane or one transport of it."""
+        await self._ask(lanes.pause, lane=lane, pause=pause)
+        self._waker.tell(frozenset({lane}))
+
+    async def resume(self, *, lane: int, transport: str | None) -> None:
+        """End a pause."""
+        await self._ask(lanes.resume, lane=lane, transport=transport)
+        self._waker.tell(frozenset({lane}))
+
+    async def block_sender(self, block: SenderBlock) -> None:
+        """Hold all queued and future rows of this sender in this mailbox."""
+        await self._ask(blocks.block, block)
+
+    async def unblock_sender(self, *, mailbox: str, sender: str, at: Millis) -> None:
+        """Delete the block and release its rows in order of age."""
+        await self._ask(blocks.unblock, self._waker, mailbox=mailbox, sender=sender, at=at)
+
+    async def probe_senders(self, *, now: Millis, next_probe: Millis) -> int:
+        """Release the oldest row of every block whose probe is due; how many."""
+        return await self._ask(blocks.probe, self._waker, now=now, next_probe=next_probe)
+
+    async def save_transport(self, row: TransportRow) -> None:
+        """Write down a circuit's or a block's state."""
+        await self._ask(registers.save_transport, row)
+
+    async def transports(self) -> Sequence[TransportRow]:
+        """What was written down."""
+        return await self._ask(registers.transports)
+
+    # --- settling
+
+    async def recover(self, *, now: Millis, grace: float) -> int:
+        """Every row a dead worker left in ``sending`` is unconfirmed from its deadline plus ``grace``; how many."""
+        return await self._ask(sweeping.recover, self._waker, now=now, grace=grace, worker=self._heart.worker)
+
+    async def unsettled(self, *, now: Millis, most: int) -> Sequence[Unsettled]:
+        """Rows whose next look-up is due, in the lanes that this process holds."""
+        return await self._ask(reading.unsettled, now=now, most=most, worker=self._heart.worker)
+
+    async def next_look(self) -> Millis | None:
+        """When the next look-up is due in the lanes that this process holds."""
+        async with self._database.session() as session:
+            return await session.number("next_look", worker=self._heart.worker)
+
+    async def witnesses(
+        self, *, account: str | None, kind: TransportKind, own: bool, before: Millis, after: Millis, most: int
+    ) -> Sequence[Witness]:
+        """Messages known as sent with that kind and origin of Message-ID, latest first; None asks all accounts."""
+        asked = {"kind": kind, "own": own, "before": before, "after": after, "most": most}
+        return await self._ask(reading.witnesses, account=account, **asked)
+
+    async def proven(self) -> AbstractSet[str]:
+        """The accounts that have ever sent something."""
+        async with self._database.session() as session:
+            return {str(row[0]) for row in await session.rows("proven")}
+
+    async def sharing(self, *, account: str, message_id: str) -> Sequence[tuple[MessageId, Status]]:
+        """Every message that went out through this account with this Message-ID, and where it stands."""
+        return await self._ask(reading.sharing, account=account, message_id=message_id)
+
+    async def settle(self, settlement: Settlement) -> bool:
+        """Write a conclusion; False where the row is settled already."""
+        async with self._database.session() as session:
+            key = await standing.settle(session, settlement)
+            if key is not None:
+                await self._waker.messages(session, [key])
+        return key is not None
+
+    async def obey(self, command: Command) -> CommandResult:
+        """Do what a person asked, under the rules of PROMISES §5."""
+        async with self._database.session() as session:
+            result, key = await standing.obey(session, command)
+            if key is not None:
+                await self._waker.messages(session, [key])
+        return result
+
+    # --- asking
+
+    async def find(self, filters: Filters, *, now: Millis) -> Page:
+        """A page of records."""
+        return await self._ask(finding.find, filters, now=now)
+
+    async def get(self, message_id: MessageId, *, now: Millis) -> Record | None:
+        """One record."""
+        return await self._ask(finding.get, message_id, now=now)
+
+    async def key_of(self, message_id: MessageId) -> int | None:
+        """The spool's own key of a message."""
+        async with self._database.session() as session:
+            return await session.number("key_of", public_id=finding.public(message_id))
+
+    async def attempts(self, message_id: MessageId) -> Sequence[AttemptRow]:
+        """Every try of a message, oldest first."""
+        return await self._ask(finding.attempts, message_id)
+
+    async def events(self, message_id: MessageId) -> Sequence[Event]:
+        """A message's history, oldest first."""
+        return await self._ask(finding.events, message_id)
+
+    async def lanes(self) -> Sequence[LaneRow]:
+        """Every lane that has unfinished rows or a pause."""
+        return await self._ask(finding.lanes)
+
+    async def counts(self) -> Mapping[Status, int]:
+        """Messages by stored status."""
+        return await self._ask(finding.counts)
+
+    # --- operating
+
+    async def save_key(self, key: KeyRow) -> None:
+        """Keep a key; the client is made where there is none."""
+        await self._ask(registers.save_key, key)
+
+    async def revoke_key(self, key_id: str, *, at: Millis, by: str) -> bool:
+        """End a key; False where there is none."""
+        return await self._ask(registers.revoke_key, key_id, at=at, by=by)
+
+    async def keys(self) -> Sequence[KeyRow]:
+        """All keys."""
+        return await self._ask(registers.keys)
+
+    async def used(self, *, key_id: str, at: Millis) -> None:
+        """Remember a key's last use, to the minute."""
+        if at - self._used.get(key_id, 0) >= KEY_USE_NOTED:
+            self._used[key_id] = at
+            async with self._database.session() as session:
+                await session.run("key_used", id=key_id, at=at)
+
+    async def purge(self, *, now: Millis, retention: float, content_retention: float, most: int) -> int:
+        """Delete finished messages, contents and answers whose time is over; how many rows."""
+        return await self._ask(
+            purging.purge, now=now, retention=retention, content_retention=content_retention, most=most
+        )
+
+    async def writable(self) -> str | None:
+        """None where mail can be kept durably, else the reason."""
+        try:
+            async with self._database.session() as session:
+                row = await session.row("writable")
+        except SpoolUnavailableError as fault:
+            return str(fault)
+        standby = row is None or bool(row[0])
+        return "the database takes no writes: it is a standby now" if standby else None
+
+    async def close(self) -> None:
+        """Write what waits, leave, and close the connections; idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._listener.stop()
+        for committer in (self._adds, self._marks, self._ends):
+            await committer.close()
+        await self._heart.stop()
+        await self._database.close()
+
+    async def _ask(
+        self, verb: Callable[Concatenate[Session, _P], Awaitable[_R]], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> _R:
+        async with self._database.session() as session:
+            return await verb(session, *args, **kwargs)
+
+
+async def open_spool(address: Address, *, owner: str, clock: Clock, sends: bool = True) -> PostgresSpool:
+    """Take part in the spool of this database, which is brought to the schema of this version first.
+
+    Raises SpoolRefusedError where it may not be used, SpoolUnavailableError where it cannot be reached.
+    """
+    database = Database(address, most=SESSIONS)
+    session = await database.connect(direct=True)
+    try:
+        await check_server(session)
+        await migrate(session)
+    finally:
+        await drop(session)
+    spool = PostgresSpool(database, owner=owner, clock=clock, sends=sends)
+    try:
+        await spool.start()
+    except BaseException:
+        await spool.close()
+        raise
+    return spool

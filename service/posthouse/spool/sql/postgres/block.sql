@@ -1,0 +1,2 @@
+insert into blocks (mailbox, sender, since, probe_at, reason) values (:mailbox, :sender, :since, :probe_at, :reason)
+on conflict (mailbox, sender) do update set probe_at = excluded.probe_at, reason = excluded.reason;

@@ -1,0 +1,1 @@
+select header_size, body_size, location, body from contents where id = :id;

@@ -1,0 +1,7 @@
+with p as (
+  insert into pauses (lane, transport, until, reason, blocked, since)
+  values (:lane, :transport, :until, :reason, :blocked, :since)
+  on conflict (lane, transport) do update
+  set until = excluded.until, reason = excluded.reason, blocked = excluded.blocked, since = excluded.since
+)
+update lanes set paused_until = :until where id = :lane and :transport::text = '';

@@ -1,0 +1,1 @@
+select name, state, until, opened, reason, since from transports order by name;
