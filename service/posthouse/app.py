@@ -11,11 +11,11 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequen
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from starlette.types import ASGIApp
 
-from posthouse.assembly import SystemClock, WaysOut, fixed_keys, limits_of, policy_of, rules_of, uses_of
+from posthouse.assembly import Machine, fixed_keys, limits_of, policy_of, rules_of, uses_of
 from posthouse.circuit import Circuit, Patience
 from posthouse.clients.keys import Keys
 from posthouse.dispatcher.attempt import Tools as AttemptTools
@@ -23,18 +23,22 @@ from posthouse.dispatcher.dispatcher import Dispatcher
 from posthouse.dispatcher.effects import Effects
 from posthouse.dispatcher.gates import Gates
 from posthouse.doors.listener import Listener, Tls, bind, bind_unix
-from posthouse.doors.rest.app import build
+from posthouse.doors.rest.app import build, probes
 from posthouse.doors.rest.parts import Parts
 from posthouse.fixes import Fixes
 from posthouse.lanes import Board, Limits
 from posthouse.message import Message
-from posthouse.ports import Clock, Evidence, Spool, SpoolUnavailableError, Transport
+from posthouse.ports import Clock, Spool, SpoolUnavailableError
 from posthouse.records import LaneRow
 from posthouse.refusal import Condition
 from posthouse.settings.model import Settings
+from posthouse.settings.role import Role
 from posthouse.settling import Settling
 from posthouse.settling import Tools as SettlingTools
-from posthouse.spool.sqlite.store import open_spool
+from posthouse.spool.postgres.database import Address
+from posthouse.spool.postgres.store import open_spool as open_postgres
+from posthouse.spool.refused import SpoolRefusedError
+from posthouse.spool.sqlite.store import open_spool as open_sqlite
 from posthouse.submission import DoorStep, Standing
 from posthouse.telemetry import SERVICE_DRAINING, SERVICE_FAULT, SERVICE_READY, SERVICE_STOPPED, log
 from posthouse.watch import Watch
@@ -43,52 +47,14 @@ SOCKET_NAME: Final = "posthouse.sock"
 DEAD_GRACE: Final = 10.0
 """Seconds after its deadline from which an attempt of a dead process counts as ended (PROMISES §5)."""
 SWEEP_EVERY: Final = 5.0
+WATCH_EVERY: Final = 0.25
+"""Seconds between looks at messages that callers wait for and that another process sends."""
 SWEEP_ROWS: Final = 100
 
 
 def version() -> str:
     """The installed version."""
     return importlib.metadata.version("posthouse")
-
-
-class Ways(Protocol):
-    """The ways out by name, and the one of them that can look messages up."""
-
-    @property
-    def by_name(self) -> Mapping[str, Transport]:
-        """All transports of the settings."""
-        ...
-
-    @property
-    def evidence(self) -> Evidence | None:
-        """None where no Graph transport is configured."""
-        ...
-
-    async def warm(self) -> None:
-        """Keep tokens fresh; runs until cancelled."""
-        ...
-
-    async def close(self) -> None:
-        """Close all connections."""
-        ...
-
-
-class MakeWays(Protocol):
-    """Builds the ways out of settings."""
-
-    def __call__(self, settings: Settings, *, clock: Clock, unproven: Callable[[Message], bool]) -> Ways:
-        """``unproven``: the mailbox of this message has never sent anything and only a wildcard allows it."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """What a service takes from where it runs: its own name there, time, chance and the network."""
-
-    owner: str
-    clock: Clock = field(default_factory=SystemClock)
-    chance: Callable[[int], bytes] = secrets.token_bytes
-    ways: MakeWays = WaysOut
 
 
 class Backlog:
@@ -126,8 +92,11 @@ class _State:
 class Service:
     """One posthouse: ``start``, and ``stop`` once."""
 
-    def __init__(self, settings: Settings, spool: Spool, *, state: Path, machine: Machine) -> None:
+    def __init__(
+        self, settings: Settings, spool: Spool, *, state: Path, machine: Machine, role: Role = Role.ALL
+    ) -> None:
         self.settings = settings
+        self._role = role
         self._spool = spool
         self._directory = state
         self._machine = machine
@@ -152,21 +121,31 @@ class Service:
         Raises:
             ListenError: an address is taken.
         """
-        recovered = await self._spool.recover(now=self._clock.now(), grace=DEAD_GRACE)
+        recovered = await self._spool.recover(now=self._clock.now(), grace=DEAD_GRACE) if self._role.sends else 0
         await self.keys.load()
         await self._gates.restore()
         self._proven |= await self._spool.proven()
         self._spool.on_wake(self._wake)
         await self._listen()
-        duties: dict[str, Callable[[], Coroutine[None, None, None]]] = {
-            "dispatcher": self._dispatcher.run,
-            "settling": self._settling.run,
-            "gates": self._gates.run,
-            "tokens": self._ways.warm,
-            "sweep": self._sweep,
-        }
-        self._state.tasks = [asyncio.create_task(_forever(name, duty), name=name) for name, duty in duties.items()]
-        log(SERVICE_READY, version=version(), listen=self.settings.http.listen, recovered=recovered)
+        self._state.tasks = [
+            asyncio.create_task(_forever(name, duty), name=name) for name, duty in self._duties().items()
+        ]
+        listen = self.settings.http.listen
+        log(SERVICE_READY, version=version(), role=self._role.value, listen=listen, recovered=recovered)
+
+    def _duties(self) -> dict[str, Callable[[], Coroutine[None, None, None]]]:
+        """What goes on beside answering requests, by name."""
+        duties: dict[str, Callable[[], Coroutine[None, None, None]]] = {"sweep": self._sweep}
+        if self._role.sends:
+            duties |= {
+                "dispatcher": self._dispatcher.run,
+                "settling": self._settling.run,
+                "gates": self._gates.run,
+                "tokens": self._ways.warm,
+            }
+        if self._spool.look_every is not None:
+            duties["watch"] = self._look_for_ends
+        return duties
 
     async def stop(self) -> None:
         """Take nothing new, let attempts in flight finish, give the lanes back, close."""
@@ -197,7 +176,10 @@ class Service:
             resume_transport=self._gates.resume,
             trusted=trusted,
         )
-        return build(parts, admin=admin, chance=self._machine.chance, version=version())
+        app = build(parts, admin=admin, chance=self._machine.chance, version=version())
+        if admin or self._role.takes:
+            return app
+        return probes(parts, chance=self._machine.chance, version=version())
 
     def door_step(self) -> DoorStep:
         """What every door submits to."""
@@ -291,21 +273,38 @@ class Service:
         for listener in self._listeners:
             await listener.start()
 
-    async def _sweep(self) -> None:
-        """Expire, probe blocked senders, purge, see whether the disk has room; in small steps."""
-        spool, policy, kept = self._spool, self._policy, self.settings.spool
+    async def _look_for_ends(self) -> None:
+        """Where other processes send, tell those who wait for a message's end; runs until cancelled."""
         while True:
-            now = self._clock.now()
-            self._state.reason = await spool.writable()
-            self._backlog.learn(await spool.lanes())
-            await spool.expire(now=now, most=SWEEP_ROWS)
-            await spool.probe_senders(now=now, next_probe=now + int(policy.blocked_probe * 1000))
-            purge = partial(
-                spool.purge, retention=kept.retention, content_retention=kept.content_retention, most=SWEEP_ROWS
-            )
-            while await purge(now=self._clock.now()) >= SWEEP_ROWS:
-                continue
-            await asyncio.sleep(min(SWEEP_EVERY, policy.blocked_probe))
+            waiting = self._watch.waiting
+            for message_id, status in (await self._spool.ended(waiting)).items() if waiting else ():
+                self._watch.tell(message_id, status)
+            await asyncio.sleep(WATCH_EVERY)
+
+    async def _sweep(self) -> None:
+        """What comes round every few seconds, in small steps; runs until cancelled."""
+        while True:
+            self._state.reason = await self._spool.writable()
+            self._backlog.learn(await self._spool.lanes())
+            if self._spool.look_every is not None:
+                await self.keys.load()  # another process may have made or ended one
+            if self._role.sends:
+                await self._mend()
+            await asyncio.sleep(min(SWEEP_EVERY, self._policy.blocked_probe))
+
+    async def _mend(self) -> None:
+        """Take over what the dead left, expire, probe blocked senders, purge."""
+        spool, policy, kept = self._spool, self._policy, self.settings.spool
+        now = self._clock.now()
+        if spool.look_every is not None:
+            await spool.recover(now=now, grace=DEAD_GRACE)
+        await spool.expire(now=now, most=SWEEP_ROWS)
+        await spool.probe_senders(now=now, next_probe=now + int(policy.blocked_probe * 1000))
+        purge = partial(
+            spool.purge, retention=kept.retention, content_retention=kept.content_retention, most=SWEEP_ROWS
+        )
+        while await purge(now=self._clock.now()) >= SWEEP_ROWS:
+            continue
 
 
 async def _forever(name: str, duty: Callable[[], Coroutine[None, None, None]]) -> None:
@@ -329,24 +328,39 @@ def owner() -> str:
 
 
 @contextlib.asynccontextmanager
-async def open_service(settings: Settings) -> AsyncGenerator[Service]:
+async def open_service(settings: Settings, *, role: Role = Role.ALL) -> AsyncGenerator[Service]:
     """The spool of the settings with everything that works on it, not started yet; the spool is closed at the end.
 
     Raises:
         SpoolRefusedError: another process holds the spool, or it lies where it cannot be kept durably.
+        SpoolUnavailableError: its database cannot be reached.
     """
-    path = settings.spool_path()
     machine = Machine(owner=owner())
-    spool = await open_spool(path, owner=machine.owner, clock=machine.clock)
+    spool = await _open_spool(settings, role, machine)
     try:
-        yield Service(settings, spool, state=settings.state_directory(), machine=machine)
+        yield Service(settings, spool, state=settings.state_directory(), machine=machine, role=role)
     finally:
         await spool.close()
 
 
+async def _open_spool(settings: Settings, role: Role, machine: Machine) -> Spool:
+    kept = settings.spool
+    if not settings.many_processes:
+        if role is not Role.ALL:
+            raise SpoolRefusedError(
+                f"--role {role.value} needs a spool in PostgreSQL ([spool] url): one process serves a SQLite spool."
+            )
+        return await open_sqlite(settings.spool_path(), owner=machine.owner, clock=machine.clock)
+    settings.state_directory().mkdir(mode=0o700, parents=True, exist_ok=True)  # the administrator's socket lies there
+    listen = kept.listen_url.read() if kept.listen_url is not None else None
+    address = Address(dsn=settings.spool_url(), pooler=kept.pooler, listen_dsn=listen)
+    return await open_postgres(address, owner=machine.owner, clock=machine.clock, sends=role.sends)
+
+
 @contextlib.asynccontextmanager
 async def open_for_command(settings: Settings) -> AsyncGenerator[ASGIApp]:
-    """The administrator's door for one command, where no service runs."""
-    async with open_service(settings) as service:
+    """The administrator's door for one command, where no service runs here."""
+    role = Role.DOORS if settings.many_processes else Role.ALL
+    async with open_service(settings, role=role) as service:
         await service.keys.load()
         yield service.application(admin=True, trusted=True)

@@ -1,13 +1,15 @@
 """From settings to parts: rules, times, limits, and the ways out with their token sources; opens nothing yet."""
 
 import asyncio
+import secrets
 import socket
 import ssl
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from posthouse.delivery import Policy
 from posthouse.lanes import Limits, Use
@@ -248,3 +250,43 @@ def fixed_keys(settings: Settings) -> list[KeyRow]:
         )
         for client in settings.clients
     ]
+
+
+class Ways(Protocol):
+    """The ways out by name, and the one of them that can look messages up."""
+
+    @property
+    def by_name(self) -> Mapping[str, Transport]:
+        """All transports of the settings."""
+        ...
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """None where no Graph transport is configured."""
+        ...
+
+    async def warm(self) -> None:
+        """Keep tokens fresh; runs until cancelled."""
+        ...
+
+    async def close(self) -> None:
+        """Close all connections."""
+        ...
+
+
+class MakeWays(Protocol):
+    """Builds the ways out of settings."""
+
+    def __call__(self, settings: Settings, *, clock: Clock, unproven: Callable[[Message], bool]) -> Ways:
+        """``unproven``: the mailbox of this message has never sent anything and only a wildcard allows it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a service takes from where it runs: its own name there, time, chance and the network."""
+
+    owner: str
+    clock: Clock = field(default_factory=SystemClock)
+    chance: Callable[[int], bytes] = secrets.token_bytes
+    ways: MakeWays = WaysOut

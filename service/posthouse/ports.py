@@ -216,6 +216,10 @@ class Spool(Protocol):
         """The spool's own key of a message."""
         ...
 
+    async def ended(self, message_ids: Sequence[MessageId]) -> Mapping[MessageId, Status]:
+        """Those of these messages that are final, and how."""
+        ...
+
     async def attempts(self, message_id: MessageId) -> Sequence[AttemptRow]:
         """Every try of a message, oldest first."""
         ...

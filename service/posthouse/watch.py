@@ -12,6 +12,11 @@ class Watch:
     def __init__(self) -> None:
         self._waiting: defaultdict[MessageId, list[asyncio.Future[Status]]] = defaultdict(list)
 
+    @property
+    def waiting(self) -> tuple[MessageId, ...]:
+        """The messages that somebody waits for."""
+        return tuple(self._waiting)
+
     async def final(self, message_id: MessageId, *, seconds: float) -> Status | None:
         """The final status, or None where ``seconds`` pass first; ask before the message is added."""
         future = self.expect(message_id)

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from posthouse.app import Machine, Service
+from posthouse.app import Service
+from posthouse.assembly import Machine
 from posthouse.ports import SpoolUnavailableError
 from posthouse.settings.model import Settings
 from posthouse.spool.sqlite.store import Opened, SqliteSpool

@@ -69,8 +69,9 @@ class Coordinates(Protocol):
 class Service:
     """One posthouse, with its settings and state in ``home``."""
 
-    def __init__(self, home: Path, emulator: Coordinates, **changes: Any) -> None:
+    def __init__(self, home: Path, emulator: Coordinates, *, role: str = "all", **changes: Any) -> None:
         self.home = home
+        self.role = role
         self.port = free_port()
         self.state = home / "state"
         self.state.mkdir(exist_ok=True, mode=0o700)
@@ -119,7 +120,11 @@ class Service:
         """Start and wait until it is ready."""
         log = self.log.open("ab")
         self.process = await asyncio.create_subprocess_exec(
-            *POSTHOUSE, "serve", "--config", str(self.config), env=self.environment, stdout=log, stderr=log
+            *POSTHOUSE,
+            *("serve", "--config", str(self.config), "--role", self.role),
+            env=self.environment,
+            stdout=log,
+            stderr=log,
         )
         log.close()
         deadline = time.monotonic() + 25
@@ -139,6 +144,16 @@ class Service:
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
         return await asyncio.wait_for(self.process.wait(), 30)
+
+    async def freeze(self) -> None:
+        """SIGSTOP: it does nothing any more and does not know."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    async def thaw(self) -> None:
+        """SIGCONT."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
 
     async def kill(self) -> None:
         """SIGKILL."""

@@ -12,6 +12,7 @@ from posthouse.cli.exits import Stop
 from posthouse.cli.options import AsJson
 from posthouse.cli.output import clean, output
 from posthouse.cli.send import send, with_wait
+from posthouse.settings.role import Role
 
 HELP = "Takes mail, keeps it durably and sends it through Microsoft 365: Graph first, SMTP when Graph is down."
 
@@ -77,11 +78,14 @@ def _group(text: str, commands: Mapping[str, Callable[..., None]]) -> typer.Type
 def serve(
     config: Annotated[Path | None, typer.Option("--config", help="The settings file.")] = None,
     listen: Annotated[str | None, typer.Option("--listen", help="host:port, in place of http.listen.")] = None,
+    role: Annotated[
+        Role, typer.Option("--role", help="With PostgreSQL: only take messages (doors) or only send them (worker).")
+    ] = Role.ALL,
 ) -> None:
     """Run the service until SIGTERM; exit code 3 where the settings are wrong."""
     from posthouse.cli.serve import serve
 
-    sys.exit(serve(config=config, listen=listen))
+    sys.exit(serve(config=config, listen=listen, role=role))
 
 
 def sandbox(

@@ -45,6 +45,8 @@ from posthouse.watch import Watch
 
 LOST = frozenset({Status.FAILED, Status.EXPIRED})
 """What a reader of the log's warnings must see."""
+LEASE_MARGIN = 5.0
+"""Seconds before the lease's end from which nothing begins on the wire any more (PROMISES §3)."""
 SPOOL_PAUSE = 1.0
 """Seconds between tries to write an outcome that the spool could not take."""
 
@@ -87,6 +89,8 @@ class Attempt:
         self._send: asyncio.Task[Outcome] | None = None
         self._holding = True
         self._cut = False
+        self.unmarked = False
+        """Whether the row was not there to be marked any more, or the lease was over."""
 
     def cut(self) -> None:
         """End the send now: its connection closes and the message is unconfirmed; one not begun does not begin."""
@@ -107,6 +111,7 @@ class Attempt:
                 raise marked
             if not marked:
                 self._never_began()
+                self.unmarked = True
                 return
             log(MESSAGE_SENDING, message=message.id, transport=place.transport, attempt=self._number)
             outcome = await self._outcome(mark, content)
@@ -163,6 +168,8 @@ class Attempt:
             return _not_begun("the service was stopping", "stopping", at_once=True)
         if content is None or isinstance(content, BaseException):
             return _not_begun("the content could not be read", "no_content", at_once=False)
+        if self._tools.spool.lease_left() < LEASE_MARGIN:
+            return _not_begun("the lane's lease is about to end", "lease_ended", at_once=False)
         dispatch = Dispatch(
             message=self._message,
             content=content,

@@ -14,6 +14,8 @@ CUT_SECONDS = 5.0
 """How long attempts that were cut may take to write down that they are unconfirmed."""
 LEASES = 64
 """Lanes taken in one round."""
+UNHEARD_WAIT = 1.0
+"""Seconds between looks at lanes without an owner where nobody tells that one of them woke."""
 
 
 class Dispatcher:
@@ -74,7 +76,9 @@ class Dispatcher:
 
     async def _lease_all(self) -> None:
         while not self._stopping:
-            leases = await self._tools.spool.lease(owner=self._owner, now=self._tools.clock.now(), most=LEASES)
+            leases = await self._tools.spool.lease(
+                owner=self._owner, now=self._tools.clock.now(), most=LEASES, running=self._runners.keys()
+            )
             for lease in leases:
                 runner = LaneRunner(lease, tools=self._tools, board=self._board, uses=self._uses)
                 self._runners[lease.lane] = runner
@@ -85,10 +89,12 @@ class Dispatcher:
                 return
 
     async def _pause(self) -> float:
-        due = await self._tools.spool.next_due()
+        spool = self._tools.spool
+        longest = LONGEST_WAIT if spool.hears else UNHEARD_WAIT
+        due = await spool.next_due()
         if due is None:
-            return LONGEST_WAIT
-        return min(max((due - self._tools.clock.now()) / 1000, 0.0), LONGEST_WAIT)
+            return longest
+        return min(max((due - self._tools.clock.now()) / 1000, 0.0), longest)
 
     async def _serve(self, lane: int, runner: LaneRunner) -> None:
         try:

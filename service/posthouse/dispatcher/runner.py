@@ -34,6 +34,8 @@ class LaneRunner:
         self._without: frozenset[tuple[str, ...]] = frozenset()
         self._stale = True
         self._stopping = False
+        self._doubtful = False
+        self._lost = False
         self._ready: deque[Message] = deque()
         self._hand: dict[int, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -65,20 +67,30 @@ class LaneRunner:
                 await asyncio.wait(self._tasks)
             for lane in self._watched:
                 lane.unwatch(self._news.set)
-            await self._give_back()
+            if not self._lost:
+                await self._give_back()
 
     async def _loop(self) -> None:
+        look_every = self._tools.spool.look_every or LONGEST_WAIT
         while not self._stopping:
             self._news.clear()
+            if self._doubtful and not await self._still_ours():
+                return
             at = await self._fill()
             now = self._tools.clock.now()
             if not self._hand and not self._stale and self._idle_until(at, now):
                 return
             wait = LONGEST_WAIT if at is None or at >= NEVER else (at - now) / 1000
             try:
-                await asyncio.wait_for(self._news.wait(), min(max(wait, 0.0), LONGEST_WAIT))
+                await asyncio.wait_for(self._news.wait(), min(max(wait, 0.0), look_every))
             except TimeoutError:
                 self._stale = True
+
+    async def _still_ours(self) -> bool:
+        """A row that could not be marked may mean that another worker has taken the lane from one that was silent."""
+        self._doubtful = False
+        self._lost = not await self._tools.spool.holds(lane=self._lease.lane, fence=self._lease.fence)
+        return not self._lost
 
     def _idle_until(self, at: Millis | None, now: Millis) -> bool:
         """Whether another could as well take the lane later: it is empty, or paused for long."""
@@ -192,11 +204,12 @@ class LaneRunner:
         self._hand[message.key] = attempt
         task = asyncio.create_task(attempt.run(), name=f"attempt {message.id}")
         self._tasks.add(task)
-        task.add_done_callback(self._ended(message.key))
+        task.add_done_callback(self._ended(message.key, attempt))
 
-    def _ended(self, key: int) -> Callable[[asyncio.Task[None]], None]:
+    def _ended(self, key: int, attempt: Attempt) -> Callable[[asyncio.Task[None]], None]:
         def ended(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
+            self._doubtful = self._doubtful or attempt.unmarked
             self._hand.pop(key, None)
             self._news.set()
             if not task.cancelled():

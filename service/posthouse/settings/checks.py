@@ -7,7 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from posthouse.settings.model import SQLITE, EntraSettings, GraphSettings, Settings, SmtpSettings
+from posthouse.settings.model import (
+    POSTGRES,
+    SQLITE,
+    EntraSettings,
+    GraphSettings,
+    Settings,
+    SmtpSettings,
+    SpoolSettings,
+)
 from posthouse.settings.problems import Problem, nearest
 from posthouse.settings.values import Secret, SecretError, is_loopback
 
@@ -22,7 +30,7 @@ _FOUND_BY_ITSELF: Final = frozenset({"managed_identity", "default"})
 def mistakes(settings: Settings, *, transports: Iterable[str]) -> Iterator[Problem]:
     """All mistakes between settings; ``transports`` are the names as written, also of those with mistakes inside."""
     yield from _doors(settings)
-    yield from _spool(settings.spool.url)
+    yield from _spool(settings.spool)
     names = sorted(transports)
     yield from _route("delivery.route", settings.delivery.route, names)
     for number, route in enumerate(settings.routes):
@@ -50,11 +58,25 @@ def _doors(settings: Settings) -> Iterator[Problem]:
         yield Problem("admin.listen", "two listeners cannot have the same address")
 
 
-def _spool(url: str) -> Iterator[Problem]:
-    if url.startswith(("postgresql://", "postgres://")):
-        yield Problem("spool.url", f"PostgreSQL {LATER}", "leave it empty for SQLite in the state directory")
-    elif url and not Path(url.removeprefix(SQLITE)).is_absolute():
-        yield Problem("spool.url", "a spool is an absolute path of a local disk", "such as 'sqlite:///srv/mail/spool'")
+def _spool(spool: SpoolSettings) -> Iterator[Problem]:
+    for name in ("url", "listen_url"):
+        yield from _secret(f"spool.{name}", getattr(spool, name))
+    try:
+        url = spool.url.read() if spool.url is not None else ""
+        listen = spool.listen_url.read() if spool.listen_url is not None else ""
+    except SecretError:
+        return
+    many = url.startswith(POSTGRES)
+    if url and not many and not Path(url.removeprefix(SQLITE)).is_absolute():
+        hint = "such as 'sqlite:///srv/mail/spool' or 'postgresql://posthouse@db.example.com/posthouse'"
+        yield Problem("spool.url", "a spool is an absolute path of a local disk, or a PostgreSQL database", hint)
+    for name, given in (("pooler", spool.pooler), ("listen_url", bool(listen))):
+        if given and not many:
+            yield Problem(f"spool.{name}", "only a spool in PostgreSQL has this", "spool.url = 'postgresql://…'")
+    if listen and not listen.startswith(POSTGRES):
+        yield Problem(
+            "spool.listen_url", "this is the database's own address", "such as 'postgresql://db:5432/posthouse'"
+        )
 
 
 def _route(path: str, route: Sequence[str], names: Sequence[str]) -> Iterator[Problem]:

@@ -23,6 +23,7 @@ from posthouse.settings.values import (
     Port,
     PublicUrl,
     SecretValue,
+    SpoolPlace,
     TransportName,
     Url,
 )
@@ -31,6 +32,7 @@ SPOOL_NAME: Final = "spool.sqlite"
 """The spool's file in the state directory."""
 
 SQLITE: Final = "sqlite://"
+POSTGRES: Final = ("postgresql://", "postgres://")
 
 ScopeName = Literal["submit", "read", "content", "manage", "admin"]
 
@@ -58,9 +60,16 @@ class AdminSettings(Table):
 
 
 class SpoolSettings(Table):
-    """[spool]: where messages lie (a path of SQLite; empty: in the state directory) and for how many seconds."""
+    """[spool]: where messages lie and for how many seconds.
 
-    url: str = ""
+    ``url`` is a path of SQLite (none: in the state directory) or ``postgresql://…``. ``pooler``: PgBouncer in
+    transaction mode stands before PostgreSQL; ``listen_url`` then is the way past it (without one, workers look
+    every second).
+    """
+
+    url: SpoolPlace = None
+    pooler: bool = False
+    listen_url: SpoolPlace = None
     retention: Duration = 2_592_000.0
     content_retention: Duration = 86_400.0
 
@@ -194,9 +203,22 @@ class Settings(Table):
         """Where the socket and, unless ``spool.url`` says otherwise, the spool lie."""
         return self._state
 
+    @property
+    def many_processes(self) -> bool:
+        """Whether several processes may share the spool: it lies in PostgreSQL."""
+        return self.spool_url().startswith(POSTGRES)
+
+    def spool_url(self) -> str:
+        """Where the spool lies, with the secrets that belong to it; empty for SQLite in the state directory.
+
+        Raises SecretError where the place cannot be read now.
+        """
+        return self.spool.url.read() if self.spool.url is not None else ""
+
     def spool_path(self) -> Path:
-        """The file of the spool."""
-        return Path(self.spool.url.removeprefix(SQLITE)) if self.spool.url else self._state / SPOOL_NAME
+        """The file of a SQLite spool."""
+        url = self.spool_url()
+        return Path(url.removeprefix(SQLITE)) if url else self._state / SPOOL_NAME
 
     def _inherit(self, transport: GraphSettings | SmtpSettings) -> GraphSettings | SmtpSettings:
         update: dict[str, object] = {}

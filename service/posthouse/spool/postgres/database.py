@@ -6,11 +6,13 @@ A verb is one statement in one file. Its parameters are written ``:name`` and tr
 import asyncio
 import contextlib
 import re
+import ssl
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 from typing import Final, cast
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 from asyncpg import exceptions as pg
@@ -37,6 +39,7 @@ _SESSION: Final = {
     "idle_in_transaction_session_timeout": str(int(IDLE_SECONDS * 1000)),
     "lock_timeout": str(int(LOCK_SECONDS * 1000)),
 }
+_POOLER: Final = "the database speaks as a pooler does: behind PgBouncer in transaction mode set spool.pooler = true"
 _STORE: Final = (
     pg.PostgresConnectionError,
     pg.OperatorInterventionError,
@@ -161,6 +164,7 @@ class Database:
                 statement_cache_size=0 if pooled else 200,
                 max_cacheable_statement_size=0,
                 server_settings=None if pooled else _SESSION,
+                **_security(dsn),
             )
         return Session(connection, self._verbs)
 
@@ -192,6 +196,15 @@ class Database:
             await drop(self._idle.pop())
 
 
+def _security(dsn: str) -> Mapping[str, ssl.SSLContext]:
+    """Over a network the server must prove who it is, unless the address says otherwise (sslmode=…)."""
+    parts = urlsplit(dsn)
+    query = parse_qs(parts.query)
+    hosts = [host for given in (parts.hostname, *query.get("host", ())) if given for host in given.split(",")]
+    local = all(host.startswith(("/", "127.")) or host in {"localhost", "::1"} for host in hosts)
+    return {} if local or "sslmode" in query else {"ssl": ssl.create_default_context()}
+
+
 async def drop(session: Session) -> None:
     """Close a connection without waiting for a server that may be gone."""
     connection = session.connection
@@ -208,11 +221,10 @@ def explained() -> Generator[None]:
     """What ails the store becomes SpoolUnavailableError, in words without address or password."""
     try:
         yield
+    except (pg.InvalidSQLStatementNameError, pg.ProtocolViolationError) as fault:
+        raise SpoolUnavailableError(f"{_POOLER} ({type(fault).__name__})") from fault
     except _STORE as fault:
         raise unavailable(fault) from fault
-    except pg.InvalidSQLStatementNameError as fault:
-        text = "the database forgot a prepared statement: behind PgBouncer in transaction mode set spool.pooler = true"
-        raise SpoolUnavailableError(text) from fault
     except pg.InterfaceError as fault:
         if "closed" not in str(fault) and "released" not in str(fault):
             raise

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from posthouse.message import Event, MessageId, Millis, Status, id_bytes
+from posthouse.message import Event, MessageId, Millis, Status, id_bytes, id_from_bytes
 from posthouse.records import AttemptRow, Filters, LaneRow, Page, Record
 from posthouse.spool import rows
 from posthouse.spool.filters import narrowed
@@ -56,6 +56,12 @@ async def _page(session: Session, conditions: str, values: Mapping[str, Value]) 
 
 def _record(row: Row, now: Millis) -> Record:
     return rows.record(cast("rows.RecordTuple", row), now=now)
+
+
+async def ended(session: Session, message_ids: Sequence[MessageId]) -> Mapping[MessageId, Status]:
+    """Those of these messages that are final, and how."""
+    found = await session.rows("ended", public_ids=[public(one) for one in message_ids])
+    return {id_from_bytes(cast("bytes", public_id)): Status(status) for public_id, status in found}
 
 
 async def attempts(session: Session, message_id: MessageId) -> Sequence[AttemptRow]:

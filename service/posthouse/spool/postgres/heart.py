@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Final
 
 from posthouse.ports import Clock, SpoolUnavailableError
-from posthouse.spool.postgres.database import Database
+from posthouse.spool.postgres.database import Database, Session, drop, explained
 
 LIFE_SECONDS: Final = 10.0
 """How long a beat lasts: the time after which another worker takes a dead one's lanes."""
@@ -19,7 +19,7 @@ BEAT_SECONDS: Final = LIFE_SECONDS / 4
 
 
 class Heart:
-    """Beats from ``start`` to ``stop``; ``worker`` is the row that stands for this process."""
+    """Beats from ``start`` to ``stop``, on a connection of its own; ``worker`` is the row that stands for this process."""
 
     def __init__(self, database: Database, *, boot: str, clock: Clock) -> None:
         self._database = database
@@ -27,6 +27,7 @@ class Heart:
         self._clock = clock
         self._until = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._session: Session | None = None
         self.worker = 0
 
     async def start(self, *, sends: bool) -> None:
@@ -56,6 +57,7 @@ class Heart:
             return
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        await self._disconnect()
         with contextlib.suppress(SpoolUnavailableError):  # then the others wait for the last beat to end
             async with self._database.session() as session:
                 await session.run("retire", worker=self.worker)
@@ -65,8 +67,19 @@ class Heart:
             await asyncio.sleep(BEAT_SECONDS)
             before = self._clock.monotonic()
             try:
-                async with self._database.session() as session:
-                    await session.run("beat", worker=self.worker, millis=int(LIFE_SECONDS * 1000))
-            except SpoolUnavailableError:
+                await asyncio.wait_for(self._once(), LIFE_SECONDS / 2)
+            except (SpoolUnavailableError, TimeoutError):
+                await self._disconnect()
                 continue
             self._until = before + LIFE_SECONDS
+
+    async def _once(self) -> None:
+        if self._session is None:
+            self._session = await self._database.connect()
+        with explained():
+            await self._session.run("beat", worker=self.worker, millis=int(LIFE_SECONDS * 1000))
+
+    async def _disconnect(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await drop(session)

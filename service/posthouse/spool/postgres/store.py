@@ -51,7 +51,7 @@ from posthouse.spool.postgres.schema import check_server, migrate
 from posthouse.spool.postgres.waking import Waker
 
 SESSIONS: Final = 6
-"""Connections that verbs share, beside one for each of the three committers and one that listens."""
+"""Connections that verbs share, beside one for each of the three committers, one that beats and one that listens."""
 LOOK_EVERY: Final = 1.0
 """Seconds after which the owner of a lane looks at it again: other processes add to it, and tell only sleepers."""
 KEY_USE_NOTED: Final[Millis] = 60_000
@@ -279,6 +279,10 @@ class PostgresSpool:
         """The spool's own key of a message."""
         async with self._database.session() as session:
             return await session.number("key_of", public_id=finding.public(message_id))
+
+    async def ended(self, message_ids: Sequence[MessageId]) -> Mapping[MessageId, Status]:
+        """Those of these messages that are final, and how."""
+        return await self._ask(finding.ended, message_ids)
 
     async def attempts(self, message_id: MessageId) -> Sequence[AttemptRow]:
         """Every try of a message, oldest first."""

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from posthouse.message import Event, MessageId, Millis, Status, id_bytes
+from posthouse.message import Event, MessageId, Millis, Status, id_bytes, id_from_bytes
 from posthouse.records import AttemptRow, Filters, LaneRow, Page, Record
 from posthouse.spool import rows
 from posthouse.spool.filters import narrowed
 from posthouse.spool.filters import parts as parts_of
 from posthouse.spool.sqlite.committing import Job
-from posthouse.spool.sqlite.database import Database, Row, Value
+from posthouse.spool.sqlite.database import Database, Row, Value, to_json
 
 
 def get(message_id: MessageId, *, now: Millis) -> Job[Record | None]:
@@ -61,6 +61,18 @@ def _cursor(db: Database, message_id: MessageId, *, nudge: int) -> int:
 
 def _record(row: Row, now: Millis) -> Record:
     return rows.record(cast("rows.RecordTuple", row), now=now)
+
+
+def ended(message_ids: Sequence[MessageId]) -> Job[Mapping[MessageId, Status]]:
+    """Those of these messages that are final, and how."""
+
+    def read(db: Database) -> Mapping[MessageId, Status]:
+        found = db.rows("ended", {"public_ids": to_json([id_bytes(one).hex() for one in message_ids])})
+        return {
+            id_from_bytes(public_id): Status(status) for public_id, status in cast("Sequence[tuple[bytes, str]]", found)
+        }
+
+    return read
 
 
 def attempts(message_id: MessageId) -> Job[Sequence[AttemptRow]]:

@@ -284,6 +284,10 @@ class SqliteSpool:
         """The spool's own key of a message."""
         return await self._readers.read(lambda db: db.number("key_of", {"public_id": id_bytes(message_id)}))
 
+    async def ended(self, message_ids: Sequence[MessageId]) -> Mapping[MessageId, Status]:
+        """Those of these messages that are final, and how."""
+        return await self._readers.read(finding.ended(message_ids))
+
     async def attempts(self, message_id: MessageId) -> Sequence[AttemptRow]:
         """Every try of a message, oldest first."""
         return await self._readers.read(finding.attempts(message_id))
