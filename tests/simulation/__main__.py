@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 
+from tests.simulation.minimise import minimised
 from tests.simulation.plants import PLANTS, planted
 from tests.simulation.run import bench, run_seed
 from tests.simulation.seeds import run_seeds
@@ -25,6 +26,9 @@ def main() -> int:
 def _one(arguments: argparse.Namespace) -> int:
     without = [one for one in arguments.without.split(",") if one]
     with bench() as place, planted(arguments.plant):
+        if arguments.minimise is not None:
+            without = minimised(place, arguments.seed, kind=arguments.minimise, without=without)
+            print(f"--seed {arguments.seed} --without {','.join(without)}")
         verdict = run_seed(place, arguments.seed, without=without, show=print if arguments.trace else None)
     for line in verdict.broken:
         print("BROKEN", line)
@@ -65,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, help="run this one")
     parser.add_argument("--trace", action="store_true", help="and tell its story")
+    parser.add_argument(
+        "--minimise", nargs="?", const="", metavar="KIND", help="and leave out what it needs not to fail"
+    )
     parser.add_argument("--without", default="", metavar="NAMES", help="parts of the plan to leave out")
     parser.add_argument("--seeds", default="1..1000", metavar="A..B", help="run these")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)

@@ -5,8 +5,9 @@ A commit is all or nothing and durable at once: what a crash of the process lose
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -58,8 +59,16 @@ class Disk:
         self._climate = world.plan.climate
         self._chance = Chance(world.plan.seed, "disk")
 
-    def latency(self) -> float:
-        """Seconds that one step of a write or read takes; mostly none."""
+    def later(self, step: Callable[..., None], *arguments: object) -> None:
+        """Take a step of a write or a read when the disk is so far."""
+        seconds = self._latency()
+        if seconds:
+            self._world.loop.call_later(seconds, step, *arguments)
+        else:
+            self._world.loop.call_soon(step, *arguments)
+
+    def _latency(self) -> float:
+        """Seconds; mostly none."""
         roll = self._chance.random()
         if roll < self._climate.stall * 0.1:
             return self._chance.between(0.5, 8.0)
@@ -118,7 +127,7 @@ class SimulatedWriter(Writer):
     def _go(self) -> None:
         if not self._busy and self._queue:
             self._busy = True
-            self._loop.call_later(self._disk.latency(), self._serve)
+            self._disk.later(self._serve)
 
     def _serve(self) -> None:
         group = Group()
@@ -130,7 +139,7 @@ class SimulatedWriter(Writer):
         if self._life.dies("after_commit"):
             return
         self._done.append(done)
-        self._loop.call_later(self._disk.latency(), self._tell)
+        self._disk.later(self._tell)
         self._busy = False
         self._go()
 
@@ -169,7 +178,7 @@ class SimulatedReaders(Readers):
         if self._closed:
             raise SpoolUnavailableError("the spool is closed")
         future: asyncio.Future[R] = self._loop.create_future()
-        self._loop.call_later(self._disk.latency(), self._read, job, future)
+        self._disk.later(self._read, job, future)
         return future
 
     async def close(self) -> None:
@@ -180,11 +189,17 @@ class SimulatedReaders(Readers):
             result: object = Failure(SpoolUnavailableError("the spool is closed"))
         else:
             result = attempt(self._databases[0], job)
-        self._loop.call_later(self._disk.latency(), fulfil, [(future, result)])
+        self._disk.later(fulfil, [(future, result)])
 
 
 _FAST: Final = ("pragma locking_mode = exclusive", "pragma journal_mode = memory", "pragma synchronous = off")
 """A crash here is the end of the process, never of the machine; and what is read is what was committed last."""
+
+
+@cache
+def verbs() -> Mapping[str, str]:
+    """The service's own verbs."""
+    return load_verbs()
 
 
 class NoLock(Lock):
@@ -196,7 +211,7 @@ class NoLock(Lock):
 
 def template(path: Path) -> None:
     """An empty spool, to be copied for each seed."""
-    db = open_writer(path, load_verbs())
+    db = open_writer(path, verbs())
     migrate(db.connection)
     db.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     db.connection.close()
@@ -205,10 +220,11 @@ def template(path: Path) -> None:
 def open_files(path: Path, *, owner: str, now: Millis) -> Opened:
     """What ``open_spool`` does, without the lock that keeps other processes away."""
     setattr(store, "READERS", 0)  # noqa: B010 - it reads on the connection that writes
+    setattr(store, "load_verbs", verbs)  # noqa: B010 - read once for all lives
     opened = store._open(path, owner, now=now, lock=NoLock(0))
     for pragma in _FAST:
         opened.writer.connection.execute(pragma).fetchall()
-    return replace(opened, readers=(Database(opened.writer.connection, load_verbs()),))
+    return replace(opened, readers=(Database(opened.writer.connection, verbs()),))
 
 
 def spool_of(opened: Opened, *, disk: Disk, life: Life) -> SqliteSpool:

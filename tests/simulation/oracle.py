@@ -67,6 +67,11 @@ class Waiting:
     lane: int
 
 
+def any_left(run: Run) -> bool:
+    """Whether something is not final."""
+    return run.process._opened is None or bool(_ask(run, f"select exists ({_LEFT})")[0][0])
+
+
 def unfinished(run: Run) -> list[Waiting]:
     """What is not final, as the spool has it now."""
     rows = _ask(run, _LEFT)

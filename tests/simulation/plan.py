@@ -6,7 +6,7 @@ fails) changes nothing in the others.
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 
 from posthouse.message import OnUnconfirmed, Priority
 from tests.simulation.chance import Chance
@@ -103,6 +103,33 @@ class Trouble:
 
 
 Part = Order | Deed | Death | Trouble
+CALM: Final[Mapping[str, object]] = {
+    "disorder": 0.0,
+    "stall": 0.0,
+    "lost_answers": 0.0,
+    "poison": 0.0,
+    "sick_disk": 0.0,
+    "storminess": 0.0,
+    "slowest_copy": 0.5,
+    "rewritten": frozenset(),
+    "keeps_nothing": False,
+    "blind": 0.0,
+    "login": None,
+    "per_minute": 0,
+    "concurrent": 0,
+}
+PLAIN: Final[Mapping[str, object]] = {
+    "wish": OnUnconfirmed.SETTLE,
+    "priority": Priority.NORMAL,
+    "scheduled": None,
+    "expires": None,
+    "message_id": None,
+    "transport": None,
+    "recipients": 1,
+    "size": 40,
+    "count": 1,
+    "twice": False,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,11 +148,25 @@ class Plan:
         """All that can be left out."""
         yield from (*self.orders, *self.deeds, *self.deaths, *self.troubles)
 
+    @property
+    def names(self) -> Iterator[str]:
+        """What ``without`` takes: parts, wishes of orders that are not plain, whims of the climate."""
+        yield from (part.name for part in self.parts)
+        yield from (f"climate:{name}" for name, calm in CALM.items() if getattr(self.climate, name) != calm)
+        for order in self.orders:
+            yield from (f"{order.name}:{name}" for name, plain in PLAIN.items() if getattr(order, name) != plain)
+
     def without(self, names: Collection[str]) -> "Plan":
-        """The same plan, some parts left out."""
+        """The same plan, some parts, wishes and whims left out."""
+        calm = {name: value for name, value in CALM.items() if f"climate:{name}" in names}
+        plain = {
+            order.name: {name: value for name, value in PLAIN.items() if f"{order.name}:{name}" in names}
+            for order in self.orders
+        }
         return replace(
             self,
-            orders=tuple(one for one in self.orders if one.name not in names),
+            climate=replace(self.climate, **calm),
+            orders=tuple(replace(one, **plain[one.name]) for one in self.orders if one.name not in names),
             deeds=tuple(one for one in self.deeds if one.name not in names and one.order not in names),
             deaths=tuple(one for one in self.deaths if one.name not in names),
             troubles=tuple(one for one in self.troubles if one.name not in names),

@@ -170,8 +170,14 @@ class Run:
         """Wait until all is final; what is left then waits for a person, who knows the truth."""
         polls(1800.0)
         end = self.loop.time() + PATIENCE[self.plan.climate.quick]
-        while (left := oracle.unfinished(self)) and self.loop.time() < end and not self._all_by_hand(left):
+        left: list[oracle.Waiting] = []
+        while oracle.any_left(self) and self.loop.time() < end:
+            left = oracle.unfinished(self)
+            if self._all_by_hand(left):
+                break
             await asyncio.sleep(LOOK)
+        else:
+            left = oracle.unfinished(self)
         self.held = {record.id: record.cause or "" for record in left}
         oracle.judge_waiting(self, left)
         end = self.loop.time() + LAST_WORDS
