@@ -39,15 +39,15 @@ from tests.simulation.world import World
 R = TypeVar("R")
 
 
-def _fail(fault: Exception) -> Verb[object, object]:
+def _fail(kind: type[Exception]) -> Verb[object, object]:
     def many(_db: Database, _loads: Sequence[object]) -> Sequence[object]:
-        raise fault
+        raise kind
 
     return Verb(rank=99, many=many)
 
 
-FULL: Final = _fail(apsw.FullError("disk full"))
-POISON: Final = _fail(apsw.ConstraintError("one bad entry"))
+FULL: Final = _fail(apsw.FullError)
+POISON: Final = _fail(apsw.ConstraintError)
 
 
 class Disk:

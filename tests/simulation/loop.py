@@ -169,7 +169,12 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             self.turns += 1
             if still > SPINS or self.turns > MOST:
                 raise Spinning(f"{still} turns at {self.time():.3f} s, {self.turns} in all: {turn.callback!r}")
-            turn.context.run(turn.callback, *turn.args)
+            try:
+                turn.context.run(turn.callback, *turn.args)
+            except Exception as fault:
+                if life is None:
+                    raise  # the simulation's own
+                self.call_exception_handler({"message": "a callback failed", "exception": fault})
 
     def _pick(self) -> Turn:
         ready = self._ready

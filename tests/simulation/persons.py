@@ -67,6 +67,8 @@ class Persons:
             await self.process.ask(lambda service, _spool, _step: service._resume_lane(order.mailbox))
         except (GoneError, SpoolUnavailableError):
             return
+        except Exception as fault:  # noqa: BLE001 - the door's 500
+            self.world.complain("fault", f"the door answered resume with {type(fault).__name__}")
 
     async def _obey(self, message_id: MessageId, action: Action, **changes) -> CommandResult | None:
         now = self.world.clock.now()
@@ -75,6 +77,9 @@ class Persons:
         try:
             result = await self.process.ask(lambda _service, spool, _step: spool.obey(command))
         except (GoneError, SpoolUnavailableError):
+            return None
+        except Exception as fault:  # noqa: BLE001 - the door's 500
+            self.world.complain("fault", f"the door answered {action} with {type(fault).__name__}")
             return None
         self.world.trace.note("person", f"{action} {message_id}: {result}")
         return result

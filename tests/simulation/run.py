@@ -85,6 +85,8 @@ class Run:
             self.loop.run(self._all())
         except (Stuck, Spinning) as fault:
             self.world.complain(type(fault).__name__.lower(), str(fault))
+        except Exception as fault:
+            raise RuntimeError(f"the simulation itself failed at seed {self.plan.seed}") from fault
         finally:
             LOGGER.removeHandler(log)
         for fault in self.loop.faults:
