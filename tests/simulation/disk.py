@@ -217,10 +217,12 @@ def template(path: Path) -> None:
     db.connection.close()
 
 
+ONE_CONNECTION: Final = ((store, "READERS", 0), (store, "load_verbs", verbs))
+"""It reads on the connection that writes, and reads its verbs once for all lives."""
+
+
 def open_files(path: Path, *, owner: str, now: Millis) -> Opened:
     """What ``open_spool`` does, without the lock that keeps other processes away."""
-    setattr(store, "READERS", 0)  # noqa: B010 - it reads on the connection that writes
-    setattr(store, "load_verbs", verbs)  # noqa: B010 - read once for all lives
     opened = store._open(path, owner, now=now, lock=NoLock(0))
     for pragma in _FAST:
         opened.writer.connection.execute(pragma).fetchall()

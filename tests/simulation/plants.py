@@ -28,6 +28,7 @@ from posthouse.spool.sqlite import accepting, lanes, sweeping
 from posthouse.spool.sqlite.committing import Committed, Committer, Entry, Failure, Job
 from posthouse.spool.sqlite.database import Database
 from posthouse.spool.sqlite.store import SqliteSpool
+from tests.simulation.patching import replaced
 
 Name = str
 
@@ -41,6 +42,8 @@ class Plant:
     of: object
     name: Name
     make: Callable[..., object]
+    seed: int = 1
+    """One that finds it."""
 
 
 def _always(value: object) -> Callable[..., object]:
@@ -246,9 +249,5 @@ def planted(name: str | None) -> Generator[None]:
         yield
         return
     plant = PLANTS[name]
-    was = getattr(plant.of, plant.name)
-    setattr(plant.of, plant.name, plant.make(was))
-    try:
+    with replaced((plant.of, plant.name, plant.make(getattr(plant.of, plant.name)))):
         yield
-    finally:
-        setattr(plant.of, plant.name, was)

@@ -23,8 +23,9 @@ from tests.simulation import oracle
 from tests.simulation.chance import Chance
 from tests.simulation.clients import Clients
 from tests.simulation.clock import VirtualClock
-from tests.simulation.disk import template
+from tests.simulation.disk import ONE_CONNECTION, template
 from tests.simulation.loop import Spinning, Stuck, VirtualLoop
+from tests.simulation.patching import replaced
 from tests.simulation.persons import Persons
 from tests.simulation.plan import Death, Order, Plan, Trouble, draw
 from tests.simulation.process import Process
@@ -221,7 +222,6 @@ class Bench:
         folder.mkdir(mode=0o700)
         shutil.copy(self._template, folder / "spool.sqlite")
         polls(60.0)
-        LOGGER.propagate = False
         LOGGER.setLevel(logging.WARNING if show is None else logging.INFO)
         collecting = gc.isenabled()
         gc.disable()  # what it collects would run in the middle of a turn
@@ -236,8 +236,24 @@ class Bench:
 def bench() -> Generator[Bench]:
     """A bench for as long as it is wanted."""
     shm = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as folder:
+    were = [(module, "LONGEST_WAIT", module.LONGEST_WAIT) for module in POLLS]
+    with (
+        tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as folder,
+        replaced(*ONE_CONNECTION, *were, (posthouse.app, "SWEEP_EVERY", posthouse.app.SWEEP_EVERY)),
+        _quiet(),
+    ):
         yield Bench(Path(folder))
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """The service's log goes into the trace and nowhere else."""
+    level = LOGGER.level
+    with replaced((LOGGER, "propagate", False)):
+        try:
+            yield
+        finally:
+            LOGGER.setLevel(level)
 
 
 def run_seed(
