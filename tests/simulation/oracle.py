@@ -14,6 +14,16 @@ from posthouse.message import FINAL, MessageId, Status, id_from_bytes
 if TYPE_CHECKING:
     from tests.simulation.run import Run
 
+DOUBTS: Final = frozenset(
+    {
+        "unconfirmed",
+        "unconfirmed_draft",
+        "unconfirmed_shared_message_id",
+        "unconfirmed_no_witness",
+        "unconfirmed_no_look_up",
+        "unconfirmed_no_right",
+    }
+)
 _LEFT: Final = """
 select public_id, status, held_cause, due_at, lane from messages
 where status not in ('sent', 'failed', 'expired', 'canceled') order by id
@@ -81,7 +91,10 @@ def unfinished(run: Run) -> list[Waiting]:
 def judge_waiting(run: Run, left: list[Waiting]) -> None:
     """After hours of calm only what nobody can prove may wait, and it must say so."""
     for one in left:
-        if not _may_wait(run, one):
+        told = run.world.truth[one.id].told
+        if one.cause in DOUBTS and told is not None and told[1].outlived(told[0]):
+            run.world.complain("unheard", f"{one.id} is in doubt ({one.cause}), and the answer was heard")
+        elif not _may_wait(run, one):
             run.world.complain("stranded", f"{one.id} is {one.status} ({one.cause}) after hours of calm")
 
 

@@ -14,6 +14,7 @@ from tests.simulation.fates import FATES, Share
 
 Route = tuple[str, ...]
 LOST_ANSWERS = 0
+NEVER = 1e6
 CERTAIN_END = 30.0
 """Seconds at the end of a storm in which no new trouble begins."""
 
@@ -40,6 +41,8 @@ class Climate:
     blind: float
     mailboxes: tuple[str, ...]
     storm: float
+    polls: float
+    """Seconds after which the service looks again for what nobody told it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +220,7 @@ def _climate(chance: Chance) -> Climate:
         blind=chance.one(0.0, 0.0, 0.2),
         mailboxes=names,
         storm=chance.between(60.0, 600.0),
+        polls=chance.one(30.0, 120.0, 120.0, NEVER),
     )
 
 

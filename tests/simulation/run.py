@@ -171,7 +171,7 @@ class Run:
 
     async def _settle_down(self) -> None:
         """Wait until all is final; what is left then waits for a person, who knows the truth."""
-        polls(1800.0)
+        polls(max(self.plan.climate.polls, 1800.0), sweeps=900.0)
         end = self.loop.time() + PATIENCE[self.plan.climate.quick]
         left: list[oracle.Waiting] = []
         while oracle.any_left(self) and self.loop.time() < end:
@@ -200,11 +200,11 @@ class Run:
         )
 
 
-def polls(seconds: float) -> None:
+def polls(seconds: float, *, sweeps: float) -> None:
     """How often the service looks again for what nobody told it; its own times are too many turns for a virtual day."""
     for module in POLLS:
         setattr(module, "LONGEST_WAIT", seconds)  # noqa: B010 - a constant, set for the simulation
-    setattr(posthouse.app, "SWEEP_EVERY", seconds / 2)  # noqa: B010 - as above
+    setattr(posthouse.app, "SWEEP_EVERY", sweeps)  # noqa: B010 - as above
 
 
 class Bench:
@@ -221,7 +221,7 @@ class Bench:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
         shutil.copy(self._template, folder / "spool.sqlite")
-        polls(60.0)
+        polls(plan.climate.polls, sweeps=30.0)
         LOGGER.setLevel(logging.WARNING if show is None else logging.INFO)
         collecting = gc.isenabled()
         gc.disable()  # what it collects would run in the middle of a turn

@@ -77,6 +77,11 @@ class Way:
         self._token_at = clock.monotonic()
 
     async def send(self, dispatch: Dispatch) -> Outcome:
+        call, outcome = await self._send(dispatch)
+        self._world.concluded(call, outcome)
+        return outcome
+
+    async def _send(self, dispatch: Dispatch) -> tuple[Call, Outcome]:
         message = dispatch.message
         body = b"".join([block async for block in dispatch.content.body.blocks()])
         if not body.startswith(self._world.name_of(message).encode()):
@@ -85,8 +90,8 @@ class Way:
         try:
             if self.kind == "graph":
                 self._world.serve(call)
-                return self._judged(call, await call.answer, message)
-            return await self._by_smtp(call, dispatch)
+                return call, self._judged(call, await call.answer, message)
+            return call, await self._by_smtp(call, dispatch)
         finally:
             self._world.end(call)
 

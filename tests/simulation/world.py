@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from posthouse.message import Message, MessageId, Millis
+from posthouse.outcome import Outcome, Unconfirmed
 from tests.simulation.chance import Chance
 from tests.simulation.clock import VirtualClock
 from tests.simulation.fates import Answer, Broken, Fate, Http, Said, Silence, Unreached, fate_of, taken
@@ -78,6 +79,8 @@ class Truth:
     retried: bool = False
     revived: bool = False
     settled_by_hand: bool = False
+    told: tuple[float, Life] | None = None
+    """When, and which life, heard what became of the latest request for certain."""
 
 
 class World:
@@ -160,6 +163,11 @@ class World:
         if call.ended is None and not call.life.dead:
             call.ended = self.loop.time()
             self.trace.note("wire", f"{call.number} ended")
+
+    def concluded(self, call: Call, outcome: Outcome) -> None:
+        """The process knows what its request led to."""
+        if call.message is not None and not call.life.dead and not isinstance(outcome, Unconfirmed):
+            self.truth[call.message.id].told = self.loop.time(), call.life
 
     def spawn(self, coroutine) -> None:
         """Something that goes on whatever becomes of the process."""
@@ -286,6 +294,7 @@ class World:
         if not truth.retried and self.clock.latest < truth.due_at:
             self.complain("early", f"{message.id} was sent before its time")
         truth.begun.append(now)
+        truth.told = None
 
     @property
     def slack(self) -> Millis:
