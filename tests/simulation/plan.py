@@ -213,7 +213,7 @@ def _climate(chance: Chance) -> Climate:
         poison=chance.one(0.0, 0.0, 0.1),
         sick_disk=chance.one(0.0, 0.0, 0.03),
         fates={name: share for name, share in FATES.items() if chance.happens(0.4)},
-        storminess=chance.one(0.0, 0.2, 0.5, 0.9),
+        storminess=chance.one(0.05, 0.2, 0.5, 0.9),
         slowest_copy=chance.one(0.5, 5.0, 40.0),
         rewritten=frozenset(chance.some(rewritten, 0.5)) if chance.happens(0.15) else frozenset(),
         keeps_nothing=chance.happens(0.08),
@@ -226,7 +226,7 @@ def _climate(chance: Chance) -> Climate:
 
 def _order(n: int, chance: Chance, climate: Climate) -> Order:
     mailbox = chance.one(*climate.mailboxes)
-    alias = chance.randint(0, 1) if chance.happens(0.15) else None
+    alias = chance.randint(0, 1) if chance.happens(0.25) else None
     if alias is not None:
         mailbox = climate.mailboxes[alias % len(climate.mailboxes)]
     scheduled = chance.between(1.0, climate.storm) if chance.happens(0.15) else None
@@ -288,6 +288,6 @@ def _trouble(n: int, chance: Chance, climate: Climate, orders: list[Order]) -> T
     if what in {"mailbox_blocked", "no_right", "no_look_up", "throttled"}:
         of = chance.one(*climate.mailboxes)
     if what == "sender_blocked":
-        order = chance.one(*orders)
+        order = chance.one(*[one for one in orders if one.sender != one.mailbox], orders[0])
         of = f"{order.mailbox} {order.sender}"
     return Trouble(name=f"trouble{n}", at=at, until=until, what=what, of=of, amount=chance.between(1.0, 120.0))

@@ -141,7 +141,8 @@ class Way:
                     self._refusals.accepted(call.account, f"token {call.token_at}")
                 own_from = message.sender.casefold() == message.mailbox.casefold()
                 facts = Facts(own_from=own_from, unproven=self._unproven(message), refused=refused)
-                return graph_outcome(self._reply(answer, waited=call.fate.after), facts)
+                waited = self._clock.monotonic() - call.arrived
+                return graph_outcome(self._reply(answer, waited=waited), facts)
             case _:
                 raise AssertionError(answer)
 

@@ -52,6 +52,7 @@ class Call:
     began: float
     answer: asyncio.Future[Answer]
     token_at: float
+    arrived: float = 0.0
     ended: float | None = None
 
 
@@ -182,6 +183,9 @@ class World:
         await asyncio.sleep(fate.travel)
         if call.life.dead and call.number % 2:
             return  # it never left the machine that died
+        call.arrived = self.loop.time()
+        if self.trouble("black_hole", call.transport) and call.message is not None and call.number % 2:
+            self.spawn(self._take(call, 0.05))
         refusal = self._refusal(call)
         if refusal is not None:
             await asyncio.sleep(0.1)
