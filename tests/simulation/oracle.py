@@ -25,7 +25,7 @@ DOUBTS: Final = frozenset(
     }
 )
 _LEFT: Final = """
-select public_id, status, held_cause, due_at, lane from messages
+select public_id, status, held_cause, attempts from messages
 where status not in ('sent', 'failed', 'expired', 'canceled') order by id
 """
 _INVARIANTS: Final = {
@@ -73,8 +73,7 @@ class Waiting:
     id: MessageId
     status: str
     cause: str | None
-    due_at: int
-    lane: int
+    attempts: int
 
 
 def any_left(run: Run) -> bool:
@@ -85,14 +84,14 @@ def any_left(run: Run) -> bool:
 def unfinished(run: Run) -> list[Waiting]:
     """What is not final, as the spool has it now."""
     rows = _ask(run, _LEFT)
-    return [Waiting(id_from_bytes(row[0]), row[1], row[2], row[3], row[4]) for row in rows]
+    return [Waiting(id_from_bytes(row[0]), row[1], row[2], row[3]) for row in rows]
 
 
 def judge_waiting(run: Run, left: list[Waiting]) -> None:
     """After hours of calm only what nobody can prove may wait, and it must say so."""
     for one in left:
-        told = run.world.truth[one.id].told
-        if one.cause in DOUBTS and told is not None and told[1].outlived(told[0]):
+        at, life, number = run.world.truth[one.id].told or (0.0, None, 0)
+        if one.cause in DOUBTS and number == one.attempts and life is not None and life.outlived(at):
             run.world.complain("unheard", f"{one.id} is in doubt ({one.cause}), and the answer was heard")
         elif not _may_wait(run, one):
             run.world.complain("stranded", f"{one.id} is {one.status} ({one.cause}) after hours of calm")

@@ -80,8 +80,8 @@ class Truth:
     retried: bool = False
     revived: bool = False
     settled_by_hand: bool = False
-    told: tuple[float, Life] | None = None
-    """When, and which life, heard what became of the latest request for certain."""
+    told: tuple[float, Life, int] | None = None
+    """When, and which life, heard for certain what became of which attempt."""
 
 
 class World:
@@ -168,7 +168,7 @@ class World:
     def concluded(self, call: Call, outcome: Outcome) -> None:
         """The process knows what its request led to."""
         if call.message is not None and not call.life.dead and not isinstance(outcome, Unconfirmed):
-            self.truth[call.message.id].told = self.loop.time(), call.life
+            self.truth[call.message.id].told = self.loop.time(), call.life, call.message.attempts + 1
 
     def spawn(self, coroutine) -> None:
         """Something that goes on whatever becomes of the process."""
