@@ -15,7 +15,7 @@ from typing import Final
 
 from starlette.types import ASGIApp
 
-from posthouse.assembly import Machine, fixed_keys, limits_of, policy_of, rules_of, uses_of
+from posthouse.assembly import Machine, fixed_keys, limits_of, policy_of, rules_of, uses_of, ways_of
 from posthouse.circuit import Circuit, Patience
 from posthouse.clients.keys import Keys
 from posthouse.dispatcher.attempt import Tools as AttemptTools
@@ -33,6 +33,7 @@ from posthouse.records import LaneRow
 from posthouse.refusal import Condition
 from posthouse.settings.model import Settings
 from posthouse.settings.role import Role
+from posthouse.settings.secrets import secrets_of
 from posthouse.settling import Settling
 from posthouse.settling import Tools as SettlingTools
 from posthouse.spool.postgres.database import Address
@@ -40,7 +41,7 @@ from posthouse.spool.postgres.store import open_spool as open_postgres
 from posthouse.spool.refused import SpoolRefusedError
 from posthouse.spool.sqlite.store import open_spool as open_sqlite
 from posthouse.submission import DoorStep, Standing
-from posthouse.telemetry import SERVICE_DRAINING, SERVICE_FAULT, SERVICE_READY, SERVICE_STOPPED, log
+from posthouse.telemetry import SERVICE_DRAINING, SERVICE_FAULT, SERVICE_READY, SERVICE_STOPPED, SPOOL_RESTORED, log
 from posthouse.watch import Watch
 
 SOCKET_NAME: Final = "posthouse.sock"
@@ -121,7 +122,10 @@ class Service:
         Raises:
             ListenError: an address is taken.
         """
-        recovered = await self._spool.recover(now=self._clock.now(), grace=DEAD_GRACE) if self._role.sends else 0
+        recovered = 0
+        if self._role.sends:
+            recovered = await self._spool.recover(now=self._clock.now(), grace=DEAD_GRACE)
+            await self._restore()
         await self.keys.load()
         await self._gates.restore()
         self._proven |= await self._spool.proven()
@@ -281,6 +285,12 @@ class Service:
                 self._watch.tell(message_id, status)
             await asyncio.sleep(WATCH_EVERY)
 
+    async def _restore(self) -> None:
+        """A restored copy is in doubt before it sends (PROMISES §5)."""
+        in_doubt = await self._spool.restored(now=self._clock.now(), ways=ways_of(self.settings))
+        if in_doubt is not None:
+            log(SPOOL_RESTORED, level=logging.WARNING, in_doubt=in_doubt)
+
     async def _sweep(self) -> None:
         """What comes round every few seconds, in small steps; runs until cancelled."""
         while True:
@@ -293,7 +303,7 @@ class Service:
             await asyncio.sleep(min(SWEEP_EVERY, self._policy.blocked_probe))
 
     async def _mend(self) -> None:
-        """Take over what the dead left, expire, probe blocked senders, purge."""
+        """Take over what the dead left, expire, probe blocked senders, purge, wrap keys again."""
         spool, policy, kept = self._spool, self._policy, self.settings.spool
         now = self._clock.now()
         if spool.look_every is not None:
@@ -304,6 +314,8 @@ class Service:
             spool.purge, retention=kept.retention, content_retention=kept.content_retention, most=SWEEP_ROWS
         )
         while await purge(now=self._clock.now()) >= SWEEP_ROWS:
+            continue
+        while await spool.reseal(most=SWEEP_ROWS):
             continue
 
 
@@ -344,17 +356,18 @@ async def open_service(settings: Settings, *, role: Role = Role.ALL) -> AsyncGen
 
 
 async def _open_spool(settings: Settings, role: Role, machine: Machine) -> Spool:
-    kept = settings.spool
+    kept, secrets = settings.spool, secrets_of(settings)
     if not settings.many_processes:
         if role is not Role.ALL:
             raise SpoolRefusedError(
                 f"--role {role.value} needs a spool in PostgreSQL ([spool] url): one process serves a SQLite spool."
             )
-        return await open_sqlite(settings.spool_path(), owner=machine.owner, clock=machine.clock)
+        path, floor = settings.spool_path(), kept.floor_bytes
+        return await open_sqlite(path, owner=machine.owner, clock=machine.clock, secrets=secrets, floor=floor)
     settings.state_directory().mkdir(mode=0o700, parents=True, exist_ok=True)  # the administrator's socket lies there
     listen = kept.listen_url.read() if kept.listen_url is not None else None
     address = Address(dsn=settings.spool_url(), pooler=kept.pooler, listen_dsn=listen)
-    return await open_postgres(address, owner=machine.owner, clock=machine.clock, sends=role.sends)
+    return await open_postgres(address, owner=machine.owner, clock=machine.clock, sends=role.sends, secrets=secrets)
 
 
 @contextlib.asynccontextmanager

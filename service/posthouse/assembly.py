@@ -15,7 +15,7 @@ from posthouse.delivery import Policy
 from posthouse.lanes import Limits, Use
 from posthouse.message import Message, Millis
 from posthouse.ports import Clock, Evidence, Transport
-from posthouse.records import KeyRow
+from posthouse.records import KeyRow, Way
 from posthouse.settings.model import EntraSettings, GraphSettings, LimitSettings, Settings, SmtpSettings
 from posthouse.submission import Carrier, RouteRule, Rules, SenderRule
 from posthouse.transports.clouds import CLOUDS, Cloud
@@ -143,6 +143,12 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def ways_of(settings: Settings) -> dict[str, Way]:
+    """What must be known of the transports to look for what they may have sent."""
+    carriers = rules_of(settings).carriers
+    return {name: Way(carrier.kind, carrier.account) for name, carrier in carriers.items()}
 
 
 class WaysOut:

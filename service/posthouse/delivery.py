@@ -101,7 +101,7 @@ def next_step(message: Message, outcome: Outcome, situation: Situation, policy: 
         case Unconfirmed():
             return _after_doubt(message, situation, policy)
         case Blocked():
-            return _after_block(outcome.scope, situation)
+            return _after_block(outcome, situation)
         case TransientFailure():
             return _after_failure(message, outcome, situation, policy)
         case _:
@@ -141,13 +141,14 @@ def _after_doubt(message: Message, situation: Situation, policy: Policy) -> Step
             assert_never(message.on_unconfirmed)
 
 
-def _after_block(scope: Scope, situation: Situation) -> Step:
+def _after_block(blocked: Blocked, situation: Situation) -> Step:
+    scope = blocked.scope
     if scope is Scope.SENDER:
         return Hold("sender_blocked")
     if scope is Scope.TRANSPORT and situation.fallback is not None:
         return TryNext(situation.fallback)
     if scope is Scope.MESSAGE:
-        return Hold("blocked")
+        return Hold(blocked.answer.code)
     return Wait()
 
 

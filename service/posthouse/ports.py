@@ -15,6 +15,8 @@ from posthouse.records import (
     AttemptRow,
     Command,
     CommandResult,
+    Erased,
+    Erasure,
     Filters,
     Finish,
     KeyRow,
@@ -32,6 +34,7 @@ from posthouse.records import (
     TransportKind,
     TransportRow,
     Unsettled,
+    Way,
     Witness,
 )
 
@@ -54,6 +57,10 @@ class SpoolUnavailableError(Exception):
     def __init__(self, text: str, *, full: bool = False) -> None:
         super().__init__(text)
         self.full = full
+
+
+class ContentUnreadableError(Exception):
+    """A content is there but cannot be read: changed where it lies, or its master is not at hand; waiting mends nothing."""
 
 
 Wake = Callable[[frozenset[int]], None]
@@ -108,7 +115,7 @@ class Spool(Protocol):
         ...
 
     async def content(self, key: int) -> Content | None:
-        """The content; None where it was purged."""
+        """The content; None where it was purged; raises ContentUnreadableError, as its body may later."""
         ...
 
     async def mark(self, mark: Mark) -> bool:
@@ -174,6 +181,17 @@ class Spool(Protocol):
         """At start: every row a dead process left in ``sending`` is unconfirmed from its deadline plus ``grace``."""
         ...
 
+    async def restored(self, *, now: Millis, ways: Mapping[str, Way]) -> int | None:
+        """At start of a restored copy, after ``recover``: what was due by ``now`` is in doubt before it is sent.
+
+        How many came into doubt; None where the spool is no copy. ``ways`` are the transports that exist.
+        """
+        ...
+
+    async def mark_restored(self, *, taken_at: Millis | None) -> Millis:
+        """Say that this is a copy, made at that moment or when the last thing happened that it knows of; the moment."""
+        ...
+
     async def unsettled(self, *, now: Millis, most: int) -> Sequence[Unsettled]:
         """Rows whose next look-up is due."""
         ...
@@ -202,6 +220,10 @@ class Spool(Protocol):
 
     async def obey(self, command: Command) -> CommandResult:
         """Do what a person asked, under the rules of PROMISES §5."""
+        ...
+
+    async def erase(self, erasure: Erasure) -> Erased:
+        """Erase what is kept of the final messages to a recipient, but what accounting needs; audited without the address."""
         ...
 
     async def find(self, filters: Filters, *, now: Millis) -> Page:
@@ -254,6 +276,10 @@ class Spool(Protocol):
 
     async def purge(self, *, now: Millis, retention: float, content_retention: float, most: int) -> int:
         """Delete finished messages, contents and answers whose time is over; how many rows."""
+        ...
+
+    async def reseal(self, *, most: int) -> int:
+        """After a new master: wrap data keys again that need an earlier one, at most about so many; 0 at the end."""
         ...
 
     async def writable(self) -> str | None:

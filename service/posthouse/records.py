@@ -254,6 +254,14 @@ class NoSight:
     answer: Answer
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What must be known of a transport to look for what it may have sent; ``account`` None is the mailbox."""
+
+    kind: TransportKind
+    account: str | None = None
+
+
 # --- asking ------------------------------------------------------------------------------------------------------
 
 
@@ -337,6 +345,8 @@ class Record:
     held_cause: str | None
     unsettled: bool
     recipients: tuple[RecipientState, ...]
+    erased_at: Millis | None = None
+    """When a person's request erased what accounting does not need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +419,25 @@ class NoSuchMessage:
 
 
 CommandResult = Obeyed | NotPossible | NoSuchMessage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """A person's request, carried out by somebody; a dry run only counts."""
+
+    recipient: str
+    at: Millis
+    by: str
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How many final messages were erased; those that are not final were left, and the first of them are named."""
+
+    erased: int
+    unfinished: int
+    unfinished_ids: tuple[MessageId, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

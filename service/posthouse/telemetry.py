@@ -39,6 +39,11 @@ REFUSED: Final = "submission.refused"
 AUTHENTICATION_REFUSED: Final = "authentication.refused"
 KEY_CREATED: Final = "key.created"
 KEY_REVOKED: Final = "key.revoked"
+MESSAGE_ERASED: Final = "message.erased"
+RECIPIENT_ERASED: Final = "recipient.erased"
+SPOOL_RESEALED: Final = "spool.resealed"
+SPOOL_RESTORED: Final = "spool.restored"
+SPOOL_DAMAGED: Final = "spool.damaged"
 
 
 def log(event: str, *, level: int = logging.INFO, **fields: object) -> None:

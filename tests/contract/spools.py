@@ -43,10 +43,12 @@ from posthouse.records import (
 from posthouse.spool.postgres.database import Address
 from posthouse.spool.postgres.store import PostgresSpool
 from posthouse.spool.postgres.store import open_spool as open_postgres
+from posthouse.spool.sealing import Secrets
 from posthouse.spool.sqlite.store import SqliteSpool, open_spool
 
 DATABASES: dict[Path, str] = {}
 """The databases of tests that run on PostgreSQL, by the folder in which SQLite's file would lie."""
+MASTER = Secrets(master="the master of all the tests on PostgreSQL")
 NOON = 1_764_000_000_000
 SECOND = 1_000
 HOUR = 3_600_000
@@ -270,13 +272,16 @@ class House:
 
 
 @asynccontextmanager
-async def house(folder: Path, *, clock: Clock | None = None, owner: str = "me") -> AsyncGenerator[House]:
+async def house(
+    folder: Path, *, clock: Clock | None = None, owner: str = "me", **options: Any
+) -> AsyncGenerator[House]:
     """The spool in this folder, opened for one life of a process."""
     clock = clock or Clock()
     if folder in DATABASES:
-        spool = await open_postgres(Address(dsn=DATABASES[folder]), owner=owner, clock=clock)
+        options.setdefault("secrets", MASTER)
+        spool = await open_postgres(Address(dsn=DATABASES[folder]), owner=owner, clock=clock, **options)
     else:
-        spool = await open_spool(folder / "spool.sqlite", owner=owner, clock=clock, wait=0.0)
+        spool = await open_spool(folder / "spool.sqlite", owner=owner, clock=clock, wait=0.0, **options)
     made = House(spool, clock)
     spool.on_wake(lambda lanes: made.woken.update(lanes - {0}))
     try:

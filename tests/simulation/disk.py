@@ -14,8 +14,9 @@ from typing import Final, TypeVar
 import apsw
 
 from posthouse.message import Millis
-from posthouse.ports import SpoolUnavailableError, Wake
-from posthouse.spool.sqlite import store
+from posthouse.ports import Clock, SpoolUnavailableError, Wake
+from posthouse.spool.sealing import Secrets
+from posthouse.spool.sqlite import opening
 from posthouse.spool.sqlite.committing import (
     Committed,
     Entry,
@@ -30,8 +31,9 @@ from posthouse.spool.sqlite.committing import (
 )
 from posthouse.spool.sqlite.database import Database, load_verbs, open_writer
 from posthouse.spool.sqlite.guard import Lock
+from posthouse.spool.sqlite.opening import Opened
 from posthouse.spool.sqlite.schema import migrate
-from posthouse.spool.sqlite.store import Opened, SqliteSpool
+from posthouse.spool.sqlite.store import SqliteSpool
 from tests.simulation.chance import Chance
 from tests.simulation.life import Life
 from tests.simulation.world import World
@@ -110,6 +112,9 @@ class SimulatedWriter(Writer):
         self._done: deque[Committed] = deque()
         self._busy = False
         self._idle = asyncio.Event()
+
+    def owed(self) -> int:
+        return 0
 
     async def close(self) -> None:
         if not self._closed:
@@ -212,27 +217,34 @@ class NoLock(Lock):
 def template(path: Path) -> None:
     """An empty spool, to be copied for each seed."""
     db = open_writer(path, verbs())
-    migrate(db.connection)
+    migrate(db)
     db.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     db.connection.close()
 
 
-ONE_CONNECTION: Final = ((store, "READERS", 0), (store, "load_verbs", verbs))
-"""It reads on the connection that writes, and reads its verbs once for all lives."""
+ONE_CONNECTION: Final = (
+    (opening, "READERS", 0),
+    (opening, "load_verbs", verbs),
+    (opening, "refuse_damaged", lambda *_: False),
+)
+"""It reads on the connection that writes, reads its verbs once for all lives, and trusts the file."""
+SECRETS: Final = Secrets(master="a master of the simulation, of no worth to anybody")
 
 
 def open_files(path: Path, *, owner: str, now: Millis) -> Opened:
     """What ``open_spool`` does, without the lock that keeps other processes away."""
-    opened = store._open(path, owner, now=now, lock=NoLock(0))
+    opened = opening.open_file(path, owner, secrets=SECRETS, now=now, lock=NoLock(0))
     for pragma in _FAST:
         opened.writer.connection.execute(pragma).fetchall()
     return replace(opened, readers=(Database(opened.writer.connection, verbs()),))
 
 
-def spool_of(opened: Opened, *, disk: Disk, life: Life) -> SqliteSpool:
+def spool_of(opened: Opened, *, disk: Disk, life: Life, clock: Clock) -> SqliteSpool:
     """The real spool, driven by the seed."""
     return SqliteSpool(
         opened,
+        floor=0,
+        clock=clock,
         writer=lambda db, wake: SimulatedWriter(db, wake, disk=disk, life=life),
         readers=lambda databases: SimulatedReaders(databases, disk=disk),
     )

@@ -124,7 +124,7 @@ class Process:
     async def _serve(self, life: Life) -> None:
         world, owner = self.world, f"life {life.number}"
         self._opened = open_files(self.disk.path, owner=owner, now=world.clock.now())
-        spool = spool_of(self._opened, disk=self.disk, life=life)
+        spool = spool_of(self._opened, disk=self.disk, life=life, clock=world.clock)
         chance = Chance(world.plan.seed, owner)
         machine = Machine(
             owner=owner,

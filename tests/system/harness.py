@@ -18,11 +18,18 @@ POSTHOUSE = (sys.executable, "-m", "posthouse")
 FINAL = frozenset({"sent", "failed", "expired", "canceled"})
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port of this machine that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of this machine that nobody listens on now, and that was not given before: its taker may still be starting."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 def toml(sections: dict[str, Any]) -> str:
@@ -127,7 +134,7 @@ class Service:
             stderr=log,
         )
         log.close()
-        deadline = time.monotonic() + 25
+        deadline = time.monotonic() + 50
         while time.monotonic() < deadline:
             if self.process.returncode is not None:
                 break

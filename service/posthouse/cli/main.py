@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from posthouse.cli import config, keys, messages, queue
+from posthouse.cli import config, keys, messages, queue, spool
 from posthouse.cli.exits import Stop
 from posthouse.cli.options import AsJson
 from posthouse.cli.output import clean, output
@@ -46,6 +46,7 @@ def application() -> typer.Typer:
                 "release": messages.release,
                 "settle": messages.settle,
                 "content": messages.content,
+                "erase": messages.erase,
             },
         ),
         name="messages",
@@ -60,6 +61,18 @@ def application() -> typer.Typer:
             {"create": keys.create, "list": keys.list_, "revoke": keys.revoke, "hash": keys.hash_},
         ),
         name="keys",
+    )
+    app.add_typer(
+        _group(
+            "Care of the spool, on its own machine.",
+            {
+                "backup": spool.backup,
+                "restored": spool.restored,
+                "check": spool.check,
+                "migrate": spool.migrate,
+            },
+        ),
+        name="spool",
     )
     app.add_typer(
         _group("The settings.", {"check": config.check, "show": config.show, "schema": config.schema}), name="config"

@@ -12,11 +12,11 @@ import typer
 
 from posthouse.cli.exits import Code, Stop
 from posthouse.cli.options import AsJson, MessageIds, OneMessage, earlier, later
-from posthouse.cli.output import Output, clean, moment, output
+from posthouse.cli.output import Output, clean, count, moment, output
 
 if TYPE_CHECKING:
     from posthouse.cli.client import Desk
-    from posthouse.cli.shapes import Event, Listing, Message
+    from posthouse.cli.shapes import Erased, Event, Listing, Message
 
 PAGE = 100
 
@@ -150,6 +150,41 @@ def content(
             raise Stop(Code.FAILED, f"{file} cannot be written: {error.strerror}") from error
 
     run(work, environ=os.environ, alone=Alone.OPEN)
+
+
+def erase(
+    *,
+    recipient: Annotated[str, typer.Option("--recipient", metavar="ADDRESS", help="Whose mail.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Without asking.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Erase what is kept of the final messages to a recipient, for a person's request (exit code 7: some are not final)."""
+    from posthouse.cli.client import Alone, run
+
+    if not yes and not dry_run and not sys.stdin.isatty():
+        raise Stop(Code.USAGE, "this cannot be undone: --yes, or --dry-run to see what it would do")
+
+    async def work(desk: "Desk") -> Code | None:
+        out, body = output(as_json=as_json), {"recipient": recipient}
+        found: Erased = await desk.post("/v1/messages/erase", {**body, "dry_run": True})
+        if not dry_run:
+            if not yes:
+                typer.confirm(f"Erase {count(found['erased'], 'message')} for good?", abort=True, err=True)
+            found = await desk.post("/v1/messages/erase", body)
+        out.item(found) if out.as_json else _show_erased(found, out)
+        return Code.PARTLY if found["unfinished"] else None
+
+    run(work, environ=os.environ, alone=Alone.OPEN)
+
+
+def _show_erased(found: "Erased", out: Output) -> None:
+    would = "would be " if found["dry_run"] else ""
+    out.line(f"{count(found['erased'], 'message')} {would}erased")
+    if found["unfinished"]:
+        out.note(f"{count(found['unfinished'], 'message')} not final, left as they are: cancel them first, or wait")
+        for message_id in found["unfinished_ids"]:
+            out.line(message_id)
 
 
 def _act(messages: Sequence[str], action: str, body: dict[str, object] | None, *, as_json: bool) -> None:

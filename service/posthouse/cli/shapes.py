@@ -65,6 +65,7 @@ Message = TypedDict(
         "finished_at": str | None,
         "held": Cause | None,
         "unsettled": bool,
+        "erased_at": str | None,
         "recipients": list[Recipient],
         "attempts": list[Attempt],
     },
@@ -144,6 +145,15 @@ class Receipt(TypedDict):
     id: str
     status: str
     warnings: list[Notice]
+
+
+class Erased(TypedDict):
+    """What was erased at a person's request, and what was left because it is not final."""
+
+    erased: int
+    unfinished: int
+    unfinished_ids: list[str]
+    dry_run: bool
 
 
 class Listing(TypedDict, Generic[Item]):

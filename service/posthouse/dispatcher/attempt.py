@@ -22,12 +22,13 @@ from posthouse.delivery import (
     back_off,
     next_step,
 )
+from posthouse.dispatcher.contents import broken_off, unreadable, watched
 from posthouse.dispatcher.effects import Effects
 from posthouse.dispatcher.gates import Gates
 from posthouse.lanes import Lane, Use
 from posthouse.message import Content, Message, Millis, Status
 from posthouse.outcome import Answer, Outcome, RefusedRecipient, Scope, TransientFailure, Unconfirmed, name_of, scope_of
-from posthouse.ports import Clock, Dispatch, Spool, SpoolUnavailableError, Transport
+from posthouse.ports import Clock, ContentUnreadableError, Dispatch, Spool, SpoolUnavailableError, Transport
 from posthouse.records import Finish, Mark
 from posthouse.telemetry import (
     MESSAGE_DEFERRED,
@@ -166,10 +167,15 @@ class Attempt:
     async def _outcome(self, mark: Mark, content: Content | BaseException | None) -> Outcome:
         if self._cut:
             return _not_begun("the service was stopping", "stopping", at_once=True)
-        if content is None or isinstance(content, BaseException):
+        if content is None:
+            return unreadable(ContentUnreadableError("the content is gone"))
+        if isinstance(content, ContentUnreadableError):
+            return unreadable(content)
+        if isinstance(content, BaseException):
             return _not_begun("the content could not be read", "no_content", at_once=False)
         if self._tools.spool.lease_left() < LEASE_MARGIN:
             return _not_begun("the lane's lease is about to end", "lease_ended", at_once=False)
+        content, body = watched(content)
         dispatch = Dispatch(
             message=self._message,
             content=content,
@@ -183,7 +189,7 @@ class Attempt:
         if not self._send.done():
             self._send.cancel()
             await asyncio.wait({self._send})
-        return self._result(self._send)
+        return broken_off(self._send, body) or self._result(self._send)
 
     def _result(self, send: asyncio.Task[Outcome]) -> Outcome:
         if send.cancelled():

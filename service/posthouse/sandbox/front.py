@@ -46,6 +46,8 @@ class Front:
                 cut(scope["state"][TRANSPORT], reset=reply is Cut.RESET)
             while (await receive())["type"] != "http.disconnect":
                 pass
+        except GoneError:
+            return
         except asyncio.CancelledError:
             return  # the emulator stops; its listener has cut the connection
 
@@ -124,6 +126,10 @@ def _request(scope: Scope, headers: Mapping[bytes, bytes], body: bytes | None, *
     return Request(headers=headers, body=body, query=query, mailbox=unquote(user).lower(), ids=ids)
 
 
+class GoneError(Exception):
+    """The client went away before its request was complete: as with Graph, nothing comes of it."""
+
+
 async def _body(receive: Receive) -> bytes | None:
     """The whole body, or None above Graph's limit: it is read to the end, so that the answer arrives, but not kept."""
     message = await receive()
@@ -133,6 +139,8 @@ async def _body(receive: Receive) -> bytes | None:
     parts, size = [body], len(body)
     while message.get("more_body", False):
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise GoneError
         part = message.get("body", b"")
         size += len(part)
         if size <= MAX_REQUEST:

@@ -12,6 +12,7 @@ from posthouse.settings.model import (
     SQLITE,
     EntraSettings,
     GraphSettings,
+    SecretsSettings,
     Settings,
     SmtpSettings,
     SpoolSettings,
@@ -20,6 +21,9 @@ from posthouse.settings.problems import Problem, nearest
 from posthouse.settings.values import Secret, SecretError, is_loopback
 
 LATER: Final = "comes with a later release"
+
+SHORTEST_MASTER: Final = 32
+"""Characters: a master is no password, nothing stretches it (RFC 5869 §4)."""
 
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _DOMAIN: Final = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
@@ -31,6 +35,7 @@ def mistakes(settings: Settings, *, transports: Iterable[str]) -> Iterator[Probl
     """All mistakes between settings; ``transports`` are the names as written, also of those with mistakes inside."""
     yield from _doors(settings)
     yield from _spool(settings.spool)
+    yield from _secrets(settings.secrets)
     names = sorted(transports)
     yield from _route("delivery.route", settings.delivery.route, names)
     for number, route in enumerate(settings.routes):
@@ -77,6 +82,23 @@ def _spool(spool: SpoolSettings) -> Iterator[Problem]:
         yield Problem(
             "spool.listen_url", "this is the database's own address", "such as 'postgresql://db:5432/posthouse'"
         )
+
+
+def _secrets(secrets: SecretsSettings) -> Iterator[Problem]:
+    places = [("secrets.master", secrets.master)] if secrets.master is not None else []
+    places += [(f"secrets.previous[{number}]", one) for number, one in enumerate(secrets.previous)]
+    for path, secret in places:
+        try:
+            short = len(secret.read()) < SHORTEST_MASTER
+        except SecretError as error:
+            yield Problem(path, str(error))
+            continue
+        if short:
+            hint = "such as the 64 digits of: openssl rand -hex 32"
+            yield Problem(path, f"a master has at least {SHORTEST_MASTER} characters", hint)
+    if secrets.previous and secrets.master is None:
+        hint = "write the new one as secrets.master; the one beside the spool is then a previous one"
+        yield Problem("secrets.previous", "an earlier master needs one after it", hint)
 
 
 def _route(path: str, route: Sequence[str], names: Sequence[str]) -> Iterator[Problem]:

@@ -33,9 +33,8 @@ _ITEMS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
 )
 _LATER: Final = frozenset(
     {
-        *(("", name) for name in ("smtp_door", "graph_door", "secrets", "callers", "alerts")),
+        *(("", name) for name in ("smtp_door", "graph_door", "callers", "alerts")),
         *(("clients", name) for name in ("entra_app_id", "auth", "networks", "rewrite_from")),
-        ("spool", "encrypt_content"),
         ("limits", "recipients_per_day"),
         ("transports", "recipients_per_day"),
         ("transports", "drafts"),

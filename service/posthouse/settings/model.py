@@ -23,6 +23,7 @@ from posthouse.settings.values import (
     Port,
     PublicUrl,
     SecretValue,
+    SecretValues,
     SpoolPlace,
     TransportName,
     Url,
@@ -60,7 +61,9 @@ class AdminSettings(Table):
 
 
 class SpoolSettings(Table):
-    """[spool]: where messages lie and for how many seconds.
+    """[spool]: where messages lie and for how many seconds; contents are sealed at rest.
+
+    Below ``floor_bytes`` of free disk under SQLite nothing is accepted.
 
     ``url`` is a path of SQLite (none: in the state directory) or ``postgresql://…``. ``pooler``: PgBouncer in
     transaction mode stands before PostgreSQL; ``listen_url`` then is the way past it (without one, workers look
@@ -72,6 +75,18 @@ class SpoolSettings(Table):
     listen_url: SpoolPlace = None
     retention: Duration = 2_592_000.0
     content_retention: Duration = 86_400.0
+    encrypt_content: bool = True
+    floor_bytes: Count = 67_108_864
+
+
+class SecretsSettings(Table):
+    """[secrets]: the master that contents are sealed under, and those before it while rotating.
+
+    Without one a SQLite spool has its own, made together with it (PROMISES §9).
+    """
+
+    master: SecretValue | None = None
+    previous: SecretValues = ()
 
 
 class EntraSettings(Table):
@@ -181,6 +196,7 @@ class Settings(Table):
     http: HttpSettings = HttpSettings()
     admin: AdminSettings = AdminSettings()
     spool: SpoolSettings = SpoolSettings()
+    secrets: SecretsSettings = SecretsSettings()
     entra: EntraSettings = EntraSettings()
     transports: dict[TransportName, Annotated[GraphSettings | SmtpSettings, Field(discriminator="kind")]] = Field(
         default_factory=_default_transports, min_length=1

@@ -239,6 +239,7 @@ SecretValue = Annotated[
     PlainValidator(_secret, json_schema_input_type=str),
     PlainSerializer(lambda secret: secret.shown, return_type=str),
 ]
+SecretValues = Annotated[tuple[SecretValue, ...], BeforeValidator(_listed)]
 SpoolPlace = Annotated[
     SpoolUrl | None,
     PlainValidator(_spool_url, json_schema_input_type=str),

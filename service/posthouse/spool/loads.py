@@ -1,5 +1,6 @@
 """Records made into the rows that engines write, in the order that the verbs of ``spool/sql`` name."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -14,21 +15,49 @@ from posthouse.outcome import (
     name_of,
     scope_of,
 )
+from posthouse.ports import ContentUnreadableError
 from posthouse.records import Finish, Mark, NewMessage
+from posthouse.spool.rules import Doubt
+from posthouse.spool.sealing import HEADER, Keyring, Place, Seal
 
 ANSWER_KEPT: Final[Millis] = 24 * 3_600_000
 """An idempotency key is kept until 24 h after its last message is final (CONTRACT §2.1)."""
+SealedTuple = tuple[int, str, bytes, bytes, int, int, int]
+"""The order is that of sealed_before.sql."""
+CHUNKS: Final = "chunks"
+"""The location of a content whose body lies in chunks."""
 ENTRY_OVERHEAD: Final = 1_024
 """Bytes of a message beside its content, about; what a group commit is bounded by."""
 
 
 class Stored(NamedTuple):
-    """A content as it goes into its row: ``data`` is the header, and the body too unless that lies in chunks."""
+    """A content as it goes into its row: ``data`` is the header, and the body too unless that lies in chunks.
+
+    ``seal`` is the data key that its chunks were sealed with; the row is sealed when it is written.
+    """
 
     header_size: int
     body_size: int
     location: str
     data: bytes
+    seal: Seal | None = None
+
+
+class SealedRow(NamedTuple):
+    """What of a content goes into its row: the key id and the wrapped data key (None where it lies open), the bytes."""
+
+    key_id: str | None
+    data_key: bytes | None
+    body: bytes
+
+
+def sealed(stored: Stored, id_: bytes, keyring: Keyring) -> SealedRow:
+    """The row of a content of the message with this public id."""
+    if not keyring.seals:
+        return SealedRow(None, None, stored.data)
+    seal = stored.seal or keyring.new()
+    place = Place(id_, stored.header_size, stored.body_size, chunked=stored.location == CHUNKS)
+    return SealedRow(keyring.key_id, keyring.wrap(seal, place), seal.close(HEADER, stored.data))
 
 
 def new_message(key: int, new: NewMessage) -> list[object]:
@@ -154,3 +183,20 @@ def refused(rows: Sequence[tuple[int, RefusedRecipient]]) -> list[tuple[object, 
 def again(finishes: Sequence[Finish]) -> list[int]:
     """The messages that an outcome put back into the queue."""
     return [finish.key for finish in finishes if finish.status is Status.QUEUED]
+
+
+def restored(doubt: Doubt, now: Millis) -> tuple[object, ...]:
+    """What a restored copy writes of a message, in the order of restored.sql without its account."""
+    status, cause = (Status.UNCONFIRMED, None) if doubt.looked_for else (Status.HELD, doubt.cause)
+    look_at = now if doubt.looked_for else None
+    return status.value, cause, look_at, doubt.held_before, f"message.{status.value}"
+
+
+def rewrapped(found: Sequence[SealedTuple], keyring: Keyring) -> tuple[list[tuple[int, str, bytes]], int]:
+    """Contents whose data keys were wrapped again (content, earlier key id, data key), and how many could not be."""
+    again: list[tuple[int, str, bytes]] = []
+    for content, name, wrapped, id_, header_size, body_size, chunked in found:
+        place = Place(bytes(id_), header_size, body_size, chunked=bool(chunked))
+        with contextlib.suppress(ContentUnreadableError):
+            again.append((content, name, keyring.rewrap(name, wrapped, place)))
+    return again, len(found) - len(again)

@@ -5,6 +5,7 @@ JSON columns arrive as text or already parsed, as the engine's driver gives them
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Literal, TypeVar, cast
 
 from posthouse.message import (
@@ -21,6 +22,7 @@ from posthouse.message import (
     id_from_bytes,
     shown_status,
 )
+from posthouse.ports import ContentUnreadableError
 from posthouse.records import (
     AttemptRow,
     KeyRow,
@@ -33,7 +35,9 @@ from posthouse.records import (
     Unsettled,
     Witness,
 )
-from posthouse.spool.rules import Standing
+from posthouse.spool.loads import CHUNKS
+from posthouse.spool.rules import Standing, Waiting
+from posthouse.spool.sealing import HEADER, Keyring, Place, Seal
 
 WHOLE_LANE: Final = ""
 """The transport of a pause that is the whole lane's."""
@@ -49,7 +53,7 @@ UnsettledTuple = tuple[MessageTuple, int, str, TransportKind, str, int, int, int
 """The order is that of unsettled.sql."""
 RecordTuple = tuple[
     bytes, str, str, str, str, str, str, str, str | None, str, str, str, str, str | None, int, int, int, int, int | None,
-    int | None, int, str | None, int, str,
+    int | None, int, str | None, int, str, int | None,
 ]  # fmt: skip
 """The order is that of record.sql."""
 AttemptTuple = tuple[
@@ -58,9 +62,13 @@ AttemptTuple = tuple[
 ]  # fmt: skip
 """The order is that of attempts.sql."""
 StandingTuple = tuple[
-    int, str, str, int, int | None, int | None, int | None, int | None, str | None, int,
+    int, str, str, int, int | None, int | None, int | None, int | None, str | None, int, str | None,
 ]  # fmt: skip
 """The order is that of standing.sql."""
+ContentTuple = tuple[int, int, str, str | None, bytes | None, bytes, bytes]
+"""The order is that of content.sql."""
+WaitingTuple = tuple[int, int, str | None, str, str, str]
+"""The order is that of restorable.sql."""
 LaneTuple = tuple[int, str, int, int, int, int, int | None, int | None, str]
 """The order is that of lanes.sql."""
 PauseTuple = tuple[str, int, str, int, int]
@@ -151,6 +159,7 @@ def record(row: RecordTuple, *, now: Millis) -> Record:
         recipients=tuple(
             RecipientState(address=address, kind=kind, refused=refused) for address, kind, refused in recipients
         ),
+        erased_at=row[24],
     )
 
 
@@ -178,7 +187,9 @@ def attempt(row: AttemptTuple) -> AttemptRow:
 
 def standing(row: StandingTuple) -> Standing:
     """Where a message stands."""
-    key, status, client, lane, expires_at, purged_at, unsettled_number, may_resend, held_cause, due_at = row
+    key, status, client, lane, expires_at, purged_at, unsettled_number, may_resend, held_cause, due_at, held_before = (
+        row
+    )
     return Standing(
         key=key,
         status=Status(status),
@@ -190,6 +201,20 @@ def standing(row: StandingTuple) -> Standing:
         may_resend=bool(may_resend),
         held_cause=held_cause,
         due_at=due_at,
+        held_before=held_before,
+    )
+
+
+def waiting(row: WaitingTuple) -> Waiting:
+    """A queued or held message of a restored copy."""
+    key, number, held_cause, mailbox, route, wish = row
+    return Waiting(
+        key=key,
+        number=number,
+        held_cause=held_cause,
+        mailbox=mailbox,
+        route=tuple(_parsed(route, list[str])),
+        wish=OnUnconfirmed(wish),
     )
 
 
@@ -225,6 +250,29 @@ def witness(row: tuple[str, str, str, int]) -> Witness:
     """A message that is known as sent: public id in hex, account, Message-ID, when it was sent."""
     public_id, account, message_id, sent_at = row
     return Witness(id_from_bytes(bytes.fromhex(public_id)), account, message_id, sent_at)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRow:
+    """A content's row, opened: ``data`` is the header, and the body too unless that lies in chunks."""
+
+    header_size: int
+    body_size: int
+    chunked: bool
+    data: bytes
+    seal: Seal | None
+
+
+def opened_row(row: ContentTuple, keyring: Keyring | None) -> OpenedRow:
+    """Open a content's row; raises ContentUnreadableError."""
+    header_size, body_size, location, name, wrapped, id_, data = row
+    chunked, seal = location == CHUNKS, None
+    if name is not None:
+        if keyring is None:
+            raise ContentUnreadableError(f"the content is sealed, and its master is not at hand (key id {name})")
+        seal = keyring.open(name, wrapped or b"", Place(bytes(id_), header_size, body_size, chunked=chunked))
+        data = seal.open(HEADER, data)
+    return OpenedRow(header_size, body_size, chunked, data, seal)
 
 
 def key(row: KeyTuple) -> KeyRow:

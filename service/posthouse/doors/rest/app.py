@@ -10,7 +10,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from posthouse.doors.problems import MEDIA_TYPE, PAGES, fault, page, problem, status_of
-from posthouse.doors.rest import health, keys, lanes, messages, submit
+from posthouse.doors.rest import erasing, health, keys, lanes, messages, submit
 from posthouse.doors.rest.parts import Parts, RawRoute
 from posthouse.doors.rest.reading import GoneError
 from posthouse.ports import SpoolUnavailableError
@@ -28,6 +28,7 @@ def build(parts: Parts, *, admin: bool, chance: Callable[[int], bytes], version:
     health.install(app, parts)
     if admin:
         lanes.install(app, parts)
+        erasing.install(app, parts)
     app.get(f"{PAGES}/{{code}}", include_in_schema=False)(_documentation)
     return app
 

@@ -13,6 +13,7 @@ from posthouse.doors.rest.parts import Parts, answer, known_id, no_message, path
 from posthouse.doors.rest.reading import JSON_LIMIT, body, from_query, parsed
 from posthouse.message import Content, MessageId, Status, parse_id
 from posthouse.policy import Client, Right, must_have
+from posthouse.ports import ContentUnreadableError
 from posthouse.records import Action, Command, Filters, NoSuchMessage, NotPossible, Obeyed, Record
 from posthouse.refusal import Condition, FieldError, Refused
 from posthouse.telemetry import log
@@ -74,7 +75,10 @@ class Messages:
         caller, record = await self._visible(request)
         must_have(caller, Right.CONTENT)
         key = await self._spool.key_of(record.id)
-        content = None if key is None else await self._spool.content(key)
+        try:
+            content = None if key is None else await self._spool.content(key)
+        except ContentUnreadableError as fault:
+            raise Refused(Condition.NOT_FOUND, f"{fault}; posthouse spool check says more") from fault
         if content is None:
             raise Refused(Condition.NOT_FOUND, "the content of this message was deleted ([spool] content_retention)")
         log(CONTENT_VIEWED, message=record.id, by=caller.by)

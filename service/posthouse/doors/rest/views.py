@@ -90,6 +90,7 @@ def record(one: Record, *, attempts: Sequence[AttemptRow] | None, diagnosis: Dia
         "finished_at": iso(one.finished_at),
         "held": _cause(one.held_cause, diagnosis) if one.status is Status.HELD else None,
         "unsettled": one.unsettled,
+        "erased_at": iso(one.erased_at),
         "recipients": [
             {"address": recipient.address, "kind": recipient.kind, "refused": recipient.refused}
             for recipient in one.recipients

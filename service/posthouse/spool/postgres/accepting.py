@@ -7,15 +7,16 @@ from typing import Final, NamedTuple, cast
 
 from posthouse.message import Millis, id_bytes
 from posthouse.records import Added, AddResult, Idempotency, KeyReused, NewMessage, Replayed, Submission
-from posthouse.spool.loads import ANSWER_KEPT, ENTRY_OVERHEAD, Stored
+from posthouse.spool.loads import ANSWER_KEPT, ENTRY_OVERHEAD, SealedRow, Stored, sealed
 from posthouse.spool.postgres.database import Session
 from posthouse.spool.postgres.waking import Waker
+from posthouse.spool.sealing import Keyring
 
 _COLUMNS: Final = (
     "ids", "public_ids", "clients", "lanes", "priorities", "dues", "expiries", "gives_ups", "held_causes", "mailboxes",
     "senders", "sizes", "accepteds", "subjects", "references", "message_ids", "owns", "routes", "tags", "metadatas",
     "doors", "key_ids", "envelope_senders", "wishes", "recipients", "keyed", "header_sizes", "body_sizes", "locations",
-    "bodies",
+    "seal_names", "data_keys", "bodies",
 )  # fmt: skip
 """The order is that of ``_row`` and of add.sql."""
 _KEY_COLUMNS: Final = (
@@ -35,14 +36,23 @@ class AddLoad(NamedTuple):
     size: int
 
 
-def prepare(submission: Submission, *, first: int, contents: Sequence[Stored], lanes: Mapping[str, int]) -> AddLoad:
-    """The load of a submission whose messages get the keys from ``first`` on."""
+def prepare(
+    submission: Submission, *, first: int, contents: Sequence[Stored], lanes: Mapping[str, int], keyring: Keyring
+) -> AddLoad:
+    """The load of a submission whose messages get the keys from ``first`` on; sealed once, however often it is written."""
     messages = submission.messages
     keyed = submission.idempotency is not None
     return AddLoad(
         first,
         [
-            _row(key, message, stored, lane=lanes[message.account.lower()], keyed=keyed)
+            _row(
+                key,
+                message,
+                stored,
+                sealed(stored, id_bytes(message.id), keyring),
+                lane=lanes[message.account.lower()],
+                keyed=keyed,
+            )
             for key, (message, stored) in enumerate(zip(messages, contents, strict=True), first)
         ],
         frozenset(lanes[message.account.lower()] for message in messages),
@@ -53,7 +63,9 @@ def prepare(submission: Submission, *, first: int, contents: Sequence[Stored], l
     )
 
 
-def _row(key: int, new: NewMessage, stored: Stored, *, lane: int, keyed: bool) -> tuple[object, ...]:
+def _row(
+    key: int, new: NewMessage, stored: Stored, content: SealedRow, *, lane: int, keyed: bool
+) -> tuple[object, ...]:
     return (
         key,
         uuid.UUID(bytes=id_bytes(new.id)),
@@ -84,7 +96,7 @@ def _row(key: int, new: NewMessage, stored: Stored, *, lane: int, keyed: bool) -
         stored.header_size,
         stored.body_size,
         stored.location,
-        stored.data,
+        *content,
     )
 
 

@@ -9,10 +9,12 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self, TypeVar, cast
 
 from posthouse.message import Body, Bytes, Content, Millis
-from posthouse.ports import SpoolUnavailableError
+from posthouse.ports import ContentUnreadableError, SpoolUnavailableError
 from posthouse.records import Added
 from posthouse.spool.loads import Stored
 from posthouse.spool.postgres.database import Database, Session
+from posthouse.spool.rows import ContentTuple, opened_row
+from posthouse.spool.sealing import Keyring, Seal
 
 INLINE_BYTES: Final = 256 * 1024
 """Up to here a content is one row."""
@@ -46,8 +48,9 @@ def inline(content: Content) -> Stored | None:
 class Storing:
     """The contents of one submission on their way; leaves no chunk behind unless ``kept`` was told of its commit."""
 
-    def __init__(self, database: Database, *, first: int, at: Millis) -> None:
+    def __init__(self, database: Database, *, first: int, at: Millis, keyring: Keyring) -> None:
         self._database = database
+        self._keyring = keyring
         self._key = first
         self._at = at
         self._chunked: list[int] = []
@@ -60,7 +63,8 @@ class Storing:
             data = b"".join([block async for block in body.blocks()])
             return Stored(len(header), len(data), "inline", header + data)
         self._chunked.append(key)
-        return Stored(len(header), await self._upload(key, body), "chunks", header)
+        seal = self._keyring.new() if self._keyring.seals else None
+        return Stored(len(header), await self._upload(key, body, seal), "chunks", header, seal)
 
     def kept(self, result: _R) -> _R:
         """The commit's answer, passed on."""
@@ -68,13 +72,14 @@ class Storing:
             self._chunked.clear()
         return result
 
-    async def _upload(self, key: int, body: Body) -> int:
+    async def _upload(self, key: int, body: Body, seal: Seal | None) -> int:
         """Two chunks at a time on two connections: each is durable by itself, none of them is a long transaction."""
         waiting: deque[asyncio.Task[None]] = deque()
         size = n = 0
         try:
             async for data in _chunks(body):
-                waiting.append(asyncio.create_task(self._add(Chunk(key, n, self._at, data))))
+                kept = seal.close(n + 1, data) if seal else data
+                waiting.append(asyncio.create_task(self._add(Chunk(key, n, self._at, kept))))
                 size, n = size + len(data), n + 1
                 if len(waiting) >= _IN_FLIGHT:
                     await waiting.popleft()
@@ -123,27 +128,28 @@ class ChunkedBody:
     database: Database
     content: int
     size: int
+    seal: Seal | None
 
     async def blocks(self) -> AsyncIterator[bytes]:
-        """Blocks of 256 KB; raises SpoolUnavailableError where one is missing."""
+        """Blocks of 256 KB; raises ContentUnreadableError where one is missing or was changed."""
         for n in range(-(-self.size // CHUNK_BYTES)):
             async with self.database.session() as session:
                 row = await session.row("chunk", content=self.content, n=n)
             if row is None:
-                raise SpoolUnavailableError("a part of the content is gone")
-            yield cast("bytes", row[0])
+                raise ContentUnreadableError("a part of the content is gone")
+            yield self.seal.open(n + 1, cast("bytes", row[0])) if self.seal else cast("bytes", row[0])
 
 
-async def read(database: Database, key: int) -> Content | None:
-    """A message's content; None where it was purged."""
+async def read(database: Database, key: int, *, keyring: Keyring) -> Content | None:
+    """A message's content; None where it was purged; raises ContentUnreadableError."""
     async with database.session() as session:
         row = await session.row("content", id=key)
     if row is None:
         return None
-    header_size, body_size, location, data = cast("tuple[int, int, str, bytes]", tuple(row))
-    if location == "inline":
-        return Content(data[:header_size], Bytes(data[header_size:]))
-    return Content(data, ChunkedBody(database, key, body_size))
+    opened = opened_row(cast("ContentTuple", tuple(row)), keyring)
+    if opened.chunked:
+        return Content(opened.data, ChunkedBody(database, key, opened.body_size, opened.seal))
+    return Content(opened.data[: opened.header_size], Bytes(opened.data[opened.header_size :]))
 
 
 async def drop_chunks(session: Session, content: int) -> None:

@@ -4,19 +4,18 @@ A migration only adds (expand), or takes away what no running version uses any m
 oldest version of the schema whose code may still work with it: an older process goes on while a newer one has migrated.
 """
 
-from importlib.resources import files
 from typing import Final, cast
 
 from asyncpg import exceptions as pg
 
 from posthouse.spool.postgres.database import Session
 from posthouse.spool.refused import SpoolRefusedError
+from posthouse.spool.steps import steps
 
 OLDEST_SERVER: Final = 140_000
 """PostgreSQL 14: the oldest that is still maintained (postgresql.org/support/versioning)."""
 _LOCK: Final = 0x504F5354
 """``POST``: one process migrates, the others wait."""
-_KNOWN_OLDEST: Final = 1
 
 
 async def check_server(session: Session) -> None:
@@ -39,8 +38,8 @@ async def check_server(session: Session) -> None:
 
 async def migrate(session: Session) -> int:
     """Apply what is missing, each migration in one transaction; the schema's version then."""
-    steps = _steps()
-    known = max(steps)
+    whole = steps("postgres")
+    known = max(whole)
     try:
         async with session.transaction():
             await session.run("migration_lock", lock=_LOCK)
@@ -51,8 +50,8 @@ async def migrate(session: Session) -> int:
                     f"{known}: start the newer version again."
                 )
             for number in range(stands + 1, known + 1):
-                await session.script(steps[number])
-                await session.run("migrated", version=number, oldest=_KNOWN_OLDEST)
+                await session.script(whole[number].text)
+                await session.run("migrated", version=number, oldest=whole[number].oldest)
             await session.run("lift_feed")
     except pg.InsufficientPrivilegeError as fault:
         raise SpoolRefusedError(
@@ -66,9 +65,3 @@ async def _standing(session: Session) -> tuple[int, int]:
     await session.run("schema_table")
     row = await session.row("schema_version")
     return (0, 0) if row is None else cast("tuple[int, int]", tuple(row))
-
-
-def _steps() -> dict[int, str]:
-    folder = files("posthouse.spool").joinpath("migrations", "postgres")
-    found = {entry.name: entry for entry in folder.iterdir() if entry.name.endswith(".sql")}
-    return {int(name.partition("_")[0]): entry.read_text("utf-8") for name, entry in found.items()}

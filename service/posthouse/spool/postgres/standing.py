@@ -80,6 +80,8 @@ async def _write(session: Session, key: int, at: Millis, deed: rules.Deed) -> No
         case rules.LookAgain():
             again = {"looks": deed.looks, "absent_at": deed.absent_at, "look_at": deed.look_at}
             await session.run("look_again", message=key, **again)
+        case rules.HoldAgain():
+            await session.run("hold_again", message=key, cause=deed.cause)
         case rules.HoldUnsettled():
             await session.run("hold_unsettled", message=key, cause=deed.cause)
         case _:

@@ -12,6 +12,8 @@ from posthouse.records import (
     AttemptRow,
     Command,
     CommandResult,
+    Erased,
+    Erasure,
     Filters,
     Finish,
     KeyRow,
@@ -27,16 +29,19 @@ from posthouse.records import (
     TransportKind,
     TransportRow,
     Unsettled,
+    Way,
     Witness,
 )
 from posthouse.spool.postgres import (
     blocks,
     contents,
+    erasing,
     finding,
     lanes,
     purging,
     reading,
     registers,
+    restoring,
     sending,
     standing,
     sweeping,
@@ -47,8 +52,11 @@ from posthouse.spool.postgres.database import Address, Database, Session, drop
 from posthouse.spool.postgres.heart import Heart
 from posthouse.spool.postgres.known import Keys, Lanes
 from posthouse.spool.postgres.listening import Listener
+from posthouse.spool.postgres.resealing import Resealing
 from posthouse.spool.postgres.schema import check_server, migrate
+from posthouse.spool.postgres.unlocking import unlock
 from posthouse.spool.postgres.waking import Waker
+from posthouse.spool.sealing import Keyring, Secrets
 
 SESSIONS: Final = 6
 """Connections that verbs share, beside one for each of the three committers, one that beats and one that listens."""
@@ -64,8 +72,10 @@ _R = TypeVar("_R")
 class PostgresSpool:
     """One process's part in the spool; made by ``open_spool``. ``sends``: it may lease lanes."""
 
-    def __init__(self, database: Database, *, owner: str, clock: Clock, sends: bool) -> None:
+    def __init__(self, database: Database, *, owner: str, clock: Clock, sends: bool, keyring: Keyring) -> None:
         self._database = database
+        self._keyring = keyring
+        self._resealing = Resealing(database, keyring)
         self._sends = sends
         self._clock = clock
         self._heart = Heart(database, boot=owner, clock=clock)
@@ -116,11 +126,12 @@ class PostgresSpool:
         first = await self._keys.take(len(messages))
         small = [stored for message in messages if (stored := contents.inline(message.content))]
         if len(small) == len(messages):
-            load = prepare(submission, first=first, contents=small, lanes=lanes_of)
+            load = prepare(submission, first=first, contents=small, lanes=lanes_of, keyring=self._keyring)
             return await self._adds.submit(load, size=load.size)
-        async with contents.Storing(self._database, first=first, at=self._clock.now()) as storing:
+        at, keyring = self._clock.now(), self._keyring
+        async with contents.Storing(self._database, first=first, at=at, keyring=keyring) as storing:
             stored = [await storing.store(message.content) for message in messages]
-            load = prepare(submission, first=first, contents=stored, lanes=lanes_of)
+            load = prepare(submission, first=first, contents=stored, lanes=lanes_of, keyring=keyring)
             return storing.kept(await self._adds.submit(load, size=load.size))
 
     # --- sending
@@ -150,8 +161,8 @@ class PostgresSpool:
             return await session.number("next_in", lane=lane)
 
     async def content(self, key: int) -> Content | None:
-        """The content; None where it was purged."""
-        return await contents.read(self._database, key)
+        """The content; None where it was purged; raises ContentUnreadableError."""
+        return await contents.read(self._database, key, keyring=self._keyring)
 
     async def mark(self, mark: Mark) -> bool:
         """Write ``sending`` and the attempt; False where the row is not queued any more or the fence is old."""
@@ -224,6 +235,15 @@ class PostgresSpool:
         """Every row a dead worker left in ``sending`` is unconfirmed from its deadline plus ``grace``; how many."""
         return await self._ask(sweeping.recover, self._waker, now=now, grace=grace, worker=self._heart.worker)
 
+    async def restored(self, *, now: Millis, ways: Mapping[str, Way]) -> int | None:
+        """At start of a restored copy: what was due by ``now`` is in doubt before it is sent; None where it is none."""
+        restoring_ = restoring.Restoring(self._database, self._lanes, self._waker, worker=self._heart.worker)
+        return await restoring_.run(now=now, ways=ways)
+
+    async def mark_restored(self, *, taken_at: Millis | None) -> Millis:
+        """Say that this is a copy, made at that moment or when the last thing happened that it knows of."""
+        return await self._ask(restoring.mark, taken_at or 0)
+
     async def unsettled(self, *, now: Millis, most: int) -> Sequence[Unsettled]:
         """Rows whose next look-up is due, in the lanes that this process holds."""
         return await self._ask(reading.unsettled, now=now, most=most, worker=self._heart.worker)
@@ -264,6 +284,10 @@ class PostgresSpool:
             if key is not None:
                 await self._waker.messages(session, [key])
         return result
+
+    async def erase(self, erasure: Erasure) -> Erased:
+        """Erase what is kept of the final messages to a recipient, but what accounting needs."""
+        return await self._ask(erasing.erase, self._keyring, erasure)
 
     # --- asking
 
@@ -327,6 +351,10 @@ class PostgresSpool:
             purging.purge, now=now, retention=retention, content_retention=content_retention, most=most
         )
 
+    async def reseal(self, *, most: int) -> int:
+        """After a new master: wrap data keys again that need an earlier one; 0 where nothing is left to do."""
+        return await self._resealing.step(most)
+
     async def writable(self) -> str | None:
         """None where mail can be kept durably, else the reason."""
         try:
@@ -355,7 +383,9 @@ class PostgresSpool:
             return await verb(session, *args, **kwargs)
 
 
-async def open_spool(address: Address, *, owner: str, clock: Clock, sends: bool = True) -> PostgresSpool:
+async def open_spool(
+    address: Address, *, owner: str, clock: Clock, secrets: Secrets, sends: bool = True
+) -> PostgresSpool:
     """Take part in the spool of this database, which is brought to the schema of this version first.
 
     Raises SpoolRefusedError where it may not be used, SpoolUnavailableError where it cannot be reached.
@@ -365,9 +395,10 @@ async def open_spool(address: Address, *, owner: str, clock: Clock, sends: bool 
     try:
         await check_server(session)
         await migrate(session)
+        keyring = await unlock(session, secrets, now=clock.now())
     finally:
         await drop(session)
-    spool = PostgresSpool(database, owner=owner, clock=clock, sends=sends)
+    spool = PostgresSpool(database, owner=owner, clock=clock, sends=sends, keyring=keyring)
     try:
         await spool.start()
     except BaseException:

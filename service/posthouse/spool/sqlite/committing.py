@@ -173,6 +173,10 @@ class Writer(ABC):
         return cast("_R", await self.submit(_EACH, job, size=0))
 
     @abstractmethod
+    def owed(self) -> int:
+        """Bytes that the spool's file may still grow by without another commit."""
+
+    @abstractmethod
     async def close(self) -> None:
         """Write what waits and close the connection; idempotent."""
 

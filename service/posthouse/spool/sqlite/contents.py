@@ -9,11 +9,13 @@ from types import TracebackType
 from typing import Final, Self, TypeVar, cast
 
 from posthouse.message import Body, Bytes, Content
-from posthouse.ports import SpoolUnavailableError
+from posthouse.ports import ContentUnreadableError, SpoolUnavailableError
 from posthouse.records import Added
 from posthouse.spool.loads import Stored
+from posthouse.spool.rows import ContentTuple, opened_row
+from posthouse.spool.sealing import Keyring, Seal
 from posthouse.spool.sqlite.committing import Job, Readers, Verb, Writer
-from posthouse.spool.sqlite.database import Database, Row
+from posthouse.spool.sqlite.database import Database
 
 INLINE_BYTES: Final = 256 * 1024
 """Up to here a content is one row."""
@@ -25,12 +27,12 @@ _IN_FLIGHT: Final = 2
 """Chunks of one upload that wait for the disk: bounds its memory."""
 
 _R = TypeVar("_R")
-_Chunk = tuple[int, int, bytes]
+_Chunk = tuple[int, int, bytes, Seal | None]
 
 
 def _add_chunks(db: Database, chunks: Sequence[_Chunk]) -> Sequence[None]:
-    for content, n, body in chunks:
-        db.run("add_chunk", {"content": content, "n": n, "body": body})
+    for content, n, body, seal in chunks:
+        db.run("add_chunk", {"content": content, "n": n, "body": seal.close(n + 1, body) if seal else body})
     return [None] * len(chunks)
 
 
@@ -48,8 +50,9 @@ def inline(content: Content) -> Stored | None:
 class Storing:
     """The contents of one submission on their way; leaves no chunk behind unless ``kept`` was told of its commit."""
 
-    def __init__(self, writer: Writer, first: int) -> None:
+    def __init__(self, writer: Writer, first: int, *, keyring: Keyring) -> None:
         self._writer = writer
+        self._keyring = keyring
         self._key = first
         self._chunked: list[int] = []
 
@@ -61,7 +64,8 @@ class Storing:
             data = b"".join([block async for block in body.blocks()])
             return Stored(len(header), len(data), "inline", header + data)
         self._chunked.append(key)
-        return Stored(len(header), await self._upload(key, body), "chunks", header)
+        seal = self._keyring.new() if self._keyring.seals else None
+        return Stored(len(header), await self._upload(key, body, seal), "chunks", header, seal)
 
     def kept(self, result: _R) -> _R:
         """The commit's answer, passed on."""
@@ -69,11 +73,11 @@ class Storing:
             self._chunked.clear()
         return result
 
-    async def _upload(self, key: int, body: Body) -> int:
+    async def _upload(self, key: int, body: Body, seal: Seal | None) -> int:
         waiting: deque[asyncio.Future[None]] = deque()
         size = n = 0
         async for chunk in _chunks(body):
-            writing = self._writer.submit(ADD_CHUNK, (key, n, chunk), size=len(chunk))
+            writing = self._writer.submit(ADD_CHUNK, (key, n, chunk, seal), size=len(chunk))
             writing.add_done_callback(_hear)  # the first that fails is told; the others behind it fail with it
             waiting.append(writing)
             size, n = size + len(chunk), n + 1
@@ -113,44 +117,56 @@ class ChunkedBody:
     readers: Readers
     content: int
     size: int
+    seal: Seal | None
 
     async def blocks(self) -> AsyncIterator[bytes]:
-        """Blocks of 256 KB; raises SpoolUnavailableError where one is missing."""
+        """Blocks of 256 KB; raises ContentUnreadableError where one is missing or was changed."""
         for n in range(-(-self.size // CHUNK_BYTES)):
-            row = await self.readers.read(self._chunk(n))
+            yield await self.readers.read(self._chunk(n))
+
+    def _chunk(self, n: int) -> Job[bytes]:
+        def read(db: Database) -> bytes:
+            row = db.row("chunk", {"content": self.content, "n": n})
             if row is None:
-                raise SpoolUnavailableError("a part of the content is gone")
-            yield cast("bytes", row[0])
+                raise ContentUnreadableError("a part of the content is gone")
+            body = cast("bytes", row[0])
+            return self.seal.open(n + 1, body) if self.seal else body
 
-    def _chunk(self, n: int) -> Job[Row | None]:
-        return lambda db: db.row("chunk", {"content": self.content, "n": n})
+        return read
 
 
-async def read(readers: Readers, key: int) -> Content | None:
-    """A message's content; None where it was purged."""
-    row = await readers.read(lambda db: db.row("content", {"id": key}))
-    if row is None:
-        return None
-    header_size, body_size, location, data = cast("tuple[int, int, str, bytes]", row)
-    if location == "inline":
-        return Content(data[:header_size], Bytes(data[header_size:]))
-    return Content(data, ChunkedBody(readers, key, body_size))
+async def read(readers: Readers, key: int, *, keyring: Keyring) -> Content | None:
+    """A message's content; None where it was purged; raises ContentUnreadableError."""
+
+    def content(db: Database) -> Content | None:
+        row = db.row("content", {"id": key})
+        return None if row is None else _opened(cast("ContentTuple", row), key, readers, keyring)
+
+    return await readers.read(content)
+
+
+def _opened(row: ContentTuple, key: int, readers: Readers, keyring: Keyring) -> Content:
+    opened = opened_row(row, keyring)
+    if opened.chunked:
+        return Content(opened.data, ChunkedBody(readers, key, opened.body_size, opened.seal))
+    return Content(opened.data[: opened.header_size], Bytes(opened.data[opened.header_size :]))
 
 
 async def drop_chunks(writer: Writer, content: int) -> None:
     """Delete a content's chunks, a few in each transaction, if no message refers to them."""
-    while await writer.write(lambda db: _drop_some(db, content)) == CHUNKS_AT_ONCE:
+    while await writer.write(lambda db: drop_some(db, content)) == CHUNKS_AT_ONCE:
         pass
 
 
 def drop_lost(db: Database) -> None:
     """At start: delete chunks whose upload died with its process."""
     for row in db.rows("lost_chunks", {}):
-        while _drop_some(db, cast("int", row[0])) == CHUNKS_AT_ONCE:
+        while drop_some(db, cast("int", row[0])) == CHUNKS_AT_ONCE:
             pass
 
 
-def _drop_some(db: Database, content: int) -> int:
+def drop_some(db: Database, content: int) -> int:
+    """Delete a few chunks of a content that nothing refers to; how many."""
     db.run("drop_chunks", {"content": content})
     return db.changes()
 

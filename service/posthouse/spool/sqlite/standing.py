@@ -9,6 +9,7 @@ from posthouse.spool.rules import (
     Deed,
     End,
     ForbidResend,
+    HoldAgain,
     HoldUnsettled,
     LookAgain,
     LookNow,
@@ -50,6 +51,9 @@ def _write(db: Database, key: int, at: Millis, deed: Deed) -> None:
         case LookAgain():
             again = {"looks": deed.looks, "absent_at": deed.absent_at, "look_at": deed.look_at}
             db.run("look_again", {"message": key, **again})
+        case HoldAgain():
+            db.run("hold_again", {"message": key, "cause": deed.cause})
+            wake(db, [key])
         case HoldUnsettled():
             db.run("hold_unsettled", {"message": key, "cause": deed.cause})
         case _:

@@ -2,12 +2,8 @@
 
 import asyncio
 import math
-import os
-import platform
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +17,8 @@ from posthouse.records import (
     AttemptRow,
     Command,
     CommandResult,
+    Erased,
+    Erasure,
     Filters,
     Finish,
     KeyRow,
@@ -36,47 +34,39 @@ from posthouse.records import (
     TransportKind,
     TransportRow,
     Unsettled,
+    Way,
     Witness,
 )
 from posthouse.spool.refused import SpoolRefusedError
+from posthouse.spool.sealing import Secrets
 from posthouse.spool.sqlite import (
     blocks,
     commands,
     contents,
+    erasing,
     finding,
     lanes,
     purging,
     reading,
     registers,
+    restoring,
     sending,
     settlements,
     sweeping,
 )
-from posthouse.spool.sqlite.accepting import ADD, AddLoad, prepare
+from posthouse.spool.sqlite.accepting import AddLoad, add_verb, prepare
 from posthouse.spool.sqlite.committing import Readers, Writer
-from posthouse.spool.sqlite.database import Database, load_verbs, open_reader, open_writer
-from posthouse.spool.sqlite.guard import Lock, lock_spool, refuse_network
-from posthouse.spool.sqlite.schema import check_file, check_library, migrate
+from posthouse.spool.sqlite.database import Database, load_verbs, open_reader
+from posthouse.spool.sqlite.guard import lock_spool
+from posthouse.spool.sqlite.health import Behind
+from posthouse.spool.sqlite.opening import Opened, make_room, open_file
+from posthouse.spool.sqlite.resealing import Resealing
+from posthouse.spool.sqlite.room import FLOOR, Room
+from posthouse.spool.sqlite.schema import check_library
 from posthouse.spool.sqlite.threads import ReaderThreads, WriterThread
 
-READERS: Final = 2
-DISK_FLOOR: Final = 64 * 1024 * 1024
-"""Free bytes below which the spool says that it cannot keep mail, while it still can finish what it has."""
 KEY_USE_NOTED: Final[Millis] = 60_000
 """A key's last use is written at most this often."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
-    """What ``open_spool`` found and made."""
-
-    path: Path
-    owner: str
-    lock: Lock
-    writer: Database
-    readers: tuple[Database, ...]
-    worker: int
-    last_key: int
 
 
 class SqliteSpool:
@@ -89,6 +79,8 @@ class SqliteSpool:
         self,
         opened: Opened,
         *,
+        floor: int,
+        clock: Clock,
         writer: Callable[[Database, Wake], Writer] = WriterThread,
         readers: Callable[[Sequence[Database]], Readers] = ReaderThreads,
     ) -> None:
@@ -97,7 +89,11 @@ class SqliteSpool:
         self._told: Wake | None = None
         self._writer = writer(opened.writer, self._wake)
         self._readers = readers(opened.readers)
+        self._room = Room(opened.path.parent, floor=floor, monotonic=clock.monotonic, owed=self._writer.owed)
         self._mark = sending.mark_verb(opened.worker)
+        self._add = add_verb(opened.keyring)
+        self._resealing = Resealing(self._writer, self._readers, opened.keyring)
+        self._behind = Behind(open_reader(opened.path, load_verbs()), opened.path) if opened.unchecked else None
         self._used: dict[str, Millis] = {}
 
     def on_wake(self, wake: Wake) -> None:
@@ -111,18 +107,21 @@ class SqliteSpool:
     # --- accepting
 
     async def add(self, submission: Submission) -> AddResult:
-        """Keep it durably, all of it or nothing; raises SpoolUnavailableError."""
+        """Keep it durably, all of it or nothing; raises SpoolUnavailableError, before the disk is full."""
+        lacking = self._room.lacks(sum(message.content.size for message in submission.messages))
+        if lacking is not None:
+            raise SpoolUnavailableError(lacking)
         first = self._next_key
         self._next_key += len(submission.messages)
         small = [stored for message in submission.messages if (stored := contents.inline(message.content))]
         if len(small) == len(submission.messages):
             return await self._keep(prepare(submission, first=first, contents=small))
-        async with contents.Storing(self._writer, first) as storing:
+        async with contents.Storing(self._writer, first, keyring=self._opened.keyring) as storing:
             stored = [await storing.store(message.content) for message in submission.messages]
             return storing.kept(await self._keep(prepare(submission, first=first, contents=stored)))
 
     def _keep(self, load: AddLoad) -> asyncio.Future[AddResult]:
-        return self._writer.submit(ADD, load, size=load.size)
+        return self._writer.submit(self._add, load, size=load.size)
 
     # --- sending
 
@@ -152,8 +151,8 @@ class SqliteSpool:
         return await self._readers.read(lambda db: db.number("next_in", {"lane": lane}))
 
     async def content(self, key: int) -> Content | None:
-        """The content; None where it was purged."""
-        return await contents.read(self._readers, key)
+        """The content; None where it was purged; raises ContentUnreadableError."""
+        return await contents.read(self._readers, key, keyring=self._opened.keyring)
 
     async def mark(self, mark: Mark) -> bool:
         """Write ``sending`` and the attempt; False where the row is not queued any more or the fence is old."""
@@ -239,6 +238,14 @@ class SqliteSpool:
         sweep = sweeping.recover(now=now, grace=grace, worker=opened.worker, owner=opened.owner)
         return await self._writer.write(sweep)
 
+    async def restored(self, *, now: Millis, ways: Mapping[str, Way]) -> int | None:
+        """At start of a restored copy: what was due by ``now`` is in doubt before it is sent; None where it is none."""
+        return await restoring.restore(self._writer, worker=self._opened.worker, now=now, ways=ways)
+
+    async def mark_restored(self, *, taken_at: Millis | None) -> Millis:
+        """Say that this is a copy, made at that moment or when the last thing happened that it knows of."""
+        return await self._writer.write(lambda db: restoring.mark(db, taken_at or 0))
+
     async def unsettled(self, *, now: Millis, most: int) -> Sequence[Unsettled]:
         """Rows whose next look-up is due."""
         return await self._readers.read(reading.unsettled(now=now, most=most))
@@ -269,6 +276,10 @@ class SqliteSpool:
     async def obey(self, command: Command) -> CommandResult:
         """Do what a person asked, under the rules of PROMISES §5."""
         return await self._writer.write(commands.obey(command))
+
+    async def erase(self, erasure: Erasure) -> Erased:
+        """Erase what is kept of the final messages to a recipient, but what accounting needs."""
+        return await erasing.erase(self._writer, self._readers, self._opened.keyring, erasure)
 
     # --- asking
 
@@ -329,72 +340,55 @@ class SqliteSpool:
         purge = purging.Purge(self._writer, self._readers, now=now)
         return await purge.run(retention=retention, content_retention=content_retention, most=most)
 
+    async def reseal(self, *, most: int) -> int:
+        """After a new master: wrap data keys again that need an earlier one; 0 where nothing is left to do."""
+        return await self._resealing.step(most)
+
     async def writable(self) -> str | None:
         """None where mail can be kept durably, else the reason."""
+        if self._behind is not None and self._behind.fault is not None:
+            return f"the spool is damaged: {self._behind.fault}; restore a backup."
         try:
-            free = await self._writer.write(self._try_write)
+            return await self._writer.write(self._try_write)
         except SpoolUnavailableError as fault:
             return str(fault)
-        if free < DISK_FLOOR:
-            return f"only {free >> 20} MB are free on the disk under the spool; {DISK_FLOOR >> 20} MB are needed."
-        return None
 
-    def _try_write(self, db: Database) -> int:
+    def _try_write(self, db: Database) -> str | None:
         db.run("alive", {"worker": self._opened.worker})
-        disk = os.statvfs(self._opened.path.parent)
-        return disk.f_bavail * disk.f_frsize
+        return self._room.below()
 
     async def close(self) -> None:
         """Write what waits and close; idempotent."""
+        if self._behind is not None:
+            await asyncio.to_thread(self._behind.close)
         await self._readers.close()
         await self._writer.close()
         self._opened.lock.release()
 
 
-async def open_spool(path: Path, *, owner: str, clock: Clock, create: bool = True, wait: float = 10.0) -> SqliteSpool:
+async def open_spool(
+    path: Path,
+    *,
+    owner: str,
+    clock: Clock,
+    create: bool = True,
+    wait: float = 10.0,
+    secrets: Secrets = Secrets(),  # noqa: B008 - frozen
+    floor: int = FLOOR,
+) -> SqliteSpool:
     """Open the spool for this process alone; ``owner`` names the process's life, ``wait`` is in seconds.
 
-    Raises SpoolRefusedError where it may not be opened, saying what to do.
+    Below ``floor`` free bytes nothing is accepted. Raises SpoolRefusedError where it may not be opened, saying what to do.
     """
     check_library()
     try:
-        await asyncio.to_thread(_make_room, path, create=create)
+        await asyncio.to_thread(make_room, path, create=create)
         lock = await lock_spool(path, owner=owner, clock=clock, wait=wait)
         try:
-            return SqliteSpool(await asyncio.to_thread(_open, path, owner, now=clock.now(), lock=lock))
+            opened = await asyncio.to_thread(open_file, path, owner, secrets=secrets, now=clock.now(), lock=lock)
+            return SqliteSpool(opened, floor=floor, clock=clock)
         except BaseException:
             lock.release()
             raise
     except (OSError, apsw.Error) as fault:
         raise SpoolRefusedError(f"the spool {path} cannot be opened: {fault}") from fault
-
-
-def _make_room(path: Path, *, create: bool) -> None:
-    if not create and not path.exists():
-        raise SpoolRefusedError(f"there is no spool at {path}; `posthouse serve` or `posthouse keys create` makes one.")
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    refuse_network(path.parent)
-
-
-def _open(path: Path, owner: str, *, now: Millis, lock: Lock) -> Opened:
-    check_file(path)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    path.chmod(0o600)  # the log and the index beside it get the same mode
-    verbs = load_verbs()
-    writer = open_writer(path, verbs)
-    try:
-        migrate(writer.connection)
-        contents.drop_lost(writer)
-        boot = {"owner": owner, "host": platform.node(), "version": version("posthouse"), "at": now}
-        return Opened(
-            path=path,
-            owner=owner,
-            lock=lock,
-            writer=writer,
-            readers=tuple(open_reader(path, verbs) for _ in range(READERS)),
-            worker=writer.number("boot", boot) or 0,
-            last_key=writer.number("last_key", {}) or 0,
-        )
-    except BaseException:
-        writer.connection.close()
-        raise

@@ -30,6 +30,8 @@ from posthouse.spool.sqlite.database import Database
 
 CHECKPOINT_PAGES: Final = 1_000
 """Pages in the log from which the writer checkpoints when nothing waits: SQLite's own default."""
+PAGE_BYTES: Final = 4_096
+"""SQLite's default size of a page, which is the spool's (SPOOL §7)."""
 IDLE_SECONDS: Final = 0.05
 CHECKPOINT_FORCED_PAGES: Final = 16_384
 """64 MB of log: checkpoint although entries wait (SPOOL §7)."""
@@ -47,9 +49,14 @@ class WriterThread(Writer):
         self._db = db
         self._queue: SimpleQueue[Entry | None] = SimpleQueue()
         self._pages = 0
+        self._unwritten = 0
         db.connection.set_wal_hook(self._note_pages)
         self._thread = threading.Thread(target=self._run, name="spool writer", daemon=True)
         self._thread.start()
+
+    def owed(self) -> int:
+        """Bytes of the log that the file may still grow by when they are written back."""
+        return self._unwritten * PAGE_BYTES
 
     async def close(self) -> None:
         """Write what waits, checkpoint, close the connection."""
@@ -111,12 +118,13 @@ class WriterThread(Writer):
         self._tell(Committed([(entry.future, failure) for entry in rest if entry is not None], frozenset()))
 
     def _note_pages(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
-        self._pages = pages
+        self._pages = self._unwritten = pages
         return apsw.SQLITE_OK
 
     def _checkpoint(self, mode: int) -> None:
         with contextlib.suppress(apsw.Error):  # the log stays; the next checkpoint takes it
-            self._db.connection.wal_checkpoint(mode=mode)
+            pages, written = self._db.connection.wal_checkpoint(mode=mode)
+            self._unwritten = max(pages - written, 0)
         self._pages = 0
 
     def _tell(self, done: Committed) -> None:

@@ -17,11 +17,11 @@ with k as (
     :sizes::bigint[], :accepteds::bigint[], :subjects::text[], :references::text[], :message_ids::text[],
     :owns::boolean[], :routes::text[], :tags::text[], :metadatas::text[], :doors::text[], :key_ids::text[],
     :envelope_senders::text[], :wishes::text[], :recipients::text[], :keyed::boolean[], :header_sizes::integer[],
-    :body_sizes::bigint[], :locations::text[], :bodies::bytea[]
+    :body_sizes::bigint[], :locations::text[], :seal_names::text[], :data_keys::bytea[], :bodies::bytea[]
   ) with ordinality as n(
     id, public_id, client, lane, priority, due_at, expires_at, gives_up_at, held_cause, mailbox, sender, size,
     accepted_at, subject, reference, message_id, own, route, tags, metadata, door, key_id, envelope_sender, wish,
-    recipients, keyed, header_size, body_size, location, body, o)
+    recipients, keyed, header_size, body_size, location, seal_name, data_key, body, o)
   where not n.keyed or exists (select 1 from k where n.id between k.first and k.last)
 ), m as (
   -- a blocked sender's new rows are held in the same transaction that reads the block (PROMISES §6)
@@ -38,8 +38,8 @@ with k as (
   on conflict (id) do nothing
   returning id, lane, status, priority, due_at, held_cause, accepted_at, feed
 ), c as (
-  insert into contents (id, header_size, body_size, location, body)
-  select n.id, n.header_size, n.body_size, n.location, n.body from n join m using (id)
+  insert into contents (id, header_size, body_size, location, key_id, data_key, body)
+  select n.id, n.header_size, n.body_size, n.location, n.seal_name, n.data_key, n.body from n join m using (id)
 ), d as (
   insert into details (message, subject, reference, message_id, own_message_id, route, tags, metadata, door, key_id,
                        envelope_sender, on_unconfirmed)

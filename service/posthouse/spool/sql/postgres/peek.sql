@@ -4,7 +4,7 @@ select m.id, replace(m.public_id::text, '-', ''), m.client, m.lane, l.account, m
        (select jsonb_agg(jsonb_build_array(r.address, r.kind) order by r.position) from recipients r where r.message = m.id),
        d.message_id, d.own_message_id, d.route, m.next_transport, m.priority, m.size, m.accepted_at, m.due_at,
        m.expires_at, m.gives_up_at, m.attempts, d.on_unconfirmed, m.accept_duplicate,
-       (select a.started_at from attempts a where a.message = m.id and a.number = 1)
+       (select min(a.started_at) from attempts a where a.message = m.id and a.code is distinct from 'restored')
 from (
   (select id, priority, due_at from messages
    where status = 'queued' and lane = :lane and priority = 0 and due_at <= :now::bigint

@@ -2,10 +2,14 @@
 --  0 id, 1 public id in hex, 2 client, 3 account, 4 priority, 5 due_at, 6 expires_at, 7 gives_up_at, 8 held cause,
 --  9 mailbox, 10 sender, 11 size, 12 accepted_at, 13 subject, 14 reference, 15 message_id, 16 own message id, 17 route,
 --  18 tags, 19 metadata, 20 door, 21 key id, 22 envelope sender, 23 on_unconfirmed, 24 recipients [[address, kind]].
--- :contents JSON array of [id, header size, body size, location, offset, length], offsets into :bytes from 1.
+-- :contents JSON array of [0 id, 1 header size, 2 body size, 3 location, 4 key id, 5 offset, 6 length of the wrapped
+-- data key, 7 length of the body], offsets into :bytes from 1: the wrapped key, then the body.
 
-insert into contents (id, header_size, body_size, location, body)
-select value->>0, value->>1, value->>2, value->>3, substr(:bytes, value->>4, value->>5) from jsonb_each(:contents);
+insert into contents (id, header_size, body_size, location, key_id, data_key, body)
+select value->>0, value->>1, value->>2, value->>3, value->>4,
+       case when value->>4 is not null then substr(:bytes, value->>5, value->>6) end,
+       substr(:bytes, (value->>5) + (value->>6), value->>7)
+from jsonb_each(:contents);
 
 -- The lane is made and woken here: a lane that has something due already is not written (SPOOL §6.2).
 insert into lanes (account, next_at)

@@ -6,7 +6,7 @@ select json_group_array(json_array(
   json((select json_group_array(json_array(r.address, r.kind) order by r.position) from recipients r where r.message = m.id)),
   d.message_id, d.own_message_id, json(d.route), m.next_transport, m.priority, m.size, m.accepted_at, m.due_at,
   m.expires_at, m.gives_up_at, m.attempts, d.on_unconfirmed, m.accept_duplicate,
-  (select a.started_at from attempts a where a.message = m.id and a.number = 1)) order by q.priority, q.due_at, q.id)
+  (select min(a.started_at) from attempts a where a.message = m.id and a.code is not 'restored')) order by q.priority, q.due_at, q.id)
 from (
   select * from (select id, priority, due_at from messages
                  where status = 'queued' and lane = :lane and priority = 0 and due_at <= :now

@@ -7,7 +7,8 @@ select m.public_id, m.status, m.client, d.door, m.mailbox, l.account, m.sender, 
        m.expires_at, m.finished_at, m.attempts, m.held_cause,
        exists (select 1 from unsettled u where u.message = m.id),
        (select json_group_array(json_array(r.address, r.kind, r.refused) order by r.position)
-        from recipients r where r.message = m.id)
+        from recipients r where r.message = m.id),
+       m.erased_at
 from messages m
 join details d on d.message = m.id
 join lanes l on l.id = m.lane

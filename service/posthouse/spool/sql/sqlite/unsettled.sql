@@ -6,7 +6,7 @@ select json_group_array(json_array(
   json((select json_group_array(json_array(r.address, r.kind) order by r.position) from recipients r where r.message = m.id)),
   d.message_id, d.own_message_id, json(d.route), m.next_transport, m.priority, m.size, m.accepted_at, m.due_at,
   m.expires_at, m.gives_up_at, m.attempts, d.on_unconfirmed, m.accept_duplicate,
-  (select f.started_at from attempts f where f.message = m.id and f.number = 1)), u.number, a.transport, a.kind, w.account, a.started_at, u.since, u.looks, u.last_absent_at, u.may_resend,
+  (select min(f.started_at) from attempts f where f.message = m.id and f.code is not 'restored')), u.number, a.transport, a.kind, w.account, a.started_at, u.since, u.looks, u.last_absent_at, u.may_resend,
   m.status = 'held') order by u.look_at, u.message)
 from (select * from unsettled where look_at <= :now order by look_at, message limit :most) u
 join messages m on m.id = u.message
