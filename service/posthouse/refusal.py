@@ -18,6 +18,7 @@ class Condition(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     NOT_CANCELABLE = "not_cancelable"
     NOT_RETRYABLE = "not_retryable"
+    NOT_CHANGEABLE = "not_changeable"
     MESSAGE_TOO_LARGE = "message_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     VALIDATION_ERROR = "validation_error"

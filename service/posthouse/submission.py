@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from posthouse.headers import fit_to_envelope
+from posthouse.lanes import TENANT_DAY_USED
+from posthouse.mailboxes import Mailboxes, Queues, SenderRule
 from posthouse.message import Content, Envelope, MessageId, Millis, OnUnconfirmed, Priority, Status, new_id
 from posthouse.policy import Client, Right, folded, matches, may_send_as, may_send_to, must_have
 from posthouse.ports import Clock, Spool, SpoolUnavailableError
+from posthouse.reckoning import Joiner, Standing
 from posthouse.records import Added, Idempotency, KeyReused, NewMessage, Replayed, Submission, TransportKind
 from posthouse.refusal import Condition, FieldError, Refused
 
@@ -23,13 +26,17 @@ _GRAPH_ONLY: Final = frozenset({"x_header_dropped", "auto_submitted_dropped"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carrier:
-    """What the door step must know of a transport; ``account`` is the SMTP login where that is the lane."""
+    """What the door step must know of a transport; ``account`` is the SMTP login where that is the lane.
+
+    ``recipients_per_day`` of one account by it; 0 means no limit.
+    """
 
     name: str
     kind: TransportKind
     account: str | None = None
     max_wire_bytes: int | None = None
     extra_header_recipients: Literal["smtp_else_drop", "drop", "hold"] = "smtp_else_drop"
+    recipients_per_day: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +48,6 @@ class RouteRule:
     transports: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SenderRule:
-    """The mailboxes that send as an address; the first of them for now."""
-
-    address: str
-    mailboxes: tuple[str, ...]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """The settings that every submission is held against (CONTRACT §4); sizes in bytes, times in seconds."""
@@ -58,6 +57,7 @@ class Rules:
     routes: tuple[RouteRule, ...] = ()
     senders: tuple[SenderRule, ...] = ()
     recipients_per_message: int = 500
+    tenant_recipients_per_day: int = 0
     max_message_bytes: int = 36_700_160
     expire_after: float = 432_000.0
     on_unconfirmed: OnUnconfirmed = OnUnconfirmed.SETTLE
@@ -114,15 +114,6 @@ class Draft:
     """Where the draft stands in its request, as a JSON pointer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a lane stands for somebody who joins it now."""
-
-    ahead: int
-    held_by: str | None
-    estimated_send_at: Millis | None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """What a client is told about an accepted message."""
@@ -148,8 +139,6 @@ class Accepted:
 
 Render = Callable[[Sequence[Receipt]], bytes]
 """Writes the answer that is kept for replays."""
-Backlog = Callable[[str], Standing]
-"""How the lane of an account stands; answers from memory."""
 Closed = Callable[[], Condition | None]
 """DRAINING or STORAGE_LOW where nothing more is taken."""
 
@@ -164,14 +153,14 @@ class DoorStep:
         rules: Rules,
         clock: Clock,
         chance: Callable[[int], bytes],
-        backlog: Backlog,
+        backlog: Queues,
         closed: Closed,
     ) -> None:
         self._spool = spool
         self.rules = rules
         self._clock = clock
         self._chance = chance
-        self._backlog = backlog
+        self._mailboxes = Mailboxes(rules.senders, backlog)
         self._closed = closed
 
     def identify(self, sender: str) -> Identity:
@@ -196,7 +185,7 @@ class DoorStep:
         dry_run: bool = False,
     ) -> Accepted | Replayed:
         """Keep all drafts or none; raises Refused. Answers only after the commit."""
-        pairs = [self._resolve(draft) for draft in drafts]
+        pairs = [self._resolve(draft, joins=not dry_run) for draft in drafts]
         receipts = tuple(receipt for _, receipt in pairs)
         rendered = answer(receipts)
         if dry_run:
@@ -220,22 +209,23 @@ class DoorStep:
                 detail = "this Idempotency-Key came before with another request; use a new key for a new message"
                 raise Refused(Condition.IDEMPOTENCY_KEY_REUSED, detail)
 
-    def _resolve(self, draft: Draft) -> tuple[NewMessage, Receipt]:
+    def _resolve(self, draft: Draft, *, joins: bool) -> tuple[NewMessage, Receipt]:
         self._permit(draft)
         identity, wishes = draft.identity, draft.wishes
         due_at = max(wishes.due_at or 0, identity.at)
         _check_expiry(draft, due_at=due_at)
-        mailbox = self._mailbox(draft.sender)
         size = draft.content.size
         route, held, notices = self._route(draft, size)
-        account = self.rules.carriers[route[0]].account or mailbox
+        self._within_a_day(draft, route)
+        joiner = Joiner(draft.client.name, wishes.priority, due_at)
+        seat = self._mailboxes.seat(draft.sender, joiner, login=self.rules.carriers[route[0]].account, joins=joins)
         message = NewMessage(
             id=identity.id,
             client=draft.client.name,
             key_id=draft.client.key_id,
             door=draft.door,
-            mailbox=mailbox,
-            account=account,
+            mailbox=seat.mailbox,
+            account=seat.account,
             sender=folded(draft.sender),
             envelope=draft.envelope,
             subject=draft.subject,
@@ -253,6 +243,7 @@ class DoorStep:
             gives_up_at=due_at + int(self.rules.expire_after * 1000),
             on_unconfirmed=wishes.on_unconfirmed or self.rules.on_unconfirmed,
             held_cause=held,
+            paced=self._mailboxes.paced(draft.sender),
         )
         waiting = Status.SCHEDULED if due_at > identity.at else Status.QUEUED
         receipt = Receipt(
@@ -260,10 +251,10 @@ class DoorStep:
             status=Status.HELD if held else waiting,
             created_at=identity.at,
             reference=wishes.reference,
-            mailbox=mailbox,
+            mailbox=seat.mailbox,
             route=route,
             size=size,
-            standing=self._backlog(account),
+            standing=seat.standing,
             notices=notices,
         )
         return message, receipt
@@ -286,11 +277,15 @@ class DoorStep:
             )
             raise Refused(Condition.MESSAGE_TOO_LARGE, detail, limit_bytes=rules.max_message_bytes)
 
-    def _mailbox(self, sender: str) -> str:
-        for rule in self.rules.senders:
-            if matches((rule.address,), sender):
-                return folded(rule.mailboxes[0])
-        return folded(sender)  # one lane for one account, however its name is written
+    def _within_a_day(self, draft: Draft, route: Sequence[str]) -> None:
+        """More recipients than a day takes would never leave; a group of the org's address book counts one (FACTS B1)."""
+        count = len(draft.envelope.recipients)
+        limits = [self.rules.carriers[name].recipients_per_day for name in route]
+        mailbox = max(limits) if all(limits) else 0
+        for limit, name in ((mailbox, "recipients_per_day"), (self.rules.tenant_recipients_per_day, TENANT_DAY_USED)):
+            if limit and count > limit:
+                detail = f"{count} recipients are more than a day takes: {limit} ([limits] {name}); split the message"
+                raise Refused(Condition.TOO_MANY_RECIPIENTS, detail, errors=(FieldError(f"{draft.root}/to", detail),))
 
     def _route(self, draft: Draft, size: int) -> tuple[tuple[str, ...], str | None, tuple[Notice, ...]]:
         """The transports that can carry it, why it must wait (if so), and what will be changed."""

@@ -34,8 +34,10 @@ from posthouse.records import (
     Lease,
     Mark,
     NewMessage,
+    Past,
     Record,
     Settlement,
+    Start,
     Submission,
     Unsettled,
     Verdict,
@@ -164,6 +166,8 @@ class House:
             account=account or row.account,
             started_at=now,
             deadline_at=now + 60 * SECOND,
+            recipients=len(row.envelope.recipients),
+            wire_bytes=row.size,
         )
 
     async def start(self, **changes) -> tuple[Message, Lease]:
@@ -204,22 +208,30 @@ class House:
         """Write an outcome."""
         return await self.spool.finish(self.finish_of(row, outcome, status, **changes))
 
+    async def past(self, lease: Lease) -> Past:
+        """What the account of a lane used up lately."""
+        return (await self.spool.past(lanes=[lease.lane], now=self.clock.now()))[lease.lane]
+
+    async def starts(self, lease: Lease) -> tuple[Start, ...]:
+        """The attempts that count for its pace."""
+        return (await self.past(lease)).starts
+
     async def release(self, lease: Lease) -> None:
         """Give a lane back."""
         await self.spool.release(lane=lease.lane, fence=lease.fence, now=self.clock.now())
         self.running.discard(lease.lane)
 
-    async def looks(self, *, at: int | None = None) -> list[Unsettled]:
+    async def looks(self, *, at: int | None = None, most: int = 9) -> list[Unsettled]:
         """What whoever holds all lanes would look for at a time; now, if none is given."""
         at = self.clock.now() if at is None else at
         taken = await self.spool.lease(owner="me", now=at, most=99, running=self.running)
         self.running |= {lease.lane for lease in taken}
-        return list(await self.spool.unsettled(now=at, most=9))
+        return list(await self.spool.unsettled(now=at, most=most, lanes=self.running))
 
     async def next_look(self) -> int | None:
         """When the next look-up is due, for whoever holds all lanes."""
         await self.looks(at=self.clock.now() + 400 * DAY)
-        return await self.spool.next_look()
+        return await self.spool.next_look(lanes=self.running)
 
     async def settle(self, row: Message, verdict: Verdict, **changes) -> bool:
         """Write a conclusion about the message's first attempt."""
@@ -242,6 +254,14 @@ class House:
     async def status(self, message_id: MessageId) -> Status:
         """Where it stands."""
         return (await self.record(message_id)).status
+
+    async def plant(self, text: str) -> None:
+        """Put the spool into a state that only a fault or a foreign hand leaves, in words of every engine."""
+        spool = self.spool
+        if isinstance(spool, PostgresSpool):
+            await self.ask(text)
+        else:
+            await spool._writer.write(lambda db: db.connection.execute(text).fetchall())
 
     async def die(self) -> None:
         """The process ends without a word, long enough ago for others to know."""

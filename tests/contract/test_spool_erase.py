@@ -1,5 +1,6 @@
 """A person's request: nothing of the final mail to him is kept but what accounting needs, in the file too."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from posthouse.records import Action, Erased, Erasure, Filters
 from posthouse.spool.sealing import Secrets
 from posthouse.spool.sqlite.check import check
 from tests.contract.spools import HOUR, LATER, NOON, SENT, SHOP, House, house
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 AMY = "amy.pond@fabrikam.com"
 TELLING: dict = {
@@ -41,7 +44,7 @@ async def audit(spool: House) -> list[tuple]:
     return await spool.ask(asked)
 
 
-async def test_what_was_sent_to_a_person_is_erased_and_still_counted(tmp_path: Path) -> None:
+async def test_what_was_sent_to_a_person_is_erased_and_still_counted(tmp_path: Path, engine: str) -> None:
     async with house(tmp_path) as spool:
         row = await spool.go(SENT, Status.SENT, metadata={"name": "amy pond"}, message_id="<amy@shop>", **TELLING)
         other = await spool.go(SENT, Status.SENT)
@@ -62,10 +65,12 @@ async def test_what_was_sent_to_a_person_is_erased_and_still_counted(tmp_path: P
         assert (await spool.record(other.id)).erased_at is None
         for filters in (Filters(recipient=AMY), Filters(reference="ref-amy"), Filters(tags={"who": "amy"})):
             assert (await spool.spool.find(filters, now=NOON)).records == ()
-    assert check(tmp_path / "spool.sqlite", Secrets()).ok
+    if engine == "sqlite":
+        assert check(tmp_path / "spool.sqlite", Secrets()).ok
 
 
 @pytest.mark.parametrize("seal", [True, False])
+@pytest.mark.engine("sqlite")
 async def test_nothing_of_it_can_be_read_from_the_file(tmp_path: Path, *, seal: bool) -> None:
     body = b"Dear amy pond, " * 30_000
     async with house(tmp_path, secrets=Secrets(seal=seal)) as spool:
@@ -115,7 +120,8 @@ async def test_the_audit_knows_the_person_by_a_keyed_hash_alone(tmp_path: Path) 
         await erase(spool, "Amy.Pond@fabrikam.com")
         await erase(spool, "somebody@fabrikam.com")
         first, again, other = await audit(spool)
-    assert first == ("ann", "recipient.erase", first[2], '{"erased":1,"unfinished":0}')
+    assert first[:3] == ("ann", "recipient.erase", first[2])
+    assert json.loads(first[3]) == {"erased": 1, "unfinished": 0}
     assert first[2] == again[2] != other[2]
     assert AMY not in str(first)
 

@@ -75,9 +75,10 @@ def test_every_migration_says_which_is_the_oldest_code_that_may_work_with_its_fi
 
 
 def test_a_migration_takes_nothing_away_that_older_code_reads() -> None:
+    """An index may go: without it older code is slower, never wrong."""
     for name in (entry.name for entry in MIGRATIONS.iterdir() if entry.name.endswith(".sql")):
         text = MIGRATIONS.joinpath(name).read_text().lower()
-        assert "drop " not in text, name
+        assert "drop " not in text.replace("drop index ", ""), name
         assert "rename " not in text, name
         added = [line for line in text.splitlines() if "add column" in line]
         assert all("not null" not in line or "default" in line for line in added), name

@@ -13,6 +13,8 @@ from posthouse.spool.refused import SpoolRefusedError
 from posthouse.spool.sealing import Secrets, key_id, new_master
 from tests.contract.spools import SENT, House, house
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 SMALL = b"the secret of a small mail\r\n"
 LARGE = b"the secret of a large mail\r\n" * 30_000
 OLD, NEW = new_master(), new_master()
@@ -39,6 +41,7 @@ def change(folder: Path, statement: str, values: dict | None = None) -> None:
 
 
 @pytest.mark.parametrize("body", [SMALL, LARGE])
+@pytest.mark.engine("sqlite")
 async def test_neither_header_nor_body_lies_open_on_the_disk(tmp_path: Path, body: bytes) -> None:
     async with house(tmp_path) as spool:
         message = await spool.put(body=body)
@@ -49,6 +52,7 @@ async def test_neither_header_nor_body_lies_open_on_the_disk(tmp_path: Path, bod
 
 
 @pytest.mark.parametrize("body", [SMALL, LARGE])
+@pytest.mark.engine("sqlite")
 async def test_where_settings_say_so_contents_lie_open_and_both_kinds_are_read(tmp_path: Path, body: bytes) -> None:
     async with house(tmp_path, secrets=OPEN) as spool:
         first = await spool.put(body=body)
@@ -72,6 +76,7 @@ async def test_where_settings_say_so_contents_lie_open_and_both_kinds_are_read(t
     ],
     ids=["places", "messages", "whole", "size", "form", "zeros", "gone"],
 )
+@pytest.mark.engine("sqlite")
 async def test_a_content_that_was_changed_where_it_lies_is_not_taken_for_whole(tmp_path: Path, statement: str) -> None:
     async with house(tmp_path) as spool:
         first, second = await spool.put(body=LARGE), await spool.put(body=LARGE)
@@ -82,6 +87,7 @@ async def test_a_content_that_was_changed_where_it_lies_is_not_taken_for_whole(t
         assert (await whole(spool, second))[1] == LARGE
 
 
+@pytest.mark.engine("sqlite")
 async def test_a_content_whose_key_was_changed_is_told_from_one_that_was_purged(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         message = await spool.put(body=SMALL)
@@ -94,6 +100,7 @@ async def test_a_content_whose_key_was_changed_is_told_from_one_that_was_purged(
 # --- the master
 
 
+@pytest.mark.engine("sqlite")
 async def test_a_master_is_made_with_a_new_spool_for_its_owner_alone(tmp_path: Path) -> None:
     async with house(tmp_path):
         master = tmp_path / "spool.sqlite.master"
@@ -102,6 +109,7 @@ async def test_a_master_is_made_with_a_new_spool_for_its_owner_alone(tmp_path: P
     assert text.encode() not in (tmp_path / "spool.sqlite").read_bytes()
 
 
+@pytest.mark.engine("sqlite")
 async def test_a_master_is_never_made_for_a_spool_that_had_one(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         await spool.put()
@@ -117,6 +125,7 @@ async def test_a_master_is_never_made_for_a_spool_that_had_one(tmp_path: Path) -
         pass
 
 
+@pytest.mark.engine("sqlite")
 async def test_another_master_is_refused_and_the_one_that_is_missing_is_named(tmp_path: Path) -> None:
     async with house(tmp_path, secrets=Secrets(master=OLD)) as spool:
         message = await spool.put()
@@ -141,6 +150,7 @@ async def test_a_master_on_which_nothing_depends_any_more_may_be_lost(tmp_path: 
         pass
 
 
+@pytest.mark.engine("sqlite")
 async def test_a_broken_master_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     master = tmp_path / "spool.sqlite.master"
     master.write_text("cut\n")
@@ -198,6 +208,7 @@ async def test_mail_is_accepted_and_read_while_a_rotation_runs(tmp_path: Path) -
         assert [body for _, body in await read] == [SMALL] * 60
 
 
+@pytest.mark.engine("sqlite")
 async def test_the_earlier_master_stays_known_while_a_content_could_not_be_wrapped_again(tmp_path: Path) -> None:
     async with house(tmp_path, secrets=Secrets(master=OLD)) as spool:
         await spool.put(body=SMALL)

@@ -1,29 +1,54 @@
-"""Wall-clock time that jumps when the plan says so, over a monotonic one that never does."""
+"""Wall-clock time that jumps when the plan says so, and the service's own clock over it, which must not."""
 
+from posthouse.clock import RATE, SteadyClock
 from posthouse.message import Millis
 from tests.simulation.loop import VirtualLoop
 
 START: Millis = 1_764_000_000_000
+BOOTED = 5_000_000_000_000
+"""Nanoseconds that the machine had been up at the beginning."""
 
 
 class VirtualClock:
-    """What the service takes for time."""
+    """The wall clock of the machine, and what a process that reads it may rightly believe."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
         self._offset: Millis = 0
-        self.latest: Millis = START
-        """The latest wall-clock time that there ever was."""
+        self._jumped = False
+        self._latest: Millis = 0
+        self._began: tuple[float, Millis] = (0.0, START)
 
-    def now(self) -> Millis:
-        at = START + self._offset + self._loop.us // 1000
-        self.latest = max(self.latest, at)
-        return at
-
-    def monotonic(self) -> float:
-        return self._loop.time()
+    def wall(self) -> Millis:
+        """What the machine's clock shows."""
+        return START + self._offset + self._loop.us // 1000
 
     def jump(self, seconds: float) -> None:
         """Somebody sets the clock."""
-        self.now()
+        self._jumped = True
         self._offset += int(seconds * 1000)
+
+    def begin(self) -> SteadyClock:
+        """A process starts: its own clock, the service's real one."""
+        self._latest = self.latest
+        self._began = self._loop.time(), self.wall()
+        return SteadyClock(
+            wall=lambda: (START + self._offset) * 1_000_000 + self._loop.us * 1000,
+            steady=lambda: BOOTED + self._loop.us * 1000,
+        )
+
+    @property
+    def latest(self) -> Millis:
+        """The latest time that any process so far may have believed it is."""
+        return max(self._latest, self._believed(1))
+
+    @property
+    def earliest(self) -> Millis:
+        """The earliest time that the process of now may believe it is."""
+        return self._believed(-1)
+
+    def _believed(self, sign: int) -> Millis:
+        began, wall = self._began
+        passed = (self._loop.time() - began) * 1000
+        drawn = passed / RATE if self._jumped else 0.0
+        return int(wall + passed + sign * (drawn + 2.0))

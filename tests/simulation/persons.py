@@ -51,7 +51,7 @@ class Persons:
                 truth.retried = True
                 twice = act == "retry_twice"
                 truth.may_double |= twice
-                expires_at = self.world.clock.now() + 600_000 if truth.expires_at is not None else None
+                expires_at = self.process.now() + 600_000 if truth.expires_at is not None else None
                 truth.expires_at, truth.canceled_at = expires_at, None
                 await self._obey(message_id, Action.RETRY, accept_duplicate=twice, expires_at=expires_at)
             case "release":
@@ -64,14 +64,18 @@ class Persons:
     async def _resume(self, message_id: MessageId) -> None:
         order = next(h.order for h in self.clients.heard.values() if message_id in h.ids)
         try:
-            await self.process.ask(lambda service, _spool, _step: service._resume_lane(order.mailbox))
+            await self.process.ask(
+                lambda _service, spool, _step: spool.tell_lane(
+                    account=order.mailbox, paused=False, at=self.process.now(), by="ann"
+                )
+            )
         except (GoneError, SpoolUnavailableError):
             return
         except Exception as fault:  # noqa: BLE001 - the door's 500
             self.world.complain("fault", f"the door answered resume with {type(fault).__name__}")
 
     async def _obey(self, message_id: MessageId, action: Action, **changes) -> CommandResult | None:
-        now = self.world.clock.now()
+        now = self.process.now()
         command = Command(action=action, id=message_id, at=now, by="ann", gives_up_at=now + WHOLE_EXPIRY)
         command = replace(command, **changes)
         try:

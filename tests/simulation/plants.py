@@ -13,8 +13,7 @@ from typing import Final
 
 import apsw
 
-from posthouse import delivery, proof, settling
-from posthouse.app import Service
+from posthouse import delivery, proof
 from posthouse.delivery import RetryAt, Step, TryNext
 from posthouse.dispatcher import runner
 from posthouse.dispatcher.attempt import Attempt
@@ -23,11 +22,13 @@ from posthouse.message import Content, Message, Millis, Status
 from posthouse.outcome import Answer, Outcome, Scope, TransientFailure
 from posthouse.ports import SpoolUnavailableError
 from posthouse.records import Finish, Mark, Submission
+from posthouse.settling import settling
 from posthouse.spool import rules
 from posthouse.spool.sqlite import accepting, lanes, sweeping
 from posthouse.spool.sqlite.committing import Committed, Committer, Entry, Failure, Job
 from posthouse.spool.sqlite.database import Database
 from posthouse.spool.sqlite.store import SqliteSpool
+from posthouse.sweep import Sweep
 from tests.simulation.patching import replaced
 
 Name = str
@@ -229,7 +230,7 @@ PLANTS: Final[Mapping[Name, Plant]] = {
     "mark": Plant("sending is marked after the wire", "doubled", runner, "Attempt", lambda _was: _Early),
     "finish": Plant("a failing finish becomes another outcome", "doubled", Attempt, "_finish", _another_outcome),
     "retry-after": Plant("a throttled mailbox does not rest", "retry_after", Effects, "apply", _deaf_to_rest),
-    "sweep": Plant("nothing is swept", "stranded", Service, "_sweep", lambda _was: _nothing),
+    "sweep": Plant("nothing is swept", "stranded", Sweep, "run", lambda _was: _nothing),
     "group": Plant("one bad entry fails its group", "fault", Committer, "commit", _whole_group_fails),
     "idempotency": Plant("the key is kept after its message", "spool", SqliteSpool, "add", _key_apart),
     "recover": Plant("a crash is no doubt", "doubled", sweeping, "recovered", _queue_again),

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from posthouse.app import Service
 from posthouse.assembly import Machine
+from posthouse.clock import SteadyClock
+from posthouse.message import Millis
 from posthouse.ports import SpoolUnavailableError
 from posthouse.settings.model import Settings
 from posthouse.spool.sqlite.store import Opened, SqliteSpool
@@ -48,6 +50,7 @@ class Process:
         self.service: Service | None = None
         self.spool: SqliteSpool | None = None
         self.step: DoorStep | None = None
+        self.clock: SteadyClock | None = None
         self.lives = 0
         self._folder = folder
         self._opened: Opened | None = None
@@ -89,6 +92,10 @@ class Process:
         if death.second is not None:
             self.world.loop.call_later(death.second, life.end)
 
+    def now(self) -> Millis:
+        """What the process believes the time is, or the machine where none runs."""
+        return self.world.clock.wall() if self.clock is None else self.clock.now()
+
     async def ask(self, question: Callable[[Service, SqliteSpool, DoorStep], Awaitable[T]]) -> T:
         """Call into the process and wait for its answer; raises GoneError."""
         life = self.life
@@ -123,12 +130,13 @@ class Process:
 
     async def _serve(self, life: Life) -> None:
         world, owner = self.world, f"life {life.number}"
-        self._opened = open_files(self.disk.path, owner=owner, now=world.clock.now())
-        spool = spool_of(self._opened, disk=self.disk, life=life, clock=world.clock)
+        clock = world.clock.begin()
+        self._opened = open_files(self.disk.path, owner=owner, now=clock.now())
+        spool = spool_of(self._opened, disk=self.disk, life=life, clock=clock)
         chance = Chance(world.plan.seed, owner)
         machine = Machine(
             owner=owner,
-            clock=world.clock,
+            clock=clock,
             chance=chance.randbytes,
             ways=partial(SimulatedWays, world=world, life=life),
         )
@@ -140,7 +148,7 @@ class Process:
             self._down = RESTART
             life.end()
             return
-        self.spool, self.service, self.step = spool, service, service.door_step()
+        self.spool, self.service, self.step, self.clock = spool, service, service.door_step(), clock
 
     async def _drain(self, life: Life) -> None:
         if self.service is None or self.spool is None:
@@ -157,7 +165,7 @@ class Process:
 
     def _bury(self, life: Life) -> None:
         self.world.trace.note("life", f"{life.number} is over")
-        self.life = self.service = self.spool = self.step = None
+        self.life = self.service = self.spool = self.step = self.clock = None
         if self._opened is not None:
             close_files(self._opened)
             self._opened = None

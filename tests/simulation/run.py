@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import posthouse.app
-import posthouse.dispatcher.dispatcher
-import posthouse.dispatcher.gates
-import posthouse.dispatcher.runner
-import posthouse.settling
+from posthouse import sweep
+from posthouse.dispatcher import dispatcher, gates, runner
 from posthouse.message import OnUnconfirmed
+from posthouse.settling import settling
 from posthouse.telemetry import LOGGER
 from tests.simulation import oracle
 from tests.simulation.chance import Chance
@@ -33,12 +31,14 @@ from tests.simulation.trace import Log, Trace
 from tests.simulation.world import World
 
 POLLS: Final = (
-    posthouse.dispatcher.dispatcher,
-    posthouse.dispatcher.gates,
-    posthouse.dispatcher.runner,
-    posthouse.settling,
+    (dispatcher, "LONGEST_WAIT"),
+    (dispatcher, "HEAR_EVERY"),
+    (gates, "HEAR_EVERY"),
+    (runner, "LONGEST_WAIT"),
+    (settling, "LONGEST_WAIT"),
 )
-"""Modules that look again after LONGEST_WAIT seconds, whatever they wait for."""
+"""After so many seconds they look again, whatever they wait for."""
+SWEEPS: Final = ((sweep, "EVERY"), (sweep, "MEND_EVERY"))
 LOOK: Final = 60.0
 """Seconds between looks at whether all is final."""
 PATIENCE: Final = {True: 3 * 3600.0, False: 8 * 3600.0}
@@ -202,9 +202,10 @@ class Run:
 
 def polls(seconds: float, *, sweeps: float) -> None:
     """How often the service looks again for what nobody told it; its own times are too many turns for a virtual day."""
-    for module in POLLS:
-        setattr(module, "LONGEST_WAIT", seconds)  # noqa: B010 - a constant, set for the simulation
-    setattr(posthouse.app, "SWEEP_EVERY", sweeps)  # noqa: B010 - as above
+    for module, name in POLLS:
+        setattr(module, name, seconds)
+    for module, name in SWEEPS:
+        setattr(module, name, sweeps)
 
 
 class Bench:
@@ -236,10 +237,10 @@ class Bench:
 def bench() -> Generator[Bench]:
     """A bench for as long as it is wanted."""
     shm = Path("/dev/shm")
-    were = [(module, "LONGEST_WAIT", module.LONGEST_WAIT) for module in POLLS]
+    were = [(module, name, getattr(module, name)) for module, name in (*POLLS, *SWEEPS)]
     with (
         tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as folder,
-        replaced(*ONE_CONNECTION, *were, (posthouse.app, "SWEEP_EVERY", posthouse.app.SWEEP_EVERY)),
+        replaced(*ONE_CONNECTION, *were),
         _quiet(),
     ):
         yield Bench(Path(folder))

@@ -45,7 +45,11 @@ class SimulatedWays:
             for name, t in settings.transports.items()
         }
         self.by_name: Mapping[str, Transport] = made
-        self.evidence: Evidence | None = next((way for way in made.values() if way.kind == "graph"), None)
+        graphs = {name: way for name, way in made.items() if way.kind == "graph"}
+        first = next(iter(graphs.values()), None)
+        self.evidence: Mapping[str, Evidence] = (
+            {} if first is None else {name: graphs.get(name, first) for name in made}
+        )
 
     async def warm(self) -> None:
         await asyncio.sleep(FOREVER)

@@ -290,7 +290,7 @@ class World:
     # --- promises that only the other side can see
 
     def _watch(self, call: Call, message: Message) -> None:
-        truth, now, wall = self.truth[message.id], call.began, self.clock.now()
+        truth, now, wall = self.truth[message.id], call.began, self.clock.earliest
         if truth.canceled_at is not None and now > truth.canceled_at:
             self.complain("canceled", f"{message.id} was sent after its cancel")
         if truth.expires_at is not None and wall >= truth.expires_at + self.slack:

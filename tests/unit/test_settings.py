@@ -108,7 +108,7 @@ def test_all_mistakes_are_named_at_once_with_their_place_and_what_to_do():
         delivery={"settle_checks": ["5s", "2s"], "retry_first": "1h"},
         routes=[{"senders": ["@contoso.com"], "transports": []}, {"transport": ["graph"]}],
         clients=[{"name": "shop", "key_hash": "x", "senders": []}],
-        limits={"messages_per_minute": True, "recipients_per_day": 1},
+        limits={"messages_per_minute": True, "recipients_per_day": -1},
     )
 
     assert set(found) == {
@@ -139,7 +139,7 @@ def test_all_mistakes_are_named_at_once_with_their_place_and_what_to_do():
     assert "'smtp'" in found["delivery.route"]
     assert "did you mean 'smpt'?" in found["delivery.route"]
     assert "postgresql://" in found["spool.url"]
-    assert "comes with a later release" in found["limits.recipients_per_day"]
+    assert "greater than or equal to 0" in found["limits.recipients_per_day"]
     assert "'30s'" in found["spool.retention"]
 
 

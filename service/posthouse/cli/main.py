@@ -47,6 +47,7 @@ def application() -> typer.Typer:
                 "settle": messages.settle,
                 "content": messages.content,
                 "erase": messages.erase,
+                "tail": messages.tail,
             },
         ),
         name="messages",

@@ -1,5 +1,6 @@
 """``posthouse messages``: what happened, and what a person may do about it."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -90,12 +91,40 @@ def events(message: OneMessage, as_json: AsJson = False) -> None:
             for event in found["data"]:
                 out.item(event)
             return
-        rows = [
-            (moment(e["at"]), e["type"], ", ".join(f"{k}={v}" for k, v in e["data"].items())) for e in found["data"]
-        ]
+        rows = [(moment(e["at"]), e["type"], _told(e)) for e in found["data"]]
         out.rows(("AT", "EVENT", "DATA"), rows)
 
     run(work, environ=os.environ, alone=Alone.OPEN)
+
+
+def tail(
+    *,
+    types: Annotated[
+        list[str] | None, typer.Option("--type", help="message.sent, message.held …; several allowed.")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option("--after", help="From this position on, in place of from now on.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What happens to all messages, as it happens, until Ctrl-C."""
+    from posthouse.cli.client import Alone, run
+    from posthouse.cli.following import follow
+
+    out = output(as_json=as_json)
+
+    def show(event: "Event") -> None:
+        if out.as_json:
+            out.item(event)
+        else:
+            out.line(clean(f"{moment(event['at'])}  {event['message']}  {event['type']}  {_told(event)}".rstrip()))
+        out.out.flush()  # in a pipe too, somebody waits for each line
+
+    async def work(desk: "Desk") -> None:
+        await follow(desk, types=types or (), after=after, show=show, note=out.note)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        run(work, environ=os.environ, alone=Alone.FAIL)
 
 
 def retry(
@@ -229,6 +258,10 @@ def _show_list(found: Sequence["Message"], out: Output, *, more: bool) -> None:
     out.rows(("ID", "STATUS", "ACCEPTED", "FROM", "TO", "SUBJECT"), rows)
     if more:
         out.note(f"there are more than these {len(found)}: --limit")
+
+
+def _told(event: "Event") -> str:
+    return ", ".join(f"{name}={value}" for name, value in event["data"].items())
 
 
 def _recipients(message: "Message") -> str:

@@ -38,10 +38,12 @@ def serve(*, config: Path | None, listen: str | None, role: Role) -> int:
 
 
 async def _serve(settings: Settings, role: Role) -> int:
+    stopping = asyncio.Event()
+    on_signals(stopping)  # before anything is opened: a SIGTERM while starting ends it as cleanly as any other
     try:
         async with open_service(settings, role=role) as service:
-            stopping = asyncio.Event()
-            on_signals(stopping)
+            if stopping.is_set():
+                return 0
             await service.start()
             notify("READY=1")
             await stopping.wait()

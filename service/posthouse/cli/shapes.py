@@ -76,9 +76,20 @@ Message = TypedDict(
 class Event(TypedDict):
     """One line of a message's history."""
 
+    position: str
     type: str
     at: str
+    message: str
     data: dict[str, Any]
+
+
+class Feed(TypedDict):
+    """Events of all messages; ``next`` goes on as ``after``."""
+
+    data: list[Event]
+    has_more: bool
+    next: str
+    gap: bool
 
 
 class Pause(TypedDict):

@@ -151,14 +151,14 @@ def _here() -> tuple["Settings", "Secrets"]:
 def _opened(work: Callable[["SqliteSpool"], Awaitable[_R]]) -> _R:
     """Do it with the spool to ourselves; raises Stop where a service has it."""
     from posthouse.app import owner
-    from posthouse.assembly import SystemClock
+    from posthouse.clock import SteadyClock
     from posthouse.spool.sqlite.store import open_spool
 
     settings, secrets = _here()
 
     async def whole() -> _R:
         path = settings.spool_path()
-        spool = await open_spool(path, owner=owner(), clock=SystemClock(), create=False, wait=0.0, secrets=secrets)
+        spool = await open_spool(path, owner=owner(), clock=SteadyClock(), create=False, wait=0.0, secrets=secrets)
         try:
             return await work(spool)
         finally:

@@ -1,12 +1,15 @@
 """Leases lanes and runs them; on stop takes no new mail, lets attempts in flight finish, gives the lanes back."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping
 
 from posthouse.dispatcher.attempt import Tools
 from posthouse.dispatcher.runner import LONGEST_WAIT, LaneRunner
-from posthouse.lanes import Board, Use
+from posthouse.lanes import Board
+from posthouse.limits import Discipline
+from posthouse.message import Millis
+from posthouse.pace import DAY_HOURS, HOUR
 from posthouse.ports import SpoolUnavailableError
 from posthouse.telemetry import SERVICE_FAULT, log
 
@@ -16,19 +19,26 @@ LEASES = 64
 """Lanes taken in one round."""
 UNHEARD_WAIT = 1.0
 """Seconds between looks at lanes without an owner where nobody tells that one of them woke."""
+HEAR_EVERY = 3.0
+"""Seconds after which at the latest a lane's owner hears what a person said to another process."""
+HEAR_PAUSE = 0.25
+"""Seconds between two times of listening, however much goes on."""
+REMEMBERED: Millis = 3_600_000
+"""How old a word is that is still heard, whatever clock its process had; a new owner reads the latest anyway."""
 
 
 class Dispatcher:
     """Owns time for the messages: every attempt starts here."""
 
-    def __init__(self, *, owner: str, tools: Tools, board: Board, uses: Mapping[str, Use]) -> None:
+    def __init__(self, *, owner: str, tools: Tools, board: Board, discipline: Discipline) -> None:
         self._owner = owner
         self._tools = tools
         self._board = board
-        self._uses = uses
+        self._discipline = discipline
         self._runners: dict[int, LaneRunner] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
+        self._talk = asyncio.Event()
         self._leasing = asyncio.Lock()
         self._stopping = False
 
@@ -40,6 +50,11 @@ class Dispatcher:
                 self._news.set()
             else:
                 runner.wake()
+                self._talk.set()
+
+    def live(self) -> frozenset[int]:
+        """The messages whose attempts are under way here."""
+        return frozenset(key for runner in self._runners.values() for key in runner.live())
 
     async def run(self) -> None:
         """Lease and run lanes until ``stop``."""
@@ -54,6 +69,29 @@ class Dispatcher:
                 await asyncio.wait_for(self._news.wait(), pause)
             except TimeoutError:
                 continue
+
+    async def listen(self) -> None:
+        """Hear what people say about lanes and what other workers sent; runs until cancelled.
+
+        Soon after a lane was woken, and at the latest every few seconds: who speaks may do so to another process.
+        """
+        while True:
+            self._talk.clear()
+            with contextlib.suppress(SpoolUnavailableError):
+                await self._hear()
+            await asyncio.sleep(HEAR_PAUSE)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._talk.wait(), HEAR_EVERY - HEAR_PAUSE)
+
+    async def _hear(self) -> None:
+        now, spool = self._tools.clock.now(), self._tools.spool
+        if self._discipline.tenant_recipients_per_day:
+            self._board.tenant.merge(await spool.recipient_hours(since=now - DAY_HOURS * HOUR), now)
+        if self._runners:
+            for lane, told in (await spool.spoken(since=now - REMEMBERED)).items():
+                runner = self._runners.get(lane)
+                if runner is not None:
+                    runner.hear(told)
 
     async def stop(self, *, seconds: float) -> None:
         """Drain: wait ``seconds`` for attempts in flight, then cut them; the lanes are given back."""
@@ -80,7 +118,7 @@ class Dispatcher:
                 owner=self._owner, now=self._tools.clock.now(), most=LEASES, running=self._runners.keys()
             )
             for lease in leases:
-                runner = LaneRunner(lease, tools=self._tools, board=self._board, uses=self._uses)
+                runner = LaneRunner(lease, tools=self._tools, board=self._board, discipline=self._discipline)
                 self._runners[lease.lane] = runner
                 task = asyncio.create_task(self._serve(lease.lane, runner), name=f"lane {lease.lane}")
                 self._tasks.add(task)

@@ -85,6 +85,12 @@ TABLE: Final[dict[Condition, Row]] = {
         "The rules: sent and canceled messages are final; an expired one needs a new expires_at; one whose content was "
         "deleted cannot go again; an unconfirmed one needs accept_duplicate, because it may have been sent already.",
     ),
+    Condition.NOT_CHANGEABLE: Row(
+        409,
+        "The message cannot be changed",
+        "Times and priority are changed while a message waits: not while it is being sent, not while nobody knows "
+        "whether it was sent, and not when it is final.",
+    ),
     Condition.MESSAGE_TOO_LARGE: Row(
         413,
         "The message is too large",

@@ -13,6 +13,7 @@ from posthouse.settings.model import (
     EntraSettings,
     GraphSettings,
     SecretsSettings,
+    SenderSettings,
     Settings,
     SmtpSettings,
     SpoolSettings,
@@ -42,6 +43,8 @@ def mistakes(settings: Settings, *, transports: Iterable[str]) -> Iterator[Probl
         yield from _route(f"routes[{number}].transports", route.transports, names)
         if not route.senders and not route.recipients:
             yield Problem(f"routes[{number}]", "a route needs senders or recipients", "delivery.route is for all mail")
+    for number, sender in enumerate(settings.senders):
+        yield from _sender(f"senders[{number}]", sender)
     for name, transport in settings.transports.items():
         yield from _transport(f"transports.{name}", transport, settings.entra)
     yield from _times(settings)
@@ -109,6 +112,13 @@ def _route(path: str, route: Sequence[str], names: Sequence[str]) -> Iterator[Pr
             yield Problem(path, f"there is no transport {name!r}", nearest(name, names))
     if len(set(route)) < len(route):
         yield Problem(path, "a transport stands in a route once")
+
+
+def _sender(path: str, sender: SenderSettings) -> Iterator[Problem]:
+    if not sender.mailboxes and sender.limits is None:
+        yield Problem(f"{path}.mailboxes", "a sender names the mailboxes that send it, or limits of its own")
+    if len({mailbox.lower() for mailbox in sender.mailboxes}) < len(sender.mailboxes):
+        yield Problem(f"{path}.mailboxes", "a mailbox stands in a sender once")
 
 
 def _transport(path: str, transport: GraphSettings | SmtpSettings, base: EntraSettings) -> Iterator[Problem]:

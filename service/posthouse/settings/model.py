@@ -107,11 +107,17 @@ class LimitSettings(Table):
 
     messages_per_minute: Count = 30
     concurrent_requests: Count = 4
+    recipients_per_day: Count = 10_000
+    upload_bytes_per_5_minutes: Count = 150_000_000
 
 
 class MessageLimitSettings(LimitSettings):
-    """[limits]: the same for every transport without limits of its own, and what one message may be (bytes)."""
+    """[limits]: the same for every transport without limits of its own, what the tenant may do, what one message may be.
 
+    ``tenant_recipients_per_day``: none by default, because Exchange's limit depends on the licences (FACTS B1, TERRL).
+    """
+
+    tenant_recipients_per_day: Count = 0
     recipients_per_message: Count = 500
     max_message_bytes: Count = 36_700_160
 
@@ -169,11 +175,21 @@ class RouteSettings(Table):
     transports: Names
 
 
+class SenderLimitSettings(Table):
+    """limits of one of [[senders]]: a pace of its own inside that of the mailbox; 0 means no limit."""
+
+    messages_per_minute: Count = 0
+
+
 class SenderSettings(Table):
-    """[[senders]]: an address that other mailboxes send."""
+    """[[senders]]: an address with a pace of its own, or that other mailboxes send: without ``mailboxes`` its own does.
+
+    Of several mailboxes each message takes the one that can send it first.
+    """
 
     address: Address
-    mailboxes: Addresses = Field(min_length=1)
+    mailboxes: Addresses = ()
+    limits: SenderLimitSettings | None = None
 
 
 class ClientSettings(Table):

@@ -16,8 +16,9 @@ from posthouse.outcome import (
     scope_of,
 )
 from posthouse.ports import ContentUnreadableError
-from posthouse.records import Finish, Mark, NewMessage
-from posthouse.spool.rules import Doubt
+from posthouse.records import Finish, Mark, NewMessage, Presence
+from posthouse.spool.rules import Doubt, Left
+from posthouse.spool.rules import recovered as judged
 from posthouse.spool.sealing import HEADER, Keyring, Place, Seal
 
 ANSWER_KEPT: Final[Millis] = 24 * 3_600_000
@@ -28,6 +29,12 @@ CHUNKS: Final = "chunks"
 """The location of a content whose body lies in chunks."""
 ENTRY_OVERHEAD: Final = 1_024
 """Bytes of a message beside its content, about; what a group commit is bounded by."""
+
+
+DIED: Final = {"code": "process_died", "text": "the process ended while the attempt was under way"}
+LOST: Final = {"code": "attempt_lost", "text": "the attempt ended inside the service without an outcome"}
+CLOCKS_WANDER: Final[Millis] = 60_000
+"""What was written less than this ahead of now is no sign that a clock was set back: clocks differ."""
 
 
 class Stored(NamedTuple):
@@ -88,6 +95,7 @@ def new_message(key: int, new: NewMessage) -> list[object]:
         new.envelope.sender,
         new.on_unconfirmed,
         [(recipient.address, recipient.kind) for recipient in new.envelope.recipients],
+        new.strand,
     ]
 
 
@@ -104,6 +112,8 @@ def mark(mark: Mark) -> tuple[object, ...]:
         mark.account,
         mark.started_at,
         mark.deadline_at,
+        mark.recipients,
+        mark.wire_bytes,
     )
 
 
@@ -132,6 +142,8 @@ def finish(finish: Finish) -> tuple[object, ...]:
         finish.look_at,
         finish.event,
         event_data(finish),
+        finish.attempt_id,
+        finish.next_account,
     )
 
 
@@ -180,6 +192,16 @@ def refused(rows: Sequence[tuple[int, RefusedRecipient]]) -> list[tuple[object, 
     return [(key, one.address, f"{one.reply} {one.text}") for key, one in rows]
 
 
+def not_sent(finishes: Sequence[Finish]) -> list[tuple[int, int]]:
+    """Attempts that certainly sent nothing, in the order of give_back.sql: they do not count for the day."""
+    return [(one.key, one.number) for one in finishes if not isinstance(one.outcome, Sent | Unconfirmed)]
+
+
+def next_accounts(finishes: Sequence[Finish]) -> set[str]:
+    """The accounts whose lanes get a row."""
+    return {finish.next_account for finish in finishes if finish.next_account is not None}
+
+
 def again(finishes: Sequence[Finish]) -> list[int]:
     """The messages that an outcome put back into the queue."""
     return [finish.key for finish in finishes if finish.status is Status.QUEUED]
@@ -200,3 +222,31 @@ def rewrapped(found: Sequence[SealedTuple], keyring: Keyring) -> tuple[list[tupl
         with contextlib.suppress(ContentUnreadableError):
             again.append((content, name, keyring.rewrap(name, wrapped, place)))
     return again, len(found) - len(again)
+
+
+def recovered(lost: Sequence[Left], *, now: Millis, grace: Millis) -> list[tuple[object, ...]]:
+    """Messages whose attempts nobody carries any more, in the order of recover.sql."""
+    rows: list[tuple[object, ...]] = []
+    for left in lost:
+        status, cause, looked_for, event = judged(left, now=now)
+        since = left.ended(now, grace=grace)
+        rows.append((left.key, left.number, status, cause, since, since if looked_for else None, event))
+    return rows
+
+
+def presence(presence: Presence) -> dict[str, int | str | None]:
+    """The values of save_presence.sql but for the account's key."""
+    witness = presence.witness
+    return {
+        "kind": presence.kind,
+        "own": int(presence.own),
+        "level": presence.level.value,
+        "proved_at": presence.proved_at,
+        "asked_at": presence.asked_at,
+        "ask_at": presence.ask_at,
+        "answer": presence.answer,
+        "witness": None if witness is None else id_bytes(witness.id).hex(),
+        "witness_message_id": None if witness is None else witness.message_id,
+        "witness_sent_at": None if witness is None else witness.sent_at,
+        "witness_transport": None if witness is None else witness.transport,
+    }

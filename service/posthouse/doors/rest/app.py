@@ -10,7 +10,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from posthouse.doors.problems import MEDIA_TYPE, PAGES, fault, page, problem, status_of
-from posthouse.doors.rest import erasing, health, keys, lanes, messages, submit
+from posthouse.doors.rest import erasing, events, health, keys, lanes, messages, submit
 from posthouse.doors.rest.parts import Parts, RawRoute
 from posthouse.doors.rest.reading import GoneError
 from posthouse.ports import SpoolUnavailableError
@@ -24,6 +24,7 @@ def build(parts: Parts, *, admin: bool, chance: Callable[[int], bytes], version:
     app = _empty(admin=admin, chance=chance, version=version)
     submit.install(app, parts)
     messages.install(app, parts)
+    events.install(app, parts)
     keys.install(app, parts, admin=admin)
     health.install(app, parts)
     if admin:

@@ -1,20 +1,21 @@
 """/v1/messages: a client's own messages (all with the scope ``read``), their history, content and actions."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Final, Literal
+from dataclasses import replace
+from typing import Annotated, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from posthouse.doors.rest import views
-from posthouse.doors.rest.models import RetryIn, SettleIn, moment
-from posthouse.doors.rest.parts import Parts, answer, known_id, no_message, path_parameter
+from posthouse.doors.rest.models import ChangeIn, RetryIn, SettleIn, moment
+from posthouse.doors.rest.parts import Parts, answer, known_id, may_look, no_message, path_parameter
 from posthouse.doors.rest.reading import JSON_LIMIT, body, from_query, parsed
-from posthouse.message import Content, MessageId, Status, parse_id
+from posthouse.message import Content, MessageId, Millis, Status, parse_id
 from posthouse.policy import Client, Right, must_have
 from posthouse.ports import ContentUnreadableError
-from posthouse.records import Action, Command, Filters, NoSuchMessage, NotPossible, Obeyed, Record
+from posthouse.records import Action, AuditEntry, Change, Command, Filters, NoSuchMessage, NotPossible, Obeyed, Record
 from posthouse.refusal import Condition, FieldError, Refused
 from posthouse.telemetry import log
 
@@ -22,6 +23,7 @@ CONTENT_VIEWED: Final = "message.content_viewed"
 
 _RETRY: Final = TypeAdapter(RetryIn)
 _SETTLE: Final = TypeAdapter(SettleIn)
+_CHANGE: Final = TypeAdapter(ChangeIn)
 
 
 class ListQuery(BaseModel):
@@ -55,7 +57,7 @@ class Messages:
     async def listed(self, request: Request) -> Response:
         """GET /v1/messages."""
         caller = self._parts.caller(request)
-        _may_look(caller)
+        may_look(caller)
         filters = _filters(dict(request.query_params), caller)
         page = await self._spool.find(filters, now=self._parts.clock.now())
         return answer(views.page(page, diagnosis=self._parts.diagnosis))
@@ -71,7 +73,7 @@ class Messages:
         return answer(views.everything([views.event(event) for event in await self._spool.events(record.id)]))
 
     async def content(self, request: Request) -> Response:
-        """GET /v1/messages/{id}/content: the message as it is kept, without Bcc."""
+        """GET /v1/messages/{id}/content: the message as it is kept, without Bcc; nobody sees it whose view is not audited."""
         caller, record = await self._visible(request)
         must_have(caller, Right.CONTENT)
         key = await self._spool.key_of(record.id)
@@ -81,6 +83,8 @@ class Messages:
             raise Refused(Condition.NOT_FOUND, f"{fault}; posthouse spool check says more") from fault
         if content is None:
             raise Refused(Condition.NOT_FOUND, "the content of this message was deleted ([spool] content_retention)")
+        now = self._parts.clock.now()
+        await self._spool.audit(AuditEntry(at=now, by=caller.by, action=CONTENT_VIEWED, target=record.id))
         log(CONTENT_VIEWED, message=record.id, by=caller.by)
         headers = {
             "content-length": str(content.size),
@@ -114,6 +118,24 @@ class Messages:
         action = Action.SETTLE_SENT if word == "sent" else Action.SETTLE_NOT_SENT
         return await self._obey(caller, record, action)
 
+    async def change(self, request: Request) -> Response:
+        """PATCH /v1/messages/{id}: times and priority while it waits; its own client may, others need ``manage``."""
+        caller, record = await self._visible(request)
+        if caller.name != record.client or Right.SUBMIT not in caller.rights:
+            must_have(caller, Right.MANAGE)
+        raw = await body(request.receive, dict(request.headers.raw), limit=JSON_LIMIT)
+        now = self._parts.clock.now()
+        change = parsed(_CHANGE, raw, model=ChangeIn).change(now)
+        _check_times(change, record, now)
+        gives_up_at = None if change.due_at is None else change.due_at + self._expire_after
+        command = replace(
+            self._command(caller, record, Action.CHANGE, now),
+            owner=caller.name,
+            change=change,
+            gives_up_at=gives_up_at,
+        )
+        return await self._carry_out(command, Condition.NOT_CHANGEABLE)
+
     async def _obey(
         self,
         caller: Client,
@@ -121,24 +143,30 @@ class Messages:
         action: Action,
         *,
         options: RetryIn | None = None,
-        refusal: Literal[Condition.NOT_CANCELABLE, Condition.NOT_RETRYABLE] = Condition.NOT_RETRYABLE,
+        refusal: Condition = Condition.NOT_RETRYABLE,
     ) -> Response:
         now, options = self._parts.clock.now(), options or RetryIn()
-        result = await self._spool.obey(
-            Command(
-                action=action,
-                id=record.id,
-                at=now,
-                by=caller.by,
-                client=None if Right.READ in caller.rights else caller.name,
-                accept_duplicate=options.accept_duplicate,
-                expires_at=moment(options.expires_at, options.expires_in, now=now),
-                gives_up_at=now + int(self._parts.step.rules.expire_after * 1000),
-            )
+        command = replace(
+            self._command(caller, record, action, now),
+            accept_duplicate=options.accept_duplicate,
+            expires_at=moment(options.expires_at, options.expires_in, now=now),
+            gives_up_at=now + self._expire_after,
         )
+        return await self._carry_out(command, refusal)
+
+    @property
+    def _expire_after(self) -> Millis:
+        return int(self._parts.step.rules.expire_after * 1000)
+
+    def _command(self, caller: Client, record: Record, action: Action, now: Millis) -> Command:
+        client = None if Right.READ in caller.rights else caller.name
+        return Command(action=action, id=record.id, at=now, by=caller.by, client=client)
+
+    async def _carry_out(self, command: Command, refusal: Condition) -> Response:
+        result = await self._spool.obey(command)
         match result:
             case Obeyed():
-                return await self._shown(await self._found(record.id))
+                return await self._shown(await self._found(command.id))
             case NotPossible():
                 raise Refused(refusal, result.detail)
             case NoSuchMessage():
@@ -146,7 +174,7 @@ class Messages:
 
     async def _visible(self, request: Request) -> tuple[Client, Record]:
         caller = self._parts.caller(request)
-        _may_look(caller)
+        may_look(caller)
         record = await self._found(known_id(request.path_params["message_id"]))
         if not caller.sees(record.client):
             raise no_message()
@@ -175,6 +203,7 @@ def install(app: FastAPI, parts: Parts) -> None:
     app.get(one, summary="A message with its attempts", openapi_extra=extra)(messages.one)
     app.get(f"{one}/events", summary="What happened to a message", openapi_extra=extra)(messages.events)
     app.get(f"{one}/content", summary="The message as kept (.eml)", openapi_extra=extra)(messages.content)
+    app.patch(one, summary="Change times and priority while it waits", openapi_extra=extra)(messages.change)
     app.post(f"{one}/cancel", summary="Do not send it", openapi_extra=extra)(messages.cancel)
     app.post(f"{one}/retry", summary="Send it again", openapi_extra=extra)(messages.retry)
     app.post(f"{one}/release", summary="Let a held message go", openapi_extra=extra)(messages.release)
@@ -184,12 +213,6 @@ def install(app: FastAPI, parts: Parts) -> None:
 def _narrowed() -> dict[str, object]:
     properties = ListQuery.model_json_schema()["properties"]
     return {"parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]}
-
-
-def _may_look(caller: Client) -> None:
-    """``submit`` reads its own, ``read`` all (CONTRACT §3)."""
-    if Right.READ not in caller.rights:
-        must_have(caller, Right.SUBMIT)
 
 
 def _filters(query: dict[str, str], caller: Client) -> Filters:
@@ -212,6 +235,16 @@ def _filters(query: dict[str, str], caller: Client) -> Filters:
         before=_cursor("before", wanted.before),
         limit=wanted.limit,
     )
+
+
+def _check_times(change: Change, record: Record, now: Millis) -> None:
+    """Raises Refused where it would expire before it is due."""
+    due_at = record.due_at if change.due_at is None else change.due_at
+    expires_at = record.expires_at if change.expires_at is None else change.expires_at
+    if change.never_expires or expires_at is None or expires_at > max(due_at, now):
+        return
+    detail = "it would expire before it is due (scheduled_at, send_in)"
+    raise Refused(Condition.VALIDATION_ERROR, detail, errors=(FieldError("/expires_at", detail),))
 
 
 def _cursor(name: str, text: str | None) -> MessageId | None:

@@ -12,13 +12,14 @@ ROWS_AT_ONCE: Final = 500
 """Rows changed in one transaction, so that nothing else waits long for a large block."""
 
 
-async def block(session: Session, block: SenderBlock) -> None:
+async def block(session: Session, block: SenderBlock) -> bool:
     """Write the block, then hold what is queued; new rows are held by ``add`` from the first step on."""
     pair = {"mailbox": block.mailbox, "sender": block.sender}
-    await session.run("block", **pair, since=block.since, probe_at=block.probe_at, reason=block.reason)
+    news = await session.number("block", **pair, since=block.since, probe_at=block.probe_at, reason=block.reason)
     held: int | None = ROWS_AT_ONCE
     while held == ROWS_AT_ONCE:
         held = await session.number("hold_blocked", **pair, at=block.since, most=ROWS_AT_ONCE)
+    return bool(news)
 
 
 async def unblock(session: Session, waker: Waker, *, mailbox: str, sender: str, at: Millis) -> None:

@@ -35,7 +35,8 @@ class _Entry(Generic[_L, _R]):
 class Committer(Generic[_L, _R]):
     """Writes loads of one kind in groups.
 
-    ``work`` gives one result per load, in order, after its commit; ``apart`` names what may stand in a group only once.
+    ``work`` gives one result per load, in order, after its commit; ``apart`` names what may stand in a group only once;
+    ``told`` is called after each commit.
     """
 
     def __init__(
@@ -45,11 +46,13 @@ class Committer(Generic[_L, _R]):
         *,
         apart: Callable[[_L], Hashable] | None,
         clock: Clock,
+        told: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
         self._work = work
         self._apart = apart
         self._clock = clock
+        self._told = told
         self._waiting: deque[_Entry[_L, _R]] = deque()
         self._news = asyncio.Event()
         self._session: Session | None = None
@@ -110,6 +113,7 @@ class Committer(Generic[_L, _R]):
             for entry, result in zip(group, results, strict=True):
                 if not entry.future.done():
                     entry.future.set_result(result)
+            self._told()
 
     async def _until_answered(self, loads: Sequence[_L]) -> Sequence[_R]:
         """Raises SpoolUnavailableError where the store cannot be reached, or did not answer for too long."""

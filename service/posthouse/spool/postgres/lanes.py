@@ -14,16 +14,16 @@ from posthouse.spool.postgres.waking import CHANNEL
 PACE_WINDOW: Final[Millis] = 60_000
 """The sliding window over attempt starts (PROMISES §7)."""
 
-_Past = tuple[list[tuple[int, int]], list[tuple[int, str, int, str, int, int]], list[tuple[int, int]]]
+_Past = tuple[list[tuple[int, int]], list[tuple[int, *rows.PauseTuple]], list[tuple[int, int]]]
 
 
 async def lease(session: Session, *, worker: int, now: Millis, most: int, running: Collection[int]) -> Sequence[Lease]:
     """Take lanes that have something due; each new lease has a higher fence."""
     found = await session.rows("lease", worker=worker, now=now, most=most, running=sorted(running))
-    taken = cast("Sequence[tuple[int, str, int]]", found)
+    taken = cast("Sequence[tuple[int, str, int, int]]", found)
     if not taken:
         return ()
-    lanes = [lane for lane, _, _ in taken]
+    lanes = [lane for lane, *_ in taken]
     row = await session.row("lease_past", lanes=lanes, since=now - PACE_WINDOW, worker=worker)
     starts, pauses, sending = cast("_Past", tuple(json.loads(str(part)) if part else [] for part in row or ("",) * 3))
     starts_of, pauses_of, sending_of = defaultdict(list), defaultdict(list), defaultdict(list)
@@ -40,9 +40,10 @@ async def lease(session: Session, *, worker: int, now: Millis, most: int, runnin
             fence=fence,
             starts=tuple(starts_of[lane]),
             pauses=tuple(pauses_of[lane]),
+            block_ended_at=block_ended_at,
             sending=tuple(sending_of[lane]),
         )
-        for lane, account, fence in taken
+        for lane, account, fence, block_ended_at in taken
     ]
 
 
@@ -66,15 +67,16 @@ async def pause(session: Session, *, lane: int, pause: Pause) -> None:
             reason=pause.reason,
             blocked=pause.blocked,
             since=pause.since,
+            length=pause.length,
         )
         await session.run("reckon_lane", lane=lane)
 
 
-async def resume(session: Session, *, lane: int, transport: str | None) -> None:
+async def resume(session: Session, *, lane: int, transport: str | None, at: Millis) -> None:
     """End a pause; the lane wakes, wherever it is held."""
     async with session.transaction():
         await session.run("lock_any_lane", lane=lane)
-        await session.run("resume", lane=lane, transport=transport or rows.WHOLE_LANE)
+        await session.run("resume", lane=lane, transport=transport or rows.WHOLE_LANE, at=at)
         await session.run("reckon_lane", lane=lane)
         await session.run("tell_lane", lane=lane, channel=CHANNEL)
 

@@ -24,7 +24,7 @@ async def purge(session: Session, *, now: Millis, retention: float, content_rete
         done += some
     while done < most and (some := await _answers(session, now)):
         done += some
-    while done < most and (some := await _messages(session, before, min(ROWS_AT_ONCE, most - done))):
+    while done < most and (some := await _messages(session, now, before, min(ROWS_AT_ONCE, most - done))):
         done += some
     await session.run("audit_over", before=now - int(AUDIT_KEPT * 1000), most=ROWS_AT_ONCE)
     for row in await session.rows("lost_chunks", before=now - LOOK_AGAIN):
@@ -46,6 +46,6 @@ async def _answers(session: Session, now: Millis) -> int:
     return await session.number("answers_over", **values) or 0
 
 
-async def _messages(session: Session, before: Millis, most: int) -> int:
+async def _messages(session: Session, now: Millis, before: Millis, most: int) -> int:
     found: Sequence[object] = [row[0] for row in await session.rows("messages_over", before=before, most=most)]
-    return (await session.number("purge_messages", messages=found) or 0) if found else 0
+    return (await session.number("purge_messages", messages=found, now=now) or 0) if found else 0

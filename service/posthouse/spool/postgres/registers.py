@@ -52,6 +52,7 @@ async def save_transport(session: Session, row: TransportRow) -> None:
         opened=row.opened,
         reason=row.reason,
         since=row.since,
+        block_ended_at=row.block_ended_at or None,
     )
 
 

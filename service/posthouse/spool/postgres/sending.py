@@ -20,7 +20,7 @@ _MARK: Final = (
 _FINISH: Final = (
     "messages", "numbers", "ends", "outcomes", "scopes", "statuses", "codes", "replies", "texts", "request_ids",
     "retry_afters", "receipts", "fixes", "stands", "dues", "gives_ups", "next_transports", "held_causes", "looks",
-    "events", "datas", "doubts",
+    "events", "datas", "attempt_ids", "doubts",
 )  # fmt: skip
 _REFUSED: Final = ("refused_messages", "refused_addresses", "refused_replies")
 
@@ -43,13 +43,16 @@ def finishing(
     """What the committer of outcomes does."""
 
     async def finish(session: Session, finishes: Sequence[Finish]) -> Sequence[bool]:
-        rows = [(*loads.finish(one)[:-1], json.dumps(loads.event_data(one)), _doubtful(one)) for one in finishes]
+        rows = [
+            (*loads.finish(one)[:-2], json.dumps(loads.event_data(one)), one.attempt_id, _doubtful(one))
+            for one in finishes
+        ]
         refused = loads.refused([(one.key, who) for one in finishes for who in loads.refused_of(one.outcome)])
         row = await session.row("finish", worker=worker(), **_columns(_FINISH, rows), **_columns(_REFUSED, refused))
         what, asleep = cast("tuple[list[str], list[int]]", tuple(row or ((), ())))
         await waker.messages(session, asleep)
         waker.tell(frozenset(one.lane for one in finishes if one.status is Status.QUEUED or _doubtful(one)))
-        return [one != "late" for one in what]
+        return [one in {"apply", "again"} for one in what]
 
     return finish
 

@@ -3,11 +3,12 @@
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import assert_never, cast
+from typing import cast
 
 from posthouse.message import MessageId, Millis, id_bytes
-from posthouse.records import Command, CommandResult, NoSuchMessage, NotPossible, Obeyed, Settlement
-from posthouse.spool import rows, rules
+from posthouse.records import Command, CommandResult, NoSuchMessage, NotPossible, Obeyed, Presence, Settlement
+from posthouse.spool import loads, rows, rules
+from posthouse.spool.deeds import verb_of
 from posthouse.spool.postgres.database import Session
 
 
@@ -52,37 +53,17 @@ async def audit(session: Session, at: Millis, *, by: str, action: str, target: s
 async def write(session: Session, key: int, at: Millis, deeds: Sequence[rules.Deed]) -> None:
     """Write the deeds down, in their order."""
     for deed in deeds:
-        await _write(session, key, at, deed)
+        verb, values = verb_of(deed, key=key, at=at)
+        await session.run(verb, **values)
 
 
-async def _write(session: Session, key: int, at: Millis, deed: rules.Deed) -> None:
-    match deed:
-        case rules.Tell():
-            told = {name: value for name, value in deed.data.items() if value is not None}
-            await session.run("event", message=key, at=at, type=deed.event, data=json.dumps(told))
-        case rules.End():
-            await session.run("end_message", message=key, status=deed.status.value, at=at)
-        case rules.Requeue():
-            await session.run(
-                "requeue",
-                message=key,
-                due_at=deed.due_at,
-                accept_duplicate=deed.accept_duplicate,
-                expires_at=deed.expires_at,
-                gives_up_at=deed.gives_up_at,
-            )
-        case rules.ForbidResend():
-            await session.run("forbid_resend", message=key)
-        case rules.LookNow():
-            await session.run("look_now", message=key, at=at)
-        case rules.NoteVerdict():
-            await session.run("attempt_settled", message=key, number=deed.number, verdict=deed.verdict.value)
-        case rules.LookAgain():
-            again = {"looks": deed.looks, "absent_at": deed.absent_at, "look_at": deed.look_at}
-            await session.run("look_again", message=key, **again)
-        case rules.HoldAgain():
-            await session.run("hold_again", message=key, cause=deed.cause)
-        case rules.HoldUnsettled():
-            await session.run("hold_unsettled", message=key, cause=deed.cause)
-        case _:
-            assert_never(deed)
+async def look_held(session: Session, *, account: str, cause: str, at: Millis) -> Sequence[int]:
+    """Look at ``at`` for what is held for this cause and went out through this account; the messages."""
+    found = await session.rows("held_looks", account=account, cause=cause, at=at)
+    return [cast("int", row[0]) for row in found]
+
+
+async def save_presence(session: Session, presence: Presence, *, lane: int) -> None:
+    """Write down whether an account's copies are found."""
+    values = loads.presence(presence) | {"own": presence.own}
+    await session.run("save_presence", account=lane, **values)

@@ -10,10 +10,12 @@ from posthouse.ports import Clock, SpoolUnavailableError, Wake
 from posthouse.records import (
     AddResult,
     AttemptRow,
+    AuditEntry,
     Command,
     CommandResult,
     Erased,
     Erasure,
+    FeedPage,
     Filters,
     Finish,
     KeyRow,
@@ -22,6 +24,7 @@ from posthouse.records import (
     Mark,
     Page,
     Pause,
+    Presence,
     Record,
     SenderBlock,
     Settlement,
@@ -36,6 +39,7 @@ from posthouse.spool.postgres import (
     blocks,
     contents,
     erasing,
+    feeding,
     finding,
     lanes,
     purging,
@@ -83,13 +87,18 @@ class PostgresSpool:
         self._lanes = Lanes(database)
         self._keys = Keys(database)
         self._listener = Listener(database, self._waker)
-        self._adds: Committer[AddLoad, AddResult] = Committer(database, adding(self._waker), apart=None, clock=clock)
+        self._committed: Callable[[], None] | None = None
+        self._adds: Committer[AddLoad, AddResult] = Committer(
+            database, adding(self._waker), apart=None, clock=clock, told=self._tell
+        )
         marking = sending.marking(lambda: self._heart.worker)
         self._marks: Committer[sending.MarkLoad, bool] = Committer(
-            database, marking, apart=lambda load: load[0].key, clock=clock
+            database, marking, apart=lambda load: load[0].key, clock=clock, told=self._tell
         )
         finishing = sending.finishing(lambda: self._heart.worker, self._waker)
-        self._ends: Committer[Finish, bool] = Committer(database, finishing, apart=lambda end: end.key, clock=clock)
+        self._ends: Committer[Finish, bool] = Committer(
+            database, finishing, apart=lambda end: end.key, clock=clock, told=self._tell
+        )
         self._used: dict[str, Millis] = {}
         self._closed = False
 
@@ -102,6 +111,14 @@ class PostgresSpool:
     def on_wake(self, wake: Wake) -> None:
         """Tell ``wake`` from now on of lanes that got something to do."""
         self._waker.on_wake(wake)
+
+    def on_commit(self, told: Callable[[], None]) -> None:
+        """Call ``told`` after the commits of this process that most often make the feed grow."""
+        self._committed = told
+
+    def _tell(self) -> None:
+        if self._committed is not None:
+            self._committed()
 
     @property
     def look_every(self) -> float | None:
@@ -204,14 +221,14 @@ class PostgresSpool:
         await self._ask(lanes.pause, lane=lane, pause=pause)
         self._waker.tell(frozenset({lane}))
 
-    async def resume(self, *, lane: int, transport: str | None) -> None:
-        """End a pause."""
-        await self._ask(lanes.resume, lane=lane, transport=transport)
+    async def resume(self, *, lane: int, transport: str | None, at: Millis) -> None:
+        """End a pause; the end of a block is remembered."""
+        await self._ask(lanes.resume, lane=lane, transport=transport, at=at)
         self._waker.tell(frozenset({lane}))
 
-    async def block_sender(self, block: SenderBlock) -> None:
-        """Hold all queued and future rows of this sender in this mailbox."""
-        await self._ask(blocks.block, block)
+    async def block_sender(self, block: SenderBlock) -> bool:
+        """Hold all queued and future rows of this sender in this mailbox; False where it was blocked before."""
+        return await self._ask(blocks.block, block)
 
     async def unblock_sender(self, *, mailbox: str, sender: str, at: Millis) -> None:
         """Delete the block and release its rows in order of age."""
@@ -231,6 +248,10 @@ class PostgresSpool:
 
     # --- settling
 
+    async def turn_back(self, *, now: Millis) -> Millis:
+        """By how much the clock was set back, after nothing waits for that any more; 0 while other workers live."""
+        return await self._ask(sweeping.turn_back, now=now, worker=self._heart.worker)
+
     async def recover(self, *, now: Millis, grace: float) -> int:
         """Every row a dead worker left in ``sending`` is unconfirmed from its deadline plus ``grace``; how many."""
         return await self._ask(sweeping.recover, self._waker, now=now, grace=grace, worker=self._heart.worker)
@@ -244,14 +265,61 @@ class PostgresSpool:
         """Say that this is a copy, made at that moment or when the last thing happened that it knows of."""
         return await self._ask(restoring.mark, taken_at or 0)
 
-    async def unsettled(self, *, now: Millis, most: int) -> Sequence[Unsettled]:
-        """Rows whose next look-up is due, in the lanes that this process holds."""
-        return await self._ask(reading.unsettled, now=now, most=most, worker=self._heart.worker)
+    async def recover_lost(self, *, now: Millis, grace: float, live: Collection[int]) -> int:
+        """The same for rows of this process past their deadline plus ``grace`` that are not in ``live``."""
+        worker = self._heart.worker
+        return await self._ask(sweeping.recover_lost, self._waker, now=now, grace=grace, live=live, worker=worker)
 
-    async def next_look(self) -> Millis | None:
-        """When the next look-up is due in the lanes that this process holds."""
+    async def free_held(self, *, now: Millis, transports: Collection[str], carrying: Collection[str], most: int) -> int:
+        """Queue held rows whose cause is gone."""
+        return await self._ask(
+            sweeping.free_held, self._waker, now=now, transports=transports, carrying=carrying, most=most
+        )
+
+    async def wake_sleepers(self) -> int:
+        """Wake lanes that have something to do and do not know when; how many."""
+        return await self._ask(sweeping.wake_sleepers)
+
+    async def unsettled(self, *, now: Millis, most: int, lanes: Collection[int]) -> Sequence[Unsettled]:
+        """Rows whose next look-up is due, in those of these lanes that this process holds."""
+        return await self._ask(reading.unsettled, now=now, most=most, lanes=lanes, worker=self._heart.worker)
+
+    async def next_look(self, *, lanes: Collection[int]) -> Millis | None:
+        """When the next look-up is due in those of these lanes that this process holds."""
         async with self._database.session() as session:
-            return await session.number("next_look", worker=self._heart.worker)
+            return await session.number("next_look", lanes=list(lanes), worker=self._heart.worker)
+
+    async def look_held(self, *, account: str, cause: str, at: Millis) -> int:
+        """Look at ``at`` for what is held for this cause and went out through this account; how many."""
+        async with self._database.session() as session:
+            keys = await standing.look_held(session, account=account, cause=cause, at=at)
+            await self._waker.messages(session, keys)
+        return len(keys)
+
+    async def asks(self, *, now: Millis, most: int, lanes: Collection[int]) -> Sequence[tuple[int, Presence]]:
+        """Where a fresh witness is looked for now, by lane."""
+        return await self._ask(reading.asks, now=now, most=most, lanes=lanes, worker=self._heart.worker)
+
+    async def presences(self) -> Sequence[Presence]:
+        """Whether copies are found, for every account that was ever asked."""
+        return await self._ask(reading.presences)
+
+    async def presence(self, *, account: str, kind: TransportKind, own: bool) -> Presence | None:
+        """The same for one; None where it was never asked."""
+        return await self._ask(reading.presence, account=account, kind=kind, own=own)
+
+    async def save_presence(self, presence: Presence) -> None:
+        """Write it down; its lane wakes at ``ask_at``."""
+        (lane,) = (await self._lanes.ids([presence.account])).values()
+        async with self._database.session() as session:
+            await standing.save_presence(session, presence, lane=lane)
+            if presence.ask_at is not None:
+                await self._waker.lane_at(session, lane, presence.ask_at)
+
+    async def slowest(self, *, after: Millis) -> Millis:
+        """The slowest appearance seen since ``after``; 0 where none was."""
+        async with self._database.session() as session:
+            return await session.number("slowest", after=after) or 0
 
     async def witnesses(
         self, *, account: str | None, kind: TransportKind, own: bool, before: Millis, after: Millis, most: int
@@ -275,6 +343,7 @@ class PostgresSpool:
             key = await standing.settle(session, settlement)
             if key is not None:
                 await self._waker.messages(session, [key])
+                self._tell()
         return key is not None
 
     async def obey(self, command: Command) -> CommandResult:
@@ -283,6 +352,7 @@ class PostgresSpool:
             result, key = await standing.obey(session, command)
             if key is not None:
                 await self._waker.messages(session, [key])
+                self._tell()
         return result
 
     async def erase(self, erasure: Erasure) -> Erased:
@@ -316,6 +386,10 @@ class PostgresSpool:
         """A message's history, oldest first."""
         return await self._ask(finding.events, message_id)
 
+    async def feed(self, *, after: str | None, types: Collection[str], client: str | None, most: int) -> FeedPage:
+        """Events behind a cursor; raises ValueError for a cursor that this spool never gave."""
+        return await self._ask(feeding.feed, after=after, types=types, client=client, most=most)
+
     async def lanes(self) -> Sequence[LaneRow]:
         """Every lane that has unfinished rows or a pause."""
         return await self._ask(finding.lanes)
@@ -325,6 +399,11 @@ class PostgresSpool:
         return await self._ask(finding.counts)
 
     # --- operating
+
+    async def audit(self, entry: AuditEntry) -> None:
+        """Write down who did something."""
+        values = {"by": entry.by, "action": entry.action, "target": entry.target, "data": entry.data}
+        await self._ask(standing.audit, entry.at, **values)
 
     async def save_key(self, key: KeyRow) -> None:
         """Keep a key; the client is made where there is none."""

@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Final, cast
 
+from posthouse.message import Millis
 from posthouse.ports import SpoolUnavailableError, Wake
 from posthouse.spool.postgres.database import Session, explained
 
@@ -24,6 +25,11 @@ class Waker:
     def on_wake(self, wake: Wake) -> None:
         """Tell ``wake`` from now on."""
         self._told = wake
+
+    async def lane_at(self, session: Session, lane: int, at: Millis) -> None:
+        """This lane has something to do at a time: wake it where that is earlier than it would."""
+        await self.lanes(session, [(lane, at)])
+        self.tell(frozenset({lane}))
 
     def tell(self, lanes: frozenset[int]) -> None:
         """This process: these lanes have something new."""

@@ -147,7 +147,7 @@ class Committer:
 
 
 class Writer(ABC):
-    """Where writes queue up; ``wake`` hears, on the loop, of lanes whose rows changed."""
+    """Where writes queue up; ``wake`` hears, on the loop, of each group and of lanes whose rows changed in it."""
 
     def __init__(self, db: Database, wake: Wake) -> None:
         self._wake = wake
@@ -191,8 +191,7 @@ class Writer(ABC):
 
     def _deliver(self, done: Committed) -> None:
         fulfil(done.results)
-        if done.woken:
-            self._wake(done.woken)
+        self._wake(done.woken)
 
 
 class Readers(ABC):

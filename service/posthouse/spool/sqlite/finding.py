@@ -95,9 +95,16 @@ def events(message_id: MessageId) -> Job[Sequence[Event]]:
     return read
 
 
-def lanes(db: Database) -> Sequence[LaneRow]:
-    """Every lane that has unfinished rows or a pause."""
-    return [rows.lane(cast("rows.LaneTuple", row)) for row in db.rows("lanes", {})]
+def lanes(*, now: Millis, account: str | None) -> Job[Sequence[LaneRow]]:
+    """Every lane that has unfinished rows or a pause, or the one of an account."""
+
+    def read(db: Database) -> Sequence[LaneRow]:
+        lane = None if account is None else db.number("lane_of", {"account": account})
+        if account is not None and lane is None:
+            return ()
+        return [rows.lane(cast("rows.LaneTuple", row)) for row in db.rows("lanes", {"lane": lane, "now": now})]
+
+    return read
 
 
 def counts(db: Database) -> Mapping[Status, int]:

@@ -9,6 +9,7 @@ from posthouse.spool import loads, rows
 from posthouse.spool.rules import Doubt, doubt_of
 from posthouse.spool.sqlite.committing import Job, Writer
 from posthouse.spool.sqlite.database import Database, to_json
+from posthouse.spool.sqlite.sending import wake_looks
 
 COPIED_AT: Final = "copied_at"
 """The fact that makes a spool a copy: when it was made."""
@@ -53,6 +54,7 @@ def _step(
         if doubts:
             db.lanes_of(doubt.account for doubt in doubts)
             db.run("restored", {**values, "rows": to_json([_row(doubt, values["now"]) for doubt in doubts])})
+            wake_looks(db, [doubt.key for doubt in doubts])
         return (found[-1].key if len(found) == ROWS_AT_ONCE else None), len(doubts)
 
     return step
@@ -65,5 +67,5 @@ def _row(doubt: Doubt, now: Millis) -> tuple[object, ...]:
 
 
 def _end(db: Database, now: Millis) -> None:
-    db.run("restored_doubts", {"now": now})
+    wake_looks(db, [cast("int", row[0]) for row in db.rows("restored_doubts", {"now": now})])
     db.run("forget_fact", {"name": COPIED_AT})

@@ -11,26 +11,33 @@ import apsw
 
 from posthouse.message import Content, Event, Message, MessageId, Millis, Status, id_bytes
 from posthouse.outcome import RefusedRecipient
-from posthouse.ports import Clock, SpoolUnavailableError, Wake
+from posthouse.ports import NOTHING_READ, Clock, Cursors, SpoolUnavailableError, Wake
 from posthouse.records import (
     AddResult,
     AttemptRow,
+    AuditEntry,
     Command,
     CommandResult,
     Erased,
     Erasure,
+    FeedPage,
     Filters,
     Finish,
     KeyRow,
     LaneRow,
     Lease,
     Mark,
+    Move,
+    Moved,
     Page,
+    Past,
     Pause,
+    Presence,
     Record,
     SenderBlock,
     Settlement,
     Submission,
+    Told,
     TransportKind,
     TransportRow,
     Unsettled,
@@ -44,8 +51,8 @@ from posthouse.spool.sqlite import (
     commands,
     contents,
     erasing,
+    feeding,
     finding,
-    lanes,
     purging,
     reading,
     registers,
@@ -54,6 +61,7 @@ from posthouse.spool.sqlite import (
     settlements,
     sweeping,
 )
+from posthouse.spool.sqlite import lanes as of_lanes
 from posthouse.spool.sqlite.accepting import AddLoad, add_verb, prepare
 from posthouse.spool.sqlite.committing import Readers, Writer
 from posthouse.spool.sqlite.database import Database, load_verbs, open_reader
@@ -87,6 +95,7 @@ class SqliteSpool:
         self._opened = opened
         self._next_key = opened.last_key + 1
         self._told: Wake | None = None
+        self._committed: Callable[[], None] | None = None
         self._writer = writer(opened.writer, self._wake)
         self._readers = readers(opened.readers)
         self._room = Room(opened.path.parent, floor=floor, monotonic=clock.monotonic, owed=self._writer.owed)
@@ -100,9 +109,15 @@ class SqliteSpool:
         """Tell ``wake`` from now on of lanes that got something to do."""
         self._told = wake
 
+    def on_commit(self, told: Callable[[], None]) -> None:
+        """Call ``told`` after every commit: the feed may have grown."""
+        self._committed = told
+
     def _wake(self, woken: frozenset[int]) -> None:
-        if self._told is not None:
+        if woken and self._told is not None:
             self._told(woken)
+        if self._committed is not None:
+            self._committed()
 
     # --- accepting
 
@@ -134,21 +149,23 @@ class SqliteSpool:
         running: Collection[int] = (),  # noqa: ARG002 - no answer to a lease is ever lost here
     ) -> Sequence[Lease]:
         """Take lanes that have something due and no owner."""
-        return await self._writer.write(lanes.lease(owner=owner, now=now, most=most))
+        return await self._writer.write(of_lanes.lease(owner=owner, now=now, most=most))
 
     async def next_due(self) -> Millis | None:
         """When the next lane without an owner has something to do."""
         return await self._readers.read(lambda db: db.number("next_due", {}))
 
-    async def peek(
-        self, *, lane: int, now: Millis, most: int, without: Collection[tuple[str, ...]] = ()
-    ) -> Sequence[Message]:
-        """What is due in a lane, by priority, then age; at most ``most``."""
-        return await self._readers.read(reading.peek(lane=lane, now=now, most=most, without=without))
+    async def past(self, *, lanes: Sequence[int], now: Millis) -> Mapping[int, Past]:
+        """What the accounts of these lanes used up lately."""
+        return await self._readers.read(of_lanes.past(lanes=lanes, now=now))
 
-    async def next_in(self, *, lane: int) -> Millis | None:
-        """When the earliest queued row of a lane is due."""
-        return await self._readers.read(lambda db: db.number("next_in", {"lane": lane}))
+    async def peek(self, *, lane: int, now: Millis, most: int, after: Cursors = NOTHING_READ) -> Sequence[Message]:
+        """What is due in a lane, by priority, then age: ``most`` rows shared out to its strands, each at least one."""
+        return await self._readers.read(reading.peek(lane=lane, now=now, most=most, after=after))
+
+    async def next_in(self, *, lane: int, after: Millis | None = None) -> Millis | None:
+        """When the earliest queued row of a lane is due, or the earliest of those that are due later than ``after``."""
+        return await self._readers.read(lambda db: db.number("next_in", {"lane": lane, "after": after}))
 
     async def content(self, key: int) -> Content | None:
         """The content; None where it was purged; raises ContentUnreadableError."""
@@ -168,9 +185,9 @@ class SqliteSpool:
         load = sending.finish_load(finish)
         return await self._writer.submit(sending.FINISH, load, size=len(load[1]))
 
-    async def defer(self, *, key: int, lane: int, due_at: Millis) -> None:
-        """Put a queued row later (or earlier) without an attempt."""
-        await self._writer.write(lanes.defer(key=key, lane=lane, due_at=due_at))
+    async def defer(self, *, key: int, lane: int, due_at: Millis, at: Millis, cause: str) -> None:
+        """Put a queued row later without an attempt, for a cause that its history names."""
+        await self._writer.write(of_lanes.defer(key=key, lane=lane, due_at=due_at, at=at, cause=cause))
 
     async def hold(self, *, key: int, id: MessageId, at: Millis, cause: str) -> None:  # noqa: A002, ARG002 - the port's
         """Hold a queued row that no transport of its route can carry."""
@@ -200,19 +217,39 @@ class SqliteSpool:
 
     async def release(self, *, lane: int, fence: int, now: Millis, rest_until: Millis | None = None) -> None:  # noqa: ARG002 - the port's
         """Give a lane back; its ``next_at`` is computed from its rows and pauses."""
-        await self._writer.write(lanes.release(lane=lane, fence=fence))
+        await self._writer.write(of_lanes.release(lane=lane, fence=fence))
+
+    async def move(self, move: Move) -> Moved:
+        """Put queued rows into the lane of another account."""
+        return await self._writer.write(of_lanes.move(move))
 
     async def pause(self, *, lane: int, pause: Pause) -> None:
         """Pause a lane or one transport of it."""
-        await self._writer.write(lanes.pause(lane=lane, pause=pause))
+        await self._writer.write(of_lanes.pause(lane=lane, pause=pause))
 
-    async def resume(self, *, lane: int, transport: str | None) -> None:
-        """End a pause."""
-        await self._writer.write(lanes.resume(lane=lane, transport=transport))
+    async def resume(self, *, lane: int, transport: str | None, at: Millis) -> None:
+        """End a pause; the end of a block is remembered."""
+        await self._writer.write(of_lanes.resume(lane=lane, transport=transport, at=at))
 
-    async def block_sender(self, block: SenderBlock) -> None:
-        """Hold all queued and future rows of this sender in this mailbox."""
-        await blocks.block(self._writer, self._readers, block)
+    async def tell_lane(self, *, account: str, paused: bool, at: Millis, by: str) -> bool:
+        """Write down that a person pauses or resumes a lane, audited; False where there is none to resume."""
+        return await self._writer.write(of_lanes.tell(account=account, paused=paused, at=at, by=by))
+
+    async def spoken(self, *, since: Millis) -> Mapping[int, Told]:
+        """What people said about lanes since then, by lane."""
+        return await self._readers.read(of_lanes.spoken(since=since))
+
+    async def tell_transport(self, *, name: str, paused: bool, at: Millis, by: str) -> None:
+        """Write down that a person pauses or resumes a transport, audited."""
+        await self._writer.write(registers.tell_transport(name=name, paused=paused, at=at, by=by))
+
+    async def recipient_hours(self, *, since: Millis) -> Sequence[tuple[int, int]]:
+        """The recipients of all accounts together by hours since 1970, from the hour of ``since`` on."""
+        return await self._readers.read(of_lanes.recipient_hours(since=since))
+
+    async def block_sender(self, block: SenderBlock) -> bool:
+        """Hold all queued and future rows of this sender in this mailbox; False where it was blocked before."""
+        return await blocks.block(self._writer, self._readers, block)
 
     async def unblock_sender(self, *, mailbox: str, sender: str, at: Millis) -> None:
         """Delete the block and release its rows in order of age."""
@@ -232,6 +269,10 @@ class SqliteSpool:
 
     # --- settling
 
+    async def turn_back(self, *, now: Millis) -> Millis:
+        """At start: by how much the clock was set back, after nothing waits for that any more."""
+        return await self._writer.write(sweeping.turn_back(now=now))
+
     async def recover(self, *, now: Millis, grace: float) -> int:
         """At start: every row a dead process left in ``sending`` is unconfirmed from its deadline plus ``grace``."""
         opened = self._opened
@@ -246,13 +287,50 @@ class SqliteSpool:
         """Say that this is a copy, made at that moment or when the last thing happened that it knows of."""
         return await self._writer.write(lambda db: restoring.mark(db, taken_at or 0))
 
-    async def unsettled(self, *, now: Millis, most: int) -> Sequence[Unsettled]:
-        """Rows whose next look-up is due."""
-        return await self._readers.read(reading.unsettled(now=now, most=most))
+    async def recover_lost(self, *, now: Millis, grace: float, live: Collection[int]) -> int:
+        """The same in a living process, for rows past their deadline plus ``grace`` that are not in ``live``."""
+        return await self._writer.write(sweeping.recover_lost(now=now, grace=grace, live=live))
 
-    async def next_look(self) -> Millis | None:
-        """When the next look-up is due."""
-        return await self._readers.read(lambda db: db.number("next_look", {}))
+    async def free_held(self, *, now: Millis, transports: Collection[str], carrying: Collection[str], most: int) -> int:
+        """Queue held rows whose cause is gone."""
+        sweep = sweeping.free_held(now=now, transports=transports, carrying=carrying, most=most)
+        return await self._writer.write(sweep)
+
+    async def wake_sleepers(self) -> int:
+        """Wake lanes that have something to do and do not know when; how many."""
+        return await self._writer.write(sweeping.wake_sleepers)
+
+    async def unsettled(self, *, now: Millis, most: int, lanes: Collection[int]) -> Sequence[Unsettled]:
+        """Rows of these lanes whose next look-up is due."""
+        return await self._readers.read(reading.unsettled(now=now, most=most, lanes=lanes))
+
+    async def next_look(self, *, lanes: Collection[int]) -> Millis | None:
+        """When the next look-up of these lanes is due, for a doubtful message or a fresh witness."""
+        return await self._readers.read(reading.next_look(lanes=lanes))
+
+    async def look_held(self, *, account: str, cause: str, at: Millis) -> int:
+        """Look at ``at`` for what is held for this cause and went out through this account; how many."""
+        return await self._writer.write(settlements.look_held(account=account, cause=cause, at=at))
+
+    async def asks(self, *, now: Millis, most: int, lanes: Collection[int]) -> Sequence[tuple[int, Presence]]:
+        """Where a fresh witness is looked for now, by lane."""
+        return await self._readers.read(reading.asks(now=now, most=most, lanes=lanes))
+
+    async def presences(self) -> Sequence[Presence]:
+        """Whether copies are found, for every account that was ever asked."""
+        return await self._readers.read(reading.presences)
+
+    async def presence(self, *, account: str, kind: TransportKind, own: bool) -> Presence | None:
+        """The same for one; None where it was never asked."""
+        return await self._readers.read(reading.presence(account=account, kind=kind, own=own))
+
+    async def save_presence(self, presence: Presence) -> None:
+        """Write it down; its lane wakes at ``ask_at``."""
+        await self._writer.write(settlements.save_presence(presence))
+
+    async def slowest(self, *, after: Millis) -> Millis:
+        """The slowest appearance seen since ``after``; 0 where none was."""
+        return await self._readers.read(settlements.slowest(after=after))
 
     async def witnesses(
         self, *, account: str | None, kind: TransportKind, own: bool, before: Millis, after: Millis, most: int
@@ -307,15 +385,23 @@ class SqliteSpool:
         """A message's history, oldest first."""
         return await self._readers.read(finding.events(message_id))
 
-    async def lanes(self) -> Sequence[LaneRow]:
-        """Every lane that has unfinished rows or a pause."""
-        return await self._readers.read(finding.lanes)
+    async def feed(self, *, after: str | None, types: Collection[str], client: str | None, most: int) -> FeedPage:
+        """Events behind a cursor; raises ValueError for a cursor that this spool never gave."""
+        return await self._readers.read(feeding.feed(after=after, types=types, client=client, most=most))
+
+    async def lanes(self, *, now: Millis, account: str | None = None) -> Sequence[LaneRow]:
+        """Every lane that has unfinished rows or a pause, or the one of an account, whatever it has."""
+        return await self._readers.read(finding.lanes(now=now, account=account))
 
     async def counts(self) -> Mapping[Status, int]:
         """Messages by stored status."""
         return await self._readers.read(finding.counts)
 
     # --- operating
+
+    async def audit(self, entry: AuditEntry) -> None:
+        """Write down who did something."""
+        await self._writer.write(registers.audit(entry))
 
     async def save_key(self, key: KeyRow) -> None:
         """Keep a key; the client is made where there is none."""

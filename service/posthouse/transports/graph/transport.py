@@ -1,5 +1,6 @@
 """The way out through Microsoft Graph: sendMail in MIME form by the SDK, and look-ups of what was sent."""
 
+import asyncio
 import json
 import ssl
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from msgraph.graph_request_adapter import GraphRequestAdapter
 from posthouse.headers import fit_to_envelope
 from posthouse.message import Content, Message
 from posthouse.outcome import Answer, Outcome, PermanentFailure, Scope, TransientFailure, Unconfirmed
-from posthouse.ports import Clock, Dispatch
+from posthouse.ports import Clock, Dispatch, NotBegunError
 from posthouse.records import NoSight, Sightings
 from posthouse.telemetry import MESSAGE_RECIPIENTS_DROPPED, log, masked
 from posthouse.transports.faults import Fault, fault_of, network_answer
@@ -95,6 +96,8 @@ class GraphTransport:
             content = self._fitted(dispatch)
         except ValueError:
             return _refused_message("a recipient's address cannot be written", status="5.1.3", fix="graph.recipients")
+        except Exception as fault:
+            raise NotBegunError from fault
         if content.size > MIME_LIMIT:
             text = f"the message has {content.size} bytes on the wire, Graph takes {MIME_LIMIT} in MIME form"
             return _refused_message(text, status="5.3.4", fix="graph.too_large")
@@ -112,6 +115,11 @@ class GraphTransport:
             return error.outcome
         except _CERTAIN as error:
             return TransientFailure(scope=Scope.TRANSPORT, answer=_before(error))
+        except asyncio.CancelledError as cut:
+            # where no byte of the body had left, Graph cannot have taken anything
+            if upload.began:
+                raise
+            raise NotBegunError from cut
         except Exception as error:  # noqa: BLE001 - whatever goes wrong after the request began is doubt
             if isinstance(error, httpx.HTTPError) or upload.began:
                 return Unconfirmed(answer=_after(error))

@@ -1,16 +1,18 @@
--- Write outcomes, arrays of one element an outcome. What may be done with each: 'apply' where its attempt is the last
--- one and nobody knows the end yet, 'again' where just this outcome was written before (its commit's answer was lost),
--- else 'late': then it is an event. Answers these words in order, and the messages whose lane must be woken because
+-- Write outcomes, arrays of one element an outcome. What may be done with each: 'none' where this attempt was never
+-- written down (its mark failed; another may have its number), 'apply' where its attempt is the last one and nobody
+-- knows the end yet (a late Sent also ends a message that waits to be sent again because nobody knew), 'again' where
+-- just this outcome was written before (its commit's answer was lost), else 'late': then it is an event. Answers these words in order, and the messages whose lane must be woken because
 -- this worker does not hold it.
 with i as materialized (
   select * from unnest(
     :messages::bigint[], :numbers::integer[], :ends::bigint[], :outcomes::text[], :scopes::text[], :statuses::text[],
     :codes::text[], :replies::integer[], :texts::text[], :request_ids::text[], :retry_afters::double precision[],
     :receipts::text[], :fixes::text[], :stands::text[], :dues::bigint[], :gives_ups::bigint[], :next_transports::text[],
-    :held_causes::text[], :looks::bigint[], :events::text[], :datas::text[], :doubts::boolean[]
+    :held_causes::text[], :looks::bigint[], :events::text[], :datas::text[], :attempt_ids::text[],
+    :doubts::boolean[]
   ) with ordinality as i(
     message, number, ended_at, outcome, scope, status, code, reply, text, request_id, retry_after, receipt, fix, stands,
-    due_at, gives_up_at, next_transport, held_cause, look_at, event, data, doubt, o)
+    due_at, gives_up_at, next_transport, held_cause, look_at, event, data, attempt_id, doubt, o)
 ), held as materialized (
   -- locked in one order; a row that was waited for is judged by what it is now
   select m.id, m.attempts, m.status, m.expires_at, m.lane
@@ -18,9 +20,11 @@ with i as materialized (
 ), s as materialized (
   select i.*, h.expires_at, h.lane, u.may_resend,
     case
+      when a.message is null then 'none'
       when h.attempts = i.number
         and (h.status = 'sending'
-             or (i.outcome <> 'unconfirmed' and u.number = i.number and h.status in ('unconfirmed', 'held')))
+             or (i.outcome <> 'unconfirmed' and u.number = i.number and h.status in ('unconfirmed', 'held'))
+             or (i.outcome = 'sent' and h.status in ('queued', 'held') and a.outcome = 'unconfirmed'))
         then 'apply'
       when a.ended_at = i.ended_at and a.outcome = i.outcome then 'again'
       else 'late'
@@ -29,6 +33,7 @@ with i as materialized (
   left join held h on h.id = i.message
   left join unsettled u on u.message = i.message
   left join attempts a on a.message = i.message and a.number = i.number
+    and (i.attempt_id is null or a.attempt_id = i.attempt_id)
 ), x as (
   update attempts a set ended_at = s.ended_at, outcome = s.outcome, scope = s.scope, status = s.status, code = s.code,
     reply = s.reply, text = s.text, request_id = s.request_id, retry_after = s.retry_after, receipt = s.receipt,

@@ -21,4 +21,4 @@ with clock as (
 update lanes l set owner = :worker, fence = l.fence + 1, rest_until = null
 from (select id from orphans union select id from lost union select id from free) t
 where l.id = t.id
-returning l.id, l.account, l.fence;
+returning l.id, l.account, l.fence, coalesce(l.block_ended_at, 0);

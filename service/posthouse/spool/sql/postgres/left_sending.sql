@@ -1,6 +1,6 @@
--- What dead workers left in ``sending``: message, number, deadline, what the client wants. The caller's own rows are
--- those of an earlier life: a new process is a new worker.
-select m.id, m.attempts, a.deadline_at, d.on_unconfirmed
+-- What dead workers left in ``sending``, in the order of rows.LeftTuple. The caller's own rows are those of an earlier
+-- life: a new process is a new worker.
+select m.id, m.attempts, a.started_at, a.deadline_at, d.on_unconfirmed, m.expires_at
 from messages m
 join attempts a on a.message = m.id and a.number = m.attempts
 join details d on d.message = m.id

@@ -7,5 +7,6 @@ update lanes l set next_at = least(
      select least(
        (select min(due_at) from messages where status = 'queued' and lane = :lane and priority = 1),
        (select min(due_at) from messages where status = 'queued' and lane = :lane and priority = 2)) as d) x where d is not null),
-  (select min(look_at) from unsettled where lane = :lane and look_at is not null))
+  (select min(look_at) from unsettled where lane = :lane and look_at is not null),
+  (select min(ask_at) from presence where account = :lane))
 where l.id = :lane;

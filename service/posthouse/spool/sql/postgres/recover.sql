@@ -1,10 +1,10 @@
--- Rows of the dead are unconfirmed: arrays of message, number, status, held cause, since, look_at, event.
+-- Rows that nobody carries are unconfirmed: arrays of message, number, status, held cause, since, look_at, event; :code
+-- and :text say how the attempts were lost.
 with i as materialized (
   select * from unnest(:messages::bigint[], :numbers::integer[], :statuses::text[], :causes::text[], :sinces::bigint[],
                        :looks::bigint[], :events::text[]) i(message, number, status, cause, since, look_at, event)
 ), a as (
-  update attempts a set outcome = 'unconfirmed', scope = 'message', status = '4.4.7', code = 'process_died',
-    text = 'the process ended while the attempt was under way'
+  update attempts a set outcome = 'unconfirmed', scope = 'message', status = '4.4.7', code = :code, text = :text
   from i where a.message = i.message and a.number = i.number
   returning a.message, a.number, a.account, a.transport
 ), m as (
@@ -18,5 +18,5 @@ with i as materialized (
 )
 insert into events (feed, message, at, type, data)
 select m.feed, i.message, :now::bigint, i.event,
-       jsonb_build_object('attempt', a.number, 'transport', a.transport, 'outcome', 'unconfirmed', 'code', 'process_died')
+       jsonb_build_object('attempt', a.number, 'transport', a.transport, 'outcome', 'unconfirmed', 'code', :code::text)
 from i join m on m.id = i.message join a on a.message = i.message;

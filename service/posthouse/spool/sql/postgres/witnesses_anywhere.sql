@@ -1,5 +1,5 @@
 -- The same for all accounts, among the last 5,000 messages that became final.
-select replace(m.public_id::text, '-', ''), w.account, d.message_id, a.started_at
+select replace(m.public_id::text, '-', ''), w.account, d.message_id, a.started_at, a.transport
 from (select id, attempts, public_id from messages
       where finished_at is not null and finished_at >= :after and status = 'sent' and erased_at is null
       order by finished_at desc limit 5000) m

@@ -1,7 +1,7 @@
 -- Messages known as sent through one account, latest first; among the last 5,000 attempts in the time asked for.
-select json_group_array(json_array(hex(public_id), account, message_id, started_at) order by started_at desc) from (
-  select m.public_id, w.account, d.message_id, a.started_at
-  from (select x.message, x.number, x.account, x.started_at from attempts x
+select json_group_array(json_array(hex(public_id), account, message_id, started_at, transport) order by started_at desc) from (
+  select m.public_id, w.account, d.message_id, a.started_at, a.transport
+  from (select x.message, x.number, x.account, x.started_at, x.transport from attempts x
         where x.account = (select id from lanes where account = :account) and x.kind = :kind and x.code is not 'restored'
           and x.started_at >= :after and x.started_at < :before
         order by x.started_at desc limit 5000) a
