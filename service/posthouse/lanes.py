@@ -349,7 +349,7 @@ class Board:
         self._released: dict[str, tuple[int, Millis]] = {}
         self._ceilings: defaultdict[str, Ceiling] = defaultdict(Ceiling)
         self._leased: set[int] = set()
-        self._watching: set[Callable[[], None]] = set()
+        self._watching: dict[Callable[[], None], None] = {}  # told in the order of asking
         self.tenant = Day()
 
     @property
@@ -359,7 +359,7 @@ class Board:
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Call ``changed`` when a lane was leased."""
-        self._watching.add(changed)
+        self._watching[changed] = None
 
     def take(self, lane: int) -> None:
         """A lane is leased from now on."""
@@ -395,6 +395,8 @@ class Board:
 
     def release(self, lease: Lease, now: Millis) -> None:
         """A lane was given back; it is remembered as long as its windows are, then let go."""
+        if lease.lane in self._leased:
+            return  # leased again before this was heard of
         self._released.pop(lease.account, None)
         self._released[lease.account] = (lease.fence, now)
         for account, (_, at) in tuple(self._released.items()):

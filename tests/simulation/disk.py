@@ -69,6 +69,14 @@ class Disk:
         else:
             self._world.loop.call_soon(step, *arguments)
 
+    def answer(self, tell: Callable[..., None], *arguments: object) -> None:
+        """Tell what a read found, at once where the disk is quick."""
+        seconds = self._latency()
+        if seconds:
+            self._world.loop.call_later(seconds, tell, *arguments)
+        else:
+            tell(*arguments)
+
     def _latency(self) -> float:
         """Seconds; mostly none."""
         roll = self._chance.random()
@@ -194,7 +202,7 @@ class SimulatedReaders(Readers):
             result: object = Failure(SpoolUnavailableError("the spool is closed"))
         else:
             result = attempt(self._databases[0], job)
-        self._disk.later(fulfil, [(future, result)])
+        self._disk.answer(fulfil, [(future, result)])
 
 
 _FAST: Final = ("pragma locking_mode = exclusive", "pragma journal_mode = memory", "pragma synchronous = off")

@@ -93,7 +93,7 @@ def judge_waiting(run: Run, left: list[Waiting]) -> None:
         at, life, number = run.world.truth[one.id].told or (0.0, None, 0)
         if one.cause in DOUBTS and number == one.attempts and life is not None and life.outlived(at):
             run.world.complain("unheard", f"{one.id} is in doubt ({one.cause}), and the answer was heard")
-        elif not _may_wait(run, one):
+        elif not may_wait(run, one):
             run.world.complain("stranded", f"{one.id} is {one.status} ({one.cause}) after hours of calm")
 
 
@@ -145,7 +145,7 @@ def _judge_one(run: Run, message_id: MessageId, status: str, events: list[str]) 
         world.complain("events", f"{message_id} went on after its end: {events}")
 
 
-def _may_wait(run: Run, one: Waiting) -> bool:
+def may_wait(run: Run, one: Waiting) -> bool:
     """Whether it is right that this message waits for a person."""
     world, climate = run.world, run.plan.climate
     order = next((o for o in run.plan.orders if o.name == world.truth[one.id].order), None)

@@ -43,6 +43,8 @@ LOOK: Final = 60.0
 """Seconds between looks at whether all is final."""
 PATIENCE: Final = {True: 3 * 3600.0, False: 8 * 3600.0}
 """Seconds of calm after which what waits still waits for a person; by whether the settings are quick."""
+HOURLY: Final = 4200.0
+"""Seconds in which whatever is held is looked at again at least once."""
 LAST_WORDS: Final = 3 * 3600.0
 
 
@@ -172,15 +174,17 @@ class Run:
     async def _settle_down(self) -> None:
         """Wait until all is final; what is left then waits for a person, who knows the truth."""
         polls(max(self.plan.climate.polls, 1800.0), sweeps=900.0)
-        end = self.loop.time() + PATIENCE[self.plan.climate.quick]
+        begin = self.loop.time()
         left: list[oracle.Waiting] = []
-        while oracle.any_left(self) and self.loop.time() < end:
-            left = oracle.unfinished(self)
-            if self._all_by_hand(left):
+        while oracle.any_left(self):
+            left, calm = oracle.unfinished(self), self.loop.time() - begin
+            if self._all_by_hand(left) or calm > PATIENCE[self.plan.climate.quick]:
                 break
+            if calm > HOURLY and all(oracle.may_wait(self, one) for one in left):
+                break  # every look that can still change something was made
             await asyncio.sleep(LOOK)
         else:
-            left = oracle.unfinished(self)
+            left = []
         self.held = {record.id: record.cause or "" for record in left}
         oracle.judge_waiting(self, left)
         end = self.loop.time() + LAST_WORDS

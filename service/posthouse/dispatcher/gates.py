@@ -1,6 +1,7 @@
 """The circuits of all transports: asks them, tells them what happened, writes their changes down, sends their probes."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -123,10 +124,9 @@ class Gates:
             await self._hear()
             await self._save()
             await asyncio.gather(*(self._probe(circuit) for circuit in self._circuits.values()))
-            try:
-                await asyncio.wait_for(self._news.wait(), self._pause())
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pause()):
+                    await self._news.wait()
 
     def _pause(self) -> float:
         now = self._clock.now()
