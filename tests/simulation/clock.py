@@ -18,6 +18,7 @@ class VirtualClock:
         self._jumped = False
         self._latest: Millis = 0
         self._began: tuple[float, Millis] = (0.0, START)
+        self._begun_with: Millis = 0
 
     def wall(self) -> Millis:
         """What the machine's clock shows."""
@@ -31,11 +32,15 @@ class VirtualClock:
     def begin(self) -> SteadyClock:
         """A process starts: its own clock, the service's real one."""
         self._latest = self.latest
-        self._began = self._loop.time(), self.wall()
+        self._began, self._begun_with = (self._loop.time(), self.wall()), self._offset
         return SteadyClock(
             wall=lambda: (START + self._offset) * 1_000_000 + self._loop.us * 1000,
             steady=lambda: BOOTED + self._loop.us * 1000,
         )
+
+    def was_set_since_start(self) -> bool:
+        """Whether a process that starts now has another time than the one before it."""
+        return self._offset != self._begun_with
 
     @property
     def latest(self) -> Millis:

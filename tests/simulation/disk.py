@@ -55,8 +55,8 @@ POISON: Final = _fail(apsw.ConstraintError)
 class Disk:
     """One file, and the whims of what it lies on."""
 
-    def __init__(self, path: Path, world: World) -> None:
-        self.path = path
+    def __init__(self, file: "File", world: World) -> None:
+        self.file = file
         self._world = world
         self._climate = world.plan.climate
         self._chance = Chance(world.plan.seed, "disk")
@@ -96,9 +96,9 @@ class Disk:
             return True
         return not self.calm and self._chance.happens(self._climate.sick_disk)
 
-    def loses_answer(self) -> bool:
-        """Whether the commit is kept, but its answer never comes."""
-        return not self.calm and self._chance.happens(self._climate.lost_answers)
+    def keeps(self) -> bool:
+        """Whether a commit is kept although its sync failed."""
+        return self._chance.happens(0.5)
 
     def poisons(self) -> bool:
         """Whether one entry of the group cannot be written."""
@@ -131,7 +131,6 @@ class SimulatedWriter(Writer):
         while self._busy or self._queue or self._done:
             self._idle.clear()
             await self._idle.wait()
-        self._db.connection.close()
 
     def _take(self, entries: Sequence[Entry]) -> None:
         self._queue.extend(entries)
@@ -148,7 +147,7 @@ class SimulatedWriter(Writer):
             group.add(self._queue.popleft())
         if self._life.dies("before_commit"):
             return
-        done = self._commit(group.entries)
+        done = self._fail_to_sync(group.entries) if self._life.strikes("sync") else self._commit(group.entries)
         if self._life.dies("after_commit"):
             return
         self._done.append(done)
@@ -168,11 +167,18 @@ class SimulatedWriter(Writer):
             entries = [*entries, Entry(spoiled, None, 0, future)]
         done = self._committer.commit(entries)
         word = "full" if spoiled is FULL else "poisoned" if spoiled is POISON else "committed"
-        if spoiled is None and disk.loses_answer():
-            failure = Failure(SpoolUnavailableError("the answer of the commit was lost"))
-            done, word = Committed([(entry.future, failure) for entry in entries], frozenset()), "answer lost"
         disk.note(f"{word} {len(entries)} {' '.join(_name(entry) for entry in entries)}")
         return done
+
+    def _fail_to_sync(self, entries: list[Entry]) -> Committed:
+        """Nobody knows whether it is on the disk; the committer says nothing else from now on (``committing``)."""
+        kept = self._disk.keeps()
+        if kept:
+            self._committer.commit(entries)
+        broken = self._committer.broken = SpoolUnavailableError("the spool cannot be written: sync")
+        self._disk.note(f"sync failed, {'kept' if kept else 'lost'} {len(entries)}")
+        self._life.fall_silent()
+        return Committed([(entry.future, Failure(broken)) for entry in entries], frozenset())
 
     def _tell(self) -> None:
         self._deliver(self._done.popleft())
@@ -205,10 +211,6 @@ class SimulatedReaders(Readers):
         self._disk.answer(fulfil, [(future, result)])
 
 
-_FAST: Final = ("pragma locking_mode = exclusive", "pragma journal_mode = memory", "pragma synchronous = off")
-"""A crash here is the end of the process, never of the machine; and what is read is what was committed last."""
-
-
 @cache
 def verbs() -> Mapping[str, str]:
     """The service's own verbs."""
@@ -222,29 +224,75 @@ class NoLock(Lock):
         return
 
 
-def template(path: Path) -> None:
-    """An empty spool, to be copied for each seed."""
-    db = open_writer(path, verbs())
-    migrate(db)
-    db.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-    db.connection.close()
+Rows = Mapping[str, Sequence[tuple[object, ...]]]
 
 
-ONE_CONNECTION: Final = (
-    (opening, "READERS", 0),
-    (opening, "load_verbs", verbs),
-    (opening, "refuse_damaged", lambda *_: False),
-)
-"""It reads on the connection that writes, reads its verbs once for all lives, and trusts the file."""
+class File:
+    """One file for all seeds and lives of a bench: one connection, so that its verbs are prepared once; emptied for each seed.
+
+    A crash here is the end of the process, never of the machine; and what is read is what was committed last.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.connection = open_writer(path, verbs()).connection
+        for pragma in ("locking_mode = exclusive", "journal_mode = memory", "synchronous = off"):
+            self.connection.execute(f"pragma {pragma}").fetchall()
+        migrate(self.open())
+        self._empty = self._rows()
+
+    def open(self, *_: object) -> Database:
+        """What ``open_writer`` gives."""
+        return Database(self.connection, verbs())
+
+    def clear(self) -> None:
+        """As after the migrations."""
+        with self.connection:
+            for table, rows in self._empty.items():
+                self.connection.execute(f"delete from {table}")  # noqa: S608 - the schema's own name
+                for row in rows:
+                    places = ",".join("?" * len(row))
+                    self.connection.execute(f"insert into {table} values ({places})", row)  # noqa: S608 - as above
+
+    def copy(self) -> apsw.Connection:
+        """All of it as it is now."""
+        copy = apsw.Connection(":memory:")
+        with copy.backup("main", self.connection, "main") as backup:
+            backup.step()
+        return copy
+
+    def put_back(self, copy: apsw.Connection) -> None:
+        """The copy takes its place."""
+        with self.connection.backup("main", copy, "main") as backup:
+            backup.step()
+        copy.close()
+
+    def _rows(self) -> Rows:
+        tables = self.connection.execute("select name from sqlite_master where type = 'table' order by 1").fetchall()
+        return {
+            str(name): self.connection.execute(f"select * from {name}").fetchall()  # noqa: S608 - as above
+            for (name,) in tables
+        }
+
+
+def on_one_file(file: File) -> Sequence[tuple[object, str, object]]:
+    """What is replaced: it reads on the connection that writes, and trusts the file."""
+    return (
+        (opening, "READERS", 0),
+        (opening, "load_verbs", verbs),
+        (opening, "open_writer", file.open),
+        (opening, "migrate", lambda _db: None),
+        (opening, "_inspect", lambda *_: False),
+    )
+
+
 SECRETS: Final = Secrets(master="a master of the simulation, of no worth to anybody")
 
 
-def open_files(path: Path, *, owner: str, now: Millis) -> Opened:
+def open_files(file: File, *, owner: str, now: Millis) -> Opened:
     """What ``open_spool`` does, without the lock that keeps other processes away."""
-    opened = opening.open_file(path, owner, secrets=SECRETS, now=now, lock=NoLock(0))
-    for pragma in _FAST:
-        opened.writer.connection.execute(pragma).fetchall()
-    return replace(opened, readers=(Database(opened.writer.connection, verbs()),))
+    opened = opening.open_file(file.path, owner, secrets=SECRETS, now=now, lock=NoLock(0))
+    return replace(opened, readers=(file.open(),))
 
 
 def spool_of(opened: Opened, *, disk: Disk, life: Life, clock: Clock) -> SqliteSpool:
@@ -256,13 +304,6 @@ def spool_of(opened: Opened, *, disk: Disk, life: Life, clock: Clock) -> SqliteS
         writer=lambda db, wake: SimulatedWriter(db, wake, disk=disk, life=life),
         readers=lambda databases: SimulatedReaders(databases, disk=disk),
     )
-
-
-def close_files(opened: Opened) -> None:
-    """What the operating system does when a process dies."""
-    opened.writer.connection.close()
-    for reader in opened.readers:
-        reader.connection.close()
 
 
 def _name(entry: Entry) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.plan import Death
 
+SILENT = 25.0
+"""Seconds after which somebody ends a process that can write nothing any more."""
 DURABLE = 30.0
 """Seconds after which what a life heard is certainly written down, if its disk was well."""
 
@@ -40,6 +42,18 @@ class Life:
         if self._left <= 0:
             self.end()
         return self.dead
+
+    def strikes(self, moment: str) -> bool:
+        """Whether what ``doom`` says happens now, other than its death."""
+        if self.dead or self.doom is None or self.doom.moment != moment:
+            return False
+        self._left -= 1
+        return self._left == 0
+
+    def fall_silent(self) -> None:
+        """Its spool is broken for good: whatever it hears now it may not write down; soon somebody ends it."""
+        self.frail_disk = True
+        self.loop.call_later(SILENT, self.end)
 
     def end(self) -> None:
         """It is over."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from tests.simulation.plan import draw
+from tests.simulation.drawing import draw
 from tests.simulation.run import Bench
 
 WORST = ("doubled", "lost", "untrue", "stranded", "spool", "fault")

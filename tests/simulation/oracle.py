@@ -7,9 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import apsw
-
 from posthouse.message import FINAL, MessageId, Status, id_from_bytes
+from tests.simulation.plan import Order, kind_of
 
 if TYPE_CHECKING:
     from tests.simulation.run import Run
@@ -27,6 +26,10 @@ DOUBTS: Final = frozenset(
 _LEFT: Final = """
 select public_id, status, held_cause, attempts from messages
 where status not in ('sent', 'failed', 'expired', 'canceled') order by id
+"""
+_TRIED: Final = """
+select distinct m.mailbox, l.account, d.own_message_id from messages m join details d on d.message = m.id
+join lanes l on l.id = m.lane where m.attempts > 0 and m.finished_at is null
 """
 _INVARIANTS: Final = {
     "an attempt without its message": "select message from attempts where message not in (select id from messages)",
@@ -78,7 +81,13 @@ class Waiting:
 
 def any_left(run: Run) -> bool:
     """Whether something is not final."""
-    return run.process._opened is None or bool(_ask(run, f"select exists ({_LEFT})")[0][0])
+    return bool(_ask(run, f"select exists ({_LEFT})")[0][0])
+
+
+def left_at_calm(run: Run) -> set[tuple[str, bool]]:
+    """The mailboxes and origins of Message-ID of what was tried and is not final, and those by which it may have gone."""
+    rows = _ask(run, _TRIED)
+    return {(box, bool(own)) for mailbox, account, own in rows for box in (mailbox, account)}
 
 
 def unfinished(run: Run) -> list[Waiting]:
@@ -100,7 +109,7 @@ def judge_waiting(run: Run, left: list[Waiting]) -> None:
 def judge(run: Run) -> None:
     """All of it, when the process has ended in peace."""
     world = run.world
-    connection = apsw.Connection(str(run.process.disk.path))
+    connection = run.process.disk.file.connection
     for name, question in {**_INVARIANTS, **_AT_REST}.items():
         if rows := connection.execute(question).fetchall():
             world.complain(
@@ -109,12 +118,12 @@ def judge(run: Run) -> None:
             )
     stands = {id_from_bytes(row[0]): (row[1], row[2].split()) for row in connection.execute(_EVENTS)}
     refused = {(id_from_bytes(row[0]), row[1]) for row in connection.execute(_REFUSED)}
-    connection.close()
     for heard in run.clients.heard.values():
-        if len(heard.answers) > 1:
+        forgotten = any(world.truth[one].forgotten for answer in heard.answers for one in answer)
+        if len(heard.answers) > 1 and not forgotten:
             world.complain("idempotency", f"{heard.order.name} was answered with {heard.answers}")
         for message_id in heard.ids:
-            if message_id not in stands:
+            if message_id not in stands and not world.truth[message_id].forgotten:
                 world.complain("lost", f"{message_id} of {heard.order.name} was accepted and is not in the spool")
     by_order: defaultdict[str, int] = defaultdict(int)
     for message_id, (status, events) in stands.items():
@@ -153,7 +162,7 @@ def may_wait(run: Run, one: Waiting) -> bool:
         return False
     match one.cause:
         case "unconfirmed":
-            return order.wish == "hold"
+            return order.wish == "hold" or (world.truth[one.id].restored and len(_accounts(run, order)) > 1)
         case "unconfirmed_draft":
             return any(copy.drafted_until == math.inf for copy in world.copies)
         case "unconfirmed_shared_message_id":
@@ -161,13 +170,19 @@ def may_wait(run: Run, one: Waiting) -> bool:
         case "unconfirmed_no_witness":
             return climate.keeps_nothing or bool(climate.rewritten)
         case "unconfirmed_no_right":
-            return "graph" not in climate.route
+            return all(kind_of(name) != "graph" for name in climate.route)
         case _:
             return False
 
 
+def _accounts(run: Run, order: Order) -> set[str]:
+    """The accounts by which an order may go."""
+    climate = run.plan.climate
+    return {
+        climate.account(name, order.mailbox)
+        for name in (climate.route if order.transport is None else (order.transport,))
+    }
+
+
 def _ask(run: Run, question: str) -> list[tuple]:
-    opened = run.process._opened
-    if opened is None:
-        return []
-    return opened.readers[0].connection.execute(question).fetchall()
+    return run.process.disk.file.connection.execute(question).fetchall()

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import logging
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Collection, Generator, Iterator
@@ -21,11 +20,12 @@ from tests.simulation import oracle
 from tests.simulation.chance import Chance
 from tests.simulation.clients import Clients
 from tests.simulation.clock import VirtualClock
-from tests.simulation.disk import ONE_CONNECTION, template
+from tests.simulation.disk import File, on_one_file
+from tests.simulation.drawing import draw
 from tests.simulation.loop import Spinning, Stuck, VirtualLoop
 from tests.simulation.patching import replaced
 from tests.simulation.persons import Persons
-from tests.simulation.plan import Death, Order, Plan, Trouble, draw
+from tests.simulation.plan import Death, Order, Plan, Trouble
 from tests.simulation.process import Process
 from tests.simulation.trace import Log, Trace
 from tests.simulation.world import World
@@ -46,6 +46,9 @@ PATIENCE: Final = {True: 3 * 3600.0, False: 8 * 3600.0}
 HOURLY: Final = 4200.0
 """Seconds in which whatever is held is looked at again at least once."""
 LAST_WORDS: Final = 3 * 3600.0
+DAY: Final = 26 * 3600.0
+LATE_JUMP: Final = 5.0
+"""Seconds after the storm at which the clock is set where the climate says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +70,14 @@ class Verdict:
 class Run:
     """One run of a plan."""
 
-    def __init__(self, plan: Plan, folder: Path, *, show: Callable[[str], None] | None = None) -> None:
+    def __init__(self, plan: Plan, file: File, *, show: Callable[[str], None] | None = None) -> None:
         self.plan = plan
         self.loop = VirtualLoop(Chance(plan.seed, "turns"), disorder=plan.climate.disorder)  # ty: ignore[abstract-class-instantiation] - what the service asks of a loop is there
         self.trace = Trace(self.loop, show=show)
         self._shown = show is not None
         self.clock = VirtualClock(self.loop)
         self.world = World(plan, self.loop, self.clock, self.trace)
-        self.process = Process(self.world, folder)
+        self.process = Process(self.world, file)
         self.clients = Clients(self.world, self.process)
         self.persons = Persons(self.world, self.process, self.clients)
         self.held: dict[str, str] = {}
@@ -117,12 +120,18 @@ class Run:
             self._trouble(trouble)
         for death in plan.deaths:
             loop.call_later(death.at, self._die, death)
+        for restore in plan.restores:
+            loop.call_later(restore.taken, self.process.copy)
+            loop.call_later(restore.at, self.process.lose, restore)
         orders = [loop.create_task(self.clients.order(order)) for order in plan.orders]
         deeds = [loop.create_task(self.persons.deed(deed)) for deed in plan.deeds]
         await asyncio.sleep(plan.climate.storm)
         self._calm()
+        resumed = loop.create_task(self.persons.resume_all())
         witnesses = [loop.create_task(self.clients.order(order)) for order in self._witnesses()]
-        await self._wait(asyncio.gather(*orders, *deeds, *witnesses), seconds=3600.0)
+        if plan.climate.late_jump:
+            loop.call_later(LATE_JUMP, self.set_clock, plan.climate.late_jump)
+        await self._wait(asyncio.gather(*orders, *deeds, *witnesses, resumed), seconds=3600.0)
         await self._settle_down()
         await self.process.end()
         await living
@@ -134,7 +143,13 @@ class Run:
             trouble.at, self.trace.note, "trouble", f"{trouble.what} {trouble.of} until {trouble.until:.1f}"
         )
         if trouble.what == "clock":
-            self.loop.call_later(trouble.at, self.clock.jump, trouble.amount)
+            self.loop.call_later(trouble.at, self.set_clock, trouble.amount)
+
+    def set_clock(self, seconds: float) -> None:
+        """Somebody sets the machine's clock."""
+        self.clock.jump(seconds)
+        self.world.limits.set_clock = True
+        self.trace.note("clock", f"set by {seconds:.0f} s")
 
     def _die(self, death: Death) -> None:
         if not self.world.calm:
@@ -148,11 +163,14 @@ class Run:
         self.trace.note("world", "calm")
 
     def _witnesses(self) -> Iterator[Order]:
-        """Ordinary mail by every way, so that everything that can be proved will be."""
+        """Ordinary mail by every way, so that everything that can be proved will be; one a mailbox if nothing is left."""
         plan, now = self.plan, self.loop.time()
+        left = oracle.left_at_calm(self)
         for box in plan.climate.mailboxes:
             for way in plan.climate.route:
                 for own in (True, False):
+                    if not ((box, own) in left or (own and way == plan.climate.route[0])):
+                        continue
                     name = f"witness-{box.partition('@')[0]}-{way}-{own}"
                     message_id = None if own else f"<{name}@shop.example>"
                     yield Order(
@@ -173,12 +191,14 @@ class Run:
 
     async def _settle_down(self) -> None:
         """Wait until all is final; what is left then waits for a person, who knows the truth."""
-        polls(max(self.plan.climate.polls, 1800.0), sweeps=900.0)
-        begin = self.loop.time()
+        climate, begin = self.plan.climate, self.loop.time()
+        polls(max(climate.polls, 2 * 3600.0), 300.0)
+        self.loop.call_later(HOURLY, polls, 2 * 3600.0, 3600.0 if climate.quota else 900.0)
+        patience = PATIENCE[climate.quick] + self._days() * DAY
         left: list[oracle.Waiting] = []
         while oracle.any_left(self):
             left, calm = oracle.unfinished(self), self.loop.time() - begin
-            if self._all_by_hand(left) or calm > PATIENCE[self.plan.climate.quick]:
+            if self._all_by_hand(left) or calm > patience:
                 break
             if calm > HOURLY and all(oracle.may_wait(self, one) for one in left):
                 break  # every look that can still change something was made
@@ -193,6 +213,12 @@ class Run:
                 await self.persons.settle(one.id)
             await asyncio.sleep(LOOK)
 
+    def _days(self) -> int:
+        """How many days all of it takes, where a day has a limit."""
+        quota = self.plan.climate.quota
+        recipients = sum(order.count * order.recipients for order in self.plan.orders)
+        return 0 if not quota else 2 + recipients * len(self.plan.climate.mailboxes) // quota
+
     def _all_by_hand(self, left: Collection[oracle.Waiting]) -> bool:
         """Whether nothing is left but what only a person can end, and everything else had its time."""
         wishes = {order.name: order.wish for order in self.plan.orders}
@@ -204,7 +230,7 @@ class Run:
         )
 
 
-def polls(seconds: float, *, sweeps: float) -> None:
+def polls(seconds: float, sweeps: float) -> None:
     """How often the service looks again for what nobody told it; its own times are too many turns for a virtual day."""
     for module, name in POLLS:
         setattr(module, name, seconds)
@@ -213,25 +239,20 @@ def polls(seconds: float, *, sweeps: float) -> None:
 
 
 class Bench:
-    """A place to run seeds in: a folder in memory, with an empty spool to copy."""
+    """A place to run seeds in: one file in memory, emptied for each of them."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._template = folder / "template.sqlite"
-        template(self._template)
+    def __init__(self, file: File) -> None:
+        self._file = file
 
     def run(self, plan: Plan, *, show: Callable[[str], None] | None = None) -> Verdict:
-        """Run a plan in a fresh spool."""
-        folder = self._folder / "run"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(mode=0o700)
-        shutil.copy(self._template, folder / "spool.sqlite")
-        polls(plan.climate.polls, sweeps=30.0)
+        """Run a plan in an empty spool."""
+        self._file.clear()
+        polls(plan.climate.polls, 30.0)
         LOGGER.setLevel(logging.WARNING if show is None else logging.INFO)
         collecting = gc.isenabled()
         gc.disable()  # what it collects would run in the middle of a turn
         try:
-            return Run(plan, folder, show=show).judge()
+            return Run(plan, self._file, show=show).judge()
         finally:
             if collecting:
                 gc.enable()
@@ -242,12 +263,11 @@ def bench() -> Generator[Bench]:
     """A bench for as long as it is wanted."""
     shm = Path("/dev/shm")
     were = [(module, name, getattr(module, name)) for module, name in (*POLLS, *SWEEPS)]
-    with (
-        tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as folder,
-        replaced(*ONE_CONNECTION, *were),
-        _quiet(),
-    ):
-        yield Bench(Path(folder))
+    with tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as folder:
+        file = File(Path(folder) / "spool.sqlite")
+        with replaced(*on_one_file(file), *were), _quiet():
+            yield Bench(file)
+        file.connection.close()
 
 
 @contextmanager

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from tests.simulation.drawing import draw
 from tests.simulation.minimise import minimised
-from tests.simulation.plan import draw
 from tests.simulation.plants import PLANTS, planted
 from tests.simulation.run import bench, run_seed
 from tests.simulation.seeds import run_seeds

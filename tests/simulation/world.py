@@ -6,7 +6,6 @@ It watches each request as Microsoft would and notes every promise that it saw b
 import asyncio
 import contextvars
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,14 +15,15 @@ from tests.simulation.chance import Chance
 from tests.simulation.clock import VirtualClock
 from tests.simulation.fates import Answer, Broken, Fate, Http, Said, Silence, Unreached, fate_of, taken
 from tests.simulation.life import Life
+from tests.simulation.limits import Limits
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.plan import Plan, Trouble
 from tests.simulation.trace import Trace
 
-WINDOW = 60.0
-SMTP_CONNECTIONS = 3
-EPSILON = 0.002
-"""Times travel as whole milliseconds."""
+LONGEST = 80.0
+"""Seconds after which the server is done with a request whose process died."""
+HEARD = 20.0
+"""Seconds after which a person's word is certainly heard, on a slow disk too."""
 
 
 @dataclass(slots=True)
@@ -55,14 +55,11 @@ class Call:
     arrived: float = 0.0
     ended: float | None = None
 
-
-@dataclass(slots=True)
-class Rest:
-    """A Retry-After that a life of the process heard."""
-
-    heard: float
-    until: float
-    life: Life
+    def busy(self, now: float) -> bool:
+        """Whether the server is at work on it: until it answered, or saw the connection end."""
+        if self.life.dead:
+            return now < self.arrived + min(self.fate.after, LONGEST)
+        return self.ended is None
 
 
 @dataclass(slots=True)
@@ -80,8 +77,16 @@ class Truth:
     retried: bool = False
     revived: bool = False
     settled_by_hand: bool = False
+    restored: bool = False
+    """It lay in a copy that took the spool's place."""
+    forgotten: bool = False
+    """It was accepted after the copy was taken that took the spool's place."""
     told: tuple[float, Life, int] | None = None
     """When, and which life, heard for certain what became of which attempt."""
+
+
+Memory = dict[MessageId, Truth]
+"""What was true of each message when a copy was taken."""
 
 
 class World:
@@ -97,11 +102,10 @@ class World:
         self.broken: list[str] = []
         self.troubles: list[Trouble] = []
         self.calm = False
-        self.per_minute = plan.climate.per_minute
+        self.limits = Limits(plan.climate, self.complain)
+        self.paused: dict[str, float] = {}
+        """When a person was told that an account or a transport sends nothing any more."""
         self.context = contextvars.copy_context()
-        self._calls: defaultdict[str, list[Call]] = defaultdict(list)
-        self._starts: defaultdict[str, list[float]] = defaultdict(list)
-        self._rests: defaultdict[str, list[Rest]] = defaultdict(list)
         self._count = 0
 
     # --- what is wrong
@@ -119,6 +123,25 @@ class World:
             if one.what == what and one.of == of and one.at <= now < one.until:
                 return one
         return None
+
+    # --- copies
+
+    def remember(self) -> Memory:
+        """What is true now."""
+        return {message_id: replace(truth) for message_id, truth in self.truth.items()}
+
+    def recall(self, memory: Memory) -> None:
+        """The service knows again only what was true then; what was sent since stays sent."""
+        self.limits.forget()
+        self.paused.clear()
+        for message_id, truth in self.truth.items():
+            then = memory.get(message_id)
+            truth.told = None
+            if then is None:
+                truth.forgotten = True
+                continue
+            truth.restored = True
+            truth.due_at, truth.expires_at, truth.canceled_at = then.due_at, then.expires_at, then.canceled_at
 
     # --- requests
 
@@ -145,13 +168,9 @@ class World:
             call.fate = replace(call.fate, answer=Unreached("refused"))
         what = "look-up" if message is None else f"{message.id} attempt {message.attempts + 1}: {call.fate.name}"
         self.trace.note("wire", f"{call.number} {transport} {account} {what}")
-        self._calls[account].append(call)
-        self._check_slots(call)
+        self.limits.begins(call, self.loop.time())
         if message is not None:
             self._watch(call, message)
-            if not isinstance(call.fate.answer, Unreached):
-                self._check_pace(call)
-                self._check_rest(call)
         return call
 
     def serve(self, call: Call) -> None:
@@ -183,7 +202,11 @@ class World:
         await asyncio.sleep(fate.travel)
         if call.life.dead and call.number % 2:
             return  # it never left the machine that died
+        if call.ended is not None and call.number % 2:
+            return  # the process closed the connection before
         call.arrived = self.loop.time()
+        if call.ended is None:
+            self.limits.arrived(call, call.arrived)
         if self.trouble("black_hole", call.transport) and call.message is not None and call.number % 2:
             self.spawn(self._take(call, 0.05))
         refusal = self._refusal(call)
@@ -204,10 +227,7 @@ class World:
             self.trace.note("wire", f"{call.number} answered {answer}")
             if call.life.dead or call.life.dies("answered"):
                 return
-            if isinstance(answer, Http) and answer.retry_after and answer.status in {202, 429}:
-                self._rests[call.account].append(
-                    Rest(self.loop.time(), self.loop.time() + answer.retry_after, call.life)
-                )
+            self.limits.answered(call, answer, self.loop.time())
             call.answer.set_result(answer)
 
     async def _take(self, call: Call, after: float) -> None:
@@ -219,6 +239,8 @@ class World:
         truth.taken.append(now)
         truth.refused = message.envelope.addresses[0] if call.kind == "smtp" and call.fate.refused else None
         self.trace.note("taken", f"{call.number} {message.id}")
+        refused = call.fate.refused is not None and call.kind == "smtp"
+        self.limits.took(call, now, recipients=len(message.envelope.addresses) - refused)
         if len(truth.taken) > 1 and not truth.may_double:
             self.complain("doubled", f"{message.id} was taken {len(truth.taken)} times")
         self._keep(call, message, now)
@@ -250,7 +272,7 @@ class World:
         """The name of the order's message, which is the same however ids are drawn."""
         return message.envelope.addresses[0].partition("@")[0]
 
-    def _refusal(self, call: Call) -> Answer | None:  # noqa: PLR0911 - one return for each thing that may be wrong
+    def _refusal(self, call: Call) -> Answer | None:
         """What the state of the world answers, whatever the request's own fate was."""
         graph, now = call.kind == "graph", self.loop.time()
         if self.trouble("busy", call.transport):
@@ -297,6 +319,9 @@ class World:
             self.complain("expired", f"{message.id} was sent {wall - truth.expires_at} ms after its expiry")
         if not truth.retried and self.clock.latest < truth.due_at:
             self.complain("early", f"{message.id} was sent before its time")
+        for name in (call.account, call.transport):
+            if now > self.paused.get(name, math.inf) + HEARD:
+                self.complain("paused", f"{message.id} was sent although a person had paused {name}")
         truth.begun.append(now)
         truth.told = None
 
@@ -304,29 +329,3 @@ class World:
     def slack(self) -> Millis:
         """A send that was right when its mark was queued may begin once the disk has kept it."""
         return 20_000
-
-    def _check_slots(self, call: Call) -> None:
-        calls = self._calls[call.account] = [one for one in self._calls[call.account] if one.ended is None]
-        mine = [one for one in calls if one.life is call.life]
-        most = self.plan.climate.concurrent
-        if most and len(mine) > most:
-            self.complain("concurrency", f"{len(mine)} requests at once for {call.account}, {most} are allowed")
-        if call.kind == "smtp" and sum(one.kind == "smtp" for one in mine) > SMTP_CONNECTIONS:
-            self.complain("concurrency", f"more than {SMTP_CONNECTIONS} SMTP connections of {call.account}")
-
-    def _check_pace(self, call: Call) -> None:
-        if call.message is None or not self.per_minute:
-            return
-        now, starts = self.loop.time(), self._starts[call.account]
-        starts[:] = [at for at in starts if at > now - WINDOW + EPSILON]
-        starts.append(now)
-        if len(starts) > self.per_minute:
-            self.complain("pace", f"{len(starts)} starts in 60 s for {call.account}, {self.per_minute} are allowed")
-
-    def _check_rest(self, call: Call) -> None:
-        now = self.loop.time()
-        for rest in self._rests[call.account]:
-            known = rest.life is call.life or rest.life.outlived(rest.heard)
-            if call.message is not None and known and rest.heard < call.began and now < rest.until - EPSILON:
-                self.complain("retry_after", f"{call.account} was told to rest until {rest.until:.3f} s")
-                return
