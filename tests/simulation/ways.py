@@ -78,7 +78,7 @@ class Way:
         self._world = world
         self._life = life
         self._refusals = Refusals()
-        self._token_at = clock.monotonic()
+        self._token_at = world.loop.time()
 
     async def send(self, dispatch: Dispatch) -> Outcome:
         call, outcome = await self._send(dispatch)
@@ -145,7 +145,7 @@ class Way:
                     self._refusals.accepted(call.account, f"token {call.token_at}")
                 own_from = message.sender.casefold() == message.mailbox.casefold()
                 facts = Facts(own_from=own_from, unproven=self._unproven(message), refused=refused)
-                waited = self._clock.monotonic() - call.arrived
+                waited = self._world.loop.time() - call.arrived
                 return graph_outcome(self._reply(answer, waited=waited), facts)
             case _:
                 raise AssertionError(answer)
@@ -153,7 +153,7 @@ class Way:
     def _refused_token(self, call: Call) -> Refused:
         verdict = self._refusals.refused(call.account, f"token {call.token_at}")
         if verdict is not Refused.MAILBOX:
-            self._token_at = max(self._token_at, self._clock.monotonic())
+            self._token_at = max(self._token_at, self._world.loop.time())
         return verdict
 
     def _reply(self, answer: fates.Http, *, waited: float) -> Reply:
