@@ -304,10 +304,10 @@ class Lane:
         """Ask for the next slot that falls free; looks come before sends, they end doubt."""
         self._looks_wanted += 1
 
-    def start_look(self, concurrent: int) -> bool:
+    def start_look(self, concurrent: int, now: Millis) -> bool:
         """Take a slot for a look-up; False where none is free yet. Pauses do not stop look-ups (PROMISES §5)."""
-        others = sum(self._others.values()) + self._looking
-        if concurrent and (self.in_flight >= concurrent or others >= concurrent - kept(concurrent)):
+        taken, others = self.in_flight + self._alive(now), sum(self._others.values()) + self._looking
+        if concurrent and (taken >= concurrent or others >= concurrent - kept(concurrent)):
             return False
         self._looks_wanted -= 1
         self._looking += 1

@@ -175,11 +175,8 @@ class Spool(Protocol):
         """End queued and held rows whose client's own expiry is over; how many."""
         ...
 
-    async def release(self, *, lane: int, fence: int, now: Millis, rest_until: Millis | None = None) -> None:
-        """Give a lane back; its ``next_at`` is computed from its rows and pauses.
-
-        ``rest_until``: nothing but mail of high priority can start before.
-        """
+    async def release(self, *, lane: int, fence: int, now: Millis) -> None:
+        """Give a lane back; its ``next_at`` is computed from its rows and pauses."""
         ...
 
     async def move(self, move: Move) -> Moved:

@@ -88,11 +88,14 @@ def unanswered(
 ) -> Conclusion:
     """What a look-up without an answer that counts means: ``denied`` where an administrator must grant the right.
 
-    ``not_before`` is when Graph may be asked again (Retry-After).
+    ``not_before`` is when Graph may be asked again (Retry-After): that Graph said when is no outage, and no reason to
+    hold a message, for an hour of it.
     """
     later = next_check(item, now, checks)
     if later is not None:
         return Conclusion(verdict=Verdict.LATER, look_at=max(later, not_before))
+    if not_before > now and not denied and now - item.since < HELD_LOOK:
+        return Conclusion(verdict=Verdict.LATER, look_at=not_before)
     if denied:
         return Conclusion(verdict=Verdict.HELD, cause=CAUSE_NO_RIGHT, look_at=max(now + HELD_LOOK, not_before))
     return Conclusion(verdict=Verdict.HELD, cause=CAUSE_NO_SIGHT, look_at=max(now + OUTAGE_LOOK, not_before))

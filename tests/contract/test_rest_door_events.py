@@ -116,7 +116,7 @@ async def test_types_narrow_the_feed_and_a_mistyped_one_is_refused(door: Door) -
     http = await door.http("submit", "read")
     message = (await http.post("/v1/messages", json=SIMPLE)).json()["id"]
     await door.attempt(message, SENT, status=Status.SENT)
-    wanted = [("type", "message.sent"), ("type", "message.failed")]
+    wanted: list[tuple[str, str | float | None]] = [("type", "message.sent"), ("type", "message.failed")]
     found = (await http.get("/v1/events", params=wanted)).json()["data"]
     assert [event["type"] for event in found] == ["message.sent"]
     wrong = (await http.get("/v1/events", params={"type": "message.snet"})).json()

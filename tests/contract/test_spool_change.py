@@ -9,6 +9,8 @@ from posthouse.message import Priority, Status
 from posthouse.records import Action, Change, CommandResult, NotPossible, Obeyed
 from tests.contract.spools import HOUR, LATER, LOST, NOON, SECOND, SENT, House, house
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 async def change(spool: House, message_id, *, owner: str | None = "shop", **fields: Any) -> CommandResult:
     return await spool.obey(Action.CHANGE, message_id, owner=owner, change=Change(**fields))
@@ -87,6 +89,4 @@ async def test_the_audit_keeps_what_others_than_the_owner_change(tmp_path: Path)
 
 
 async def audited(spool: House) -> list[str]:
-    return await spool.spool._readers.read(
-        lambda db: [str(row[0]) for row in db.ask("select action from audit order by id", {})]
-    )
+    return [row[0] for row in await spool.ask("select action from audit order by id")]

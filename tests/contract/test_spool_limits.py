@@ -10,6 +10,8 @@ from posthouse.outcome import Answer, Blocked, Scope
 from posthouse.records import Lease, Move, Moved, Pause, SenderBlock, Start, Told, Verdict
 from tests.contract.spools import DAY, HOUR, LATER, LOST, NOON, SECOND, SENT, SHOP, Clock, House, house
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 A, B = "a@contoso.com", "b@contoso.com"
 LOGIN = "svc@contoso.com"
 THREE = ("x@fabrikam.com", "y@fabrikam.com", "z@fabrikam.com")
@@ -235,7 +237,8 @@ async def test_an_outcome_that_falls_back_to_another_account_puts_the_row_into_i
         await spool.finish(row, LATER, Status.QUEUED, **changes)
         await spool.release(lease)
         other = await spool.lease()
-        assert (other.account, spool.woken) == (LOGIN, {other.lane})
+        assert other.account == LOGIN
+        assert other.lane in spool.woken
         (again,) = await spool.due(other.lane)
         assert (again.id, again.next_transport, again.attempts) == (row.id, "smtp", 1)
         assert await spool.spool.mark(spool.mark_of(again, fence=other.fence, transport="smtp"))

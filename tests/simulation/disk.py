@@ -113,7 +113,6 @@ class SimulatedWriter(Writer):
 
     def __init__(self, db: Database, wake: Wake, *, disk: Disk, life: Life) -> None:
         super().__init__(db, wake)
-        self._db = db
         self._disk = disk
         self._life = life
         self._queue: deque[Entry] = deque()

@@ -1,6 +1,6 @@
 """What Microsoft counts, as its server sees it: requests at once, starts a minute, uploads, recipients a day, rests.
 
-It counts when a request arrives and until it is done there, whatever became of the process that sent it.
+A request counts from when it arrives until it is answered or its connection ends.
 """
 
 from collections import defaultdict, deque
@@ -76,7 +76,7 @@ class Limits:
 
     def arrived(self, call: "Call", now: float) -> None:
         """A request is there."""
-        self._check_slots(call, now)
+        self._check_slots(call)
         if call.message is not None:
             self._check_pace(call, now)
             self._check_uploads(call, now)
@@ -90,8 +90,8 @@ class Limits:
             if limit and total > limit:
                 self._complain("day", f"{total} recipients in a day of {name or 'all'}, {limit} are allowed")
 
-    def _check_slots(self, call: "Call", now: float) -> None:
-        calls = self._calls[call.account] = [one for one in self._calls[call.account] if one.busy(now)]
+    def _check_slots(self, call: "Call") -> None:
+        calls = self._calls[call.account] = [one for one in self._calls[call.account] if one.busy()]
         calls.append(call)
         climate = self._climate
         most = climate.concurrent

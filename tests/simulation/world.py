@@ -20,8 +20,6 @@ from tests.simulation.loop import VirtualLoop
 from tests.simulation.plan import Plan, Trouble
 from tests.simulation.trace import Trace
 
-LONGEST = 80.0
-"""Seconds after which the server is done with a request whose process died."""
 HEARD = 20.0
 """Seconds after which a person's word is certainly heard, on a slow disk too."""
 
@@ -55,11 +53,9 @@ class Call:
     arrived: float = 0.0
     ended: float | None = None
 
-    def busy(self, now: float) -> bool:
-        """Whether the server is at work on it: until it answered, or saw the connection end."""
-        if self.life.dead:
-            return now < self.arrived + min(self.fate.after, LONGEST)
-        return self.ended is None
+    def busy(self) -> bool:
+        """Whether the server is at work on it: until it answered, or saw the connection end, as all of a process do that dies."""
+        return self.ended is None and not self.life.dead
 
 
 @dataclass(slots=True)

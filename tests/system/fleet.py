@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import asyncpg
 
+from posthouse.spool.sealing import new_master
 from tests.system.harness import Coordinates, Service
 
 
@@ -17,6 +18,7 @@ class Fleet:
         self._emulator = emulator
         self.dsn = dsn
         self.services: list[Service] = []
+        (home / "master").write_text(new_master())
 
     async def __aenter__(self) -> Self:
         return self
@@ -39,6 +41,7 @@ class Fleet:
         home = self._home / f"{role}-{len(self.services)}"
         home.mkdir()
         changes["spool"] = {"url": self.dsn} | changes.get("spool", {})
+        changes.setdefault("secrets", {"master": f"file:{self._home / 'master'}"})
         service = Service(home, self._emulator, role=role, **changes)
         self.services.append(service)
         await service.start()

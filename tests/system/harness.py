@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import apsw
 import httpx
 
+from posthouse.spool.sealing import new_master
+
 POSTHOUSE = (sys.executable, "-m", "posthouse")
 FINAL = frozenset({"sent", "failed", "expired", "canceled"})
 
@@ -105,6 +107,9 @@ class Service:
             },
             "limits": {"messages_per_minute": 0},
         }
+        if "url" in changes.get("spool", {}) and "secrets" not in changes:
+            (home / "master").write_text(new_master())  # a database has none of its own
+            sections["secrets"] = {"master": f"file:{home / 'master'}"}
         for section, values in changes.items():
             if isinstance(values, list):
                 sections[section] = values

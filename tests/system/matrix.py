@@ -10,7 +10,7 @@ import contextlib
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -273,7 +273,7 @@ class Cell:
 
 
 @contextlib.asynccontextmanager
-async def cell(illness: Illness, home: Path, server: postgres.Server | None) -> AsyncIterator[Cell]:
+async def cell(illness: Illness, home: Path, server: postgres.Server | None) -> AsyncGenerator[Cell]:
     """A cell on SQLite, or on a database of ``server``."""
     dsn = None if server is None else await server.take()
     (home / "microsoft").mkdir(parents=True)

@@ -40,10 +40,10 @@ def test_one_of_four_slots_is_kept_for_high_and_look_ups_come_before_sends():
     start(lane, load=HIGH)
     assert ask(lane, load=HIGH) == NEVER
     lane.want_look()
-    assert not lane.start_look(4)
+    assert not lane.start_look(4, NOW)
     lane.end(first, NOW)
     assert ask(lane) == NEVER
-    assert lane.start_look(4)
+    assert lane.start_look(4, NOW)
     assert ask(lane, load=HIGH) == NEVER
     lane.end_look()
     assert ask(lane) == NOW

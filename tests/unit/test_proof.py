@@ -82,7 +82,12 @@ def test_without_an_answer_that_counts_it_is_held_at_the_last_look_with_the_caus
     denied = unanswered(ITEM, now=LAST, denied=True, checks=CHECKS)
     outage = unanswered(ITEM, now=LAST, denied=False, checks=CHECKS)
 
+    throttled = unanswered(ITEM, now=LAST, denied=False, checks=CHECKS, not_before=LAST + 7000)
+    always = unanswered(ITEM, now=NOW + HOUR, denied=False, checks=CHECKS, not_before=NOW + HOUR + 7000)
+
     assert early.verdict is Verdict.LATER
+    assert (throttled.verdict, throttled.look_at) == (Verdict.LATER, LAST + 7000)
+    assert (always.verdict, always.cause) == (Verdict.HELD, "unconfirmed_no_look_up")
     assert (denied.verdict, denied.cause, denied.look_at) == (Verdict.HELD, "unconfirmed_no_right", LAST + HOUR)
     assert (outage.cause, outage.look_at) == ("unconfirmed_no_look_up", LAST + 120_000)
 

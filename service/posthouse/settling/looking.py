@@ -1,6 +1,7 @@
 """Asks Graph what a mailbox holds: in a slot of the account's lane, as slowly as Graph wants, never for ever (PROMISES §5)."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,8 @@ THROTTLED: Final = 10.0
 """Seconds of rest where a 429 names none."""
 SHORTEST: Final = 1.0
 """Seconds of rest at least: a Retry-After of 0 is no leave to hammer."""
+ASK_AGAIN: Final = 1.0
+"""Seconds after which a slot is asked for again although nothing was heard of the lane."""
 _TOO_MANY: Final = 429
 
 
@@ -89,9 +92,10 @@ class LookUps:
         lane.want_look()
         lane.watch(room.set)
         try:
-            while not lane.start_look(self._eyes.concurrent):
+            while not lane.start_look(self._eyes.concurrent, self._eyes.clock.now()):
                 room.clear()
-                await room.wait()
+                with contextlib.suppress(TimeoutError):  # nobody says when a former owner's request is surely over
+                    await asyncio.wait_for(room.wait(), ASK_AGAIN)
         except asyncio.CancelledError:
             lane.drop_look()
             raise
@@ -107,5 +111,7 @@ class LookUps:
         self._rests[place.account] = now + length
         if answer.reply == _TOO_MANY:
             pause = Pause(None, now + length, "graph.throttled", blocked=False, since=now, length=length)
-            if lane.pause(pause) is pause and place.lane is not None:
-                await self._eyes.spool.pause(lane=place.lane, pause=pause)
+            before, stands = lane.standing(None), lane.pause(pause)
+            if stands != before and place.lane is not None:
+                await self._eyes.spool.pause(lane=place.lane, pause=stands)
+                lane.saved(None)

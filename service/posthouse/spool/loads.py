@@ -31,6 +31,14 @@ ENTRY_OVERHEAD: Final = 1_024
 """Bytes of a message beside its content, about; what a group commit is bounded by."""
 
 
+PACE_READ: Final[Millis] = 240_000
+"""How far back attempts are read that may have ended in the last 60 s: one takes a minute and more (PROMISES §3)."""
+UPLOADS_READ: Final[Millis] = 480_000
+"""The same for uploads of the last five minutes."""
+HOUR: Final[Millis] = 3_600_000
+DAY_READ: Final = 25
+"""Hours whose recipients may still count for the day."""
+
 DIED: Final = {"code": "process_died", "text": "the process ended while the attempt was under way"}
 LOST: Final = {"code": "attempt_lost", "text": "the attempt ended inside the service without an outcome"}
 CLOCKS_WANDER: Final[Millis] = 60_000
@@ -166,6 +174,16 @@ def event_data(finish: Finish) -> dict[str, object]:
         "next_transport": finish.next_transport,
     }
     return {**{name: value for name, value in told.items() if value is not None}, **finish.data}
+
+
+def past_since(now: Millis) -> dict[str, Millis]:
+    """From when on past.sql reads: attempts, uploads, hours."""
+    return {"now": now, "starts": now - PACE_READ, "uploads": now - UPLOADS_READ, "hour": first_hour(now)}
+
+
+def first_hour(now: Millis) -> int:
+    """The first hour since 1970 whose recipients may still count for the day."""
+    return now // HOUR - DAY_READ
 
 
 def late(finishes: Sequence[Finish]) -> list[tuple[object, ...]]:

@@ -76,9 +76,12 @@ async def events(session: Session, message_id: MessageId) -> Sequence[Event]:
     return [rows.event(cast("rows.EventTuple", row), of=message_id) for row in found]
 
 
-async def lanes(session: Session) -> Sequence[LaneRow]:
-    """Every lane that has unfinished rows or a pause."""
-    return [rows.lane(cast("rows.LaneTuple", row)) for row in await session.rows("lanes")]
+async def lanes(session: Session, *, now: Millis, account: str | None) -> Sequence[LaneRow]:
+    """Every lane that has unfinished rows or a pause, or the one of an account, whatever it has."""
+    lane = None if account is None else await session.number("lane_of", account=account.lower())
+    if account is not None and lane is None:
+        return ()
+    return [rows.lane(cast("rows.LaneTuple", tuple(row))) for row in await session.rows("lanes", now=now, lane=lane)]
 
 
 async def counts(session: Session) -> Mapping[Status, int]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from posthouse.message import Millis
-from posthouse.spool.loads import ANSWER_KEPT
+from posthouse.spool.loads import ANSWER_KEPT, first_hour
 from posthouse.spool.postgres.contents import drop_chunks
 from posthouse.spool.postgres.database import Session
 
@@ -26,6 +26,7 @@ async def purge(session: Session, *, now: Millis, retention: float, content_rete
         done += some
     while done < most and (some := await _messages(session, now, before, min(ROWS_AT_ONCE, most - done))):
         done += some
+    await session.run("hours_over", hour=first_hour(now))
     await session.run("audit_over", before=now - int(AUDIT_KEPT * 1000), most=ROWS_AT_ONCE)
     for row in await session.rows("lost_chunks", before=now - LOOK_AGAIN):
         await drop_chunks(session, cast("int", row[0]))

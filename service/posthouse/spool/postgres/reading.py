@@ -1,23 +1,26 @@
 """What the dispatcher and settling work on: due messages, doubtful ones, and what proves something about them."""
 
-import json
 from collections.abc import Collection, Sequence
 from typing import cast
 
 from posthouse.message import Message, MessageId, Millis, Status, id_from_bytes
+from posthouse.ports import Cursors
 from posthouse.records import Presence, TransportKind, Unsettled, Witness
 from posthouse.spool import rows
 from posthouse.spool.postgres.database import Session
 
-_MESSAGE_COLUMNS = 23
+_MESSAGE_COLUMNS = 24
 
 
-async def peek(
-    session: Session, *, lane: int, now: Millis, most: int, without: Collection[tuple[str, ...]]
-) -> Sequence[Message]:
-    """Due messages of a lane, those of some routes left out."""
-    routes = [json.dumps(route) for route in without] if without else None
-    found = await session.rows("peek", lane=lane, now=now, most=most, without=routes)
+async def peek(session: Session, *, lane: int, now: Millis, most: int, after: Cursors) -> Sequence[Message]:
+    """Due messages of a lane, some of every strand."""
+    cursors = {
+        "after_priorities": [int(priority) for priority, _ in after],
+        "after_strands": [strand for _, strand in after],
+        "after_dues": [due_at for due_at, _ in after.values()],
+        "after_ids": [key for _, key in after.values()],
+    }
+    found = await session.rows("peek", lane=lane, now=now, most=most, **cursors)
     return [rows.message(cast("rows.MessageTuple", row)) for row in found]
 
 

@@ -56,6 +56,14 @@ async def save_transport(session: Session, row: TransportRow) -> None:
     )
 
 
+async def tell_transport(session: Session, *, name: str, paused: bool, at: Millis, by: str) -> None:
+    """A person pauses or resumes a transport."""
+    async with session.transaction():
+        await session.run("tell_transport", name=name, paused=paused, at=at, by=by)
+        action = "transport.pause" if paused else "transport.resume"
+        await audit(session, at, by=by, action=action, target=name, data={})
+
+
 async def transports(session: Session) -> Sequence[TransportRow]:
     """What was written down."""
     return [rows.transport(cast("rows.TransportTuple", row)) for row in await session.rows("transports")]

@@ -16,11 +16,12 @@ MarkLoad = tuple[Mark, int]
 
 _MARK: Final = (
     "messages", "numbers", "attempt_ids", "lanes", "fences", "transports", "kinds", "accounts", "starts", "deadlines",
+    "recipients", "wire_bytes",
 )  # fmt: skip
 _FINISH: Final = (
     "messages", "numbers", "ends", "outcomes", "scopes", "statuses", "codes", "replies", "texts", "request_ids",
     "retry_afters", "receipts", "fixes", "stands", "dues", "gives_ups", "next_transports", "held_causes", "looks",
-    "events", "datas", "attempt_ids", "doubts",
+    "events", "datas", "attempt_ids", "doubts", "accounts",
 )  # fmt: skip
 _REFUSED: Final = ("refused_messages", "refused_addresses", "refused_replies")
 
@@ -44,7 +45,7 @@ def finishing(
 
     async def finish(session: Session, finishes: Sequence[Finish]) -> Sequence[bool]:
         rows = [
-            (*loads.finish(one)[:-2], json.dumps(loads.event_data(one)), one.attempt_id, _doubtful(one))
+            (*loads.finish(one)[:-3], json.dumps(loads.event_data(one)), one.attempt_id, _doubtful(one), _account(one))
             for one in finishes
         ]
         refused = loads.refused([(one.key, who) for one in finishes for who in loads.refused_of(one.outcome)])
@@ -67,6 +68,11 @@ async def note_refused(session: Session, key: int, number: int, refused: Sequenc
 def _mark_row(mark: Mark, account: int) -> tuple[object, ...]:
     row = loads.mark(mark)
     return (*row[:7], account, *row[8:])
+
+
+def _account(finish: Finish) -> str | None:
+    """Accounts are kept in small letters."""
+    return None if finish.next_account is None else finish.next_account.lower()
 
 
 def _doubtful(finish: Finish) -> bool:

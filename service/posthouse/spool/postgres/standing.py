@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from posthouse.message import MessageId, Millis, id_bytes
-from posthouse.records import Command, CommandResult, NoSuchMessage, NotPossible, Obeyed, Presence, Settlement
+from posthouse.records import Command, CommandResult, NoSuchMessage, NotPossible, Obeyed, Presence, Settlement, Verdict
 from posthouse.spool import loads, rows, rules
 from posthouse.spool.deeds import verb_of
 from posthouse.spool.postgres.database import Session
@@ -22,9 +22,10 @@ async def obey(session: Session, command: Command) -> tuple[CommandResult, int |
         if isinstance(decision, NotPossible):
             return decision, None
         await write(session, stands.key, command.at, decision.deeds)
-        data = rules.audit_data(command, before=stands.status, after=decision.status)
-        action = f"message.{command.action.value}"
-        await audit(session, command.at, by=command.by, action=action, target=command.id, data=data)
+        if rules.is_audited(command, stands):
+            data = rules.audit_data(command, before=stands.status, after=decision.status)
+            action = f"message.{command.action.value}"
+            await audit(session, command.at, by=command.by, action=action, target=command.id, data=data)
         return Obeyed(decision.status), stands.key
 
 
@@ -55,6 +56,8 @@ async def write(session: Session, key: int, at: Millis, deeds: Sequence[rules.De
     for deed in deeds:
         verb, values = verb_of(deed, key=key, at=at)
         await session.run(verb, **values)
+        if isinstance(deed, rules.NoteVerdict) and deed.verdict is Verdict.NOT_SENT:
+            await session.run("give_back", messages=[key], numbers=[deed.number])
 
 
 async def look_held(session: Session, *, account: str, cause: str, at: Millis) -> Sequence[int]:

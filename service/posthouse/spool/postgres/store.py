@@ -6,7 +6,7 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from posthouse.message import Content, Event, Message, MessageId, Millis, Status
 from posthouse.outcome import RefusedRecipient
-from posthouse.ports import Clock, SpoolUnavailableError, Wake
+from posthouse.ports import NOTHING_READ, Clock, Cursors, SpoolUnavailableError, Wake
 from posthouse.records import (
     AddResult,
     AttemptRow,
@@ -22,13 +22,17 @@ from posthouse.records import (
     LaneRow,
     Lease,
     Mark,
+    Move,
+    Moved,
     Page,
+    Past,
     Pause,
     Presence,
     Record,
     SenderBlock,
     Settlement,
     Submission,
+    Told,
     TransportKind,
     TransportRow,
     Unsettled,
@@ -41,7 +45,6 @@ from posthouse.spool.postgres import (
     erasing,
     feeding,
     finding,
-    lanes,
     purging,
     reading,
     registers,
@@ -50,6 +53,7 @@ from posthouse.spool.postgres import (
     standing,
     sweeping,
 )
+from posthouse.spool.postgres import lanes as of_lanes
 from posthouse.spool.postgres.accepting import AddLoad, adding, prepare
 from posthouse.spool.postgres.committer import Committer
 from posthouse.spool.postgres.database import Address, Database, Session, drop
@@ -155,27 +159,29 @@ class PostgresSpool:
 
     async def lease(self, *, owner: str, now: Millis, most: int, running: Collection[int] = ()) -> Sequence[Lease]:  # noqa: ARG002 - the heartbeat's row stands for the owner
         """Take lanes that have something due and no living owner."""
-        return await self._ask(lanes.lease, worker=self._heart.worker, now=now, most=most, running=running)
+        return await self._ask(of_lanes.lease, worker=self._heart.worker, now=now, most=most, running=running)
 
     async def holds(self, *, lane: int, fence: int) -> bool:
         """Whether the lease is still this one."""
-        return await self._ask(lanes.holds, lane=lane, fence=fence, worker=self._heart.worker)
+        return await self._ask(of_lanes.holds, lane=lane, fence=fence, worker=self._heart.worker)
 
     async def next_due(self) -> Millis | None:
         """When the next lane without a living owner has something to do."""
         async with self._database.session() as session:
             return await session.number("next_due")
 
-    async def peek(
-        self, *, lane: int, now: Millis, most: int, without: Collection[tuple[str, ...]] = ()
-    ) -> Sequence[Message]:
-        """What is due in a lane, by priority, then age; at most ``most``."""
-        return await self._ask(reading.peek, lane=lane, now=now, most=most, without=without)
+    async def past(self, *, lanes: Sequence[int], now: Millis) -> Mapping[int, Past]:
+        """What the accounts of these lanes used up lately."""
+        return await self._ask(of_lanes.past, lanes=lanes, now=now)
 
-    async def next_in(self, *, lane: int) -> Millis | None:
-        """When the earliest queued row of a lane is due."""
+    async def peek(self, *, lane: int, now: Millis, most: int, after: Cursors = NOTHING_READ) -> Sequence[Message]:
+        """What is due in a lane, by priority, then age: ``most`` rows shared out to its strands, each at least one."""
+        return await self._ask(reading.peek, lane=lane, now=now, most=most, after=after)
+
+    async def next_in(self, *, lane: int, after: Millis | None = None) -> Millis | None:
+        """When the earliest queued row of a lane is due, or the earliest of those that are due later than ``after``."""
         async with self._database.session() as session:
-            return await session.number("next_in", lane=lane)
+            return await session.number("next_in", lane=lane, after=after)
 
     async def content(self, key: int) -> Content | None:
         """The content; None where it was purged; raises ContentUnreadableError."""
@@ -194,11 +200,13 @@ class PostgresSpool:
 
     async def finish(self, finish: Finish) -> bool:
         """Write the outcome; False where a later attempt exists or another has settled it: then it is an event."""
+        if finish.next_account is not None:
+            await self._lanes.ids([finish.next_account])
         return await self._ends.submit(finish)
 
-    async def defer(self, *, key: int, lane: int, due_at: Millis) -> None:
-        """Put a queued row later (or earlier) without an attempt."""
-        await self._ask(lanes.defer, key=key, lane=lane, due_at=due_at)
+    async def defer(self, *, key: int, lane: int, due_at: Millis, at: Millis, cause: str) -> None:
+        """Put a queued row later without an attempt, for a cause that its history names."""
+        await self._ask(of_lanes.defer, key=key, lane=lane, due_at=due_at, at=at, cause=cause)
         self._waker.tell(frozenset({lane}))
 
     async def hold(self, *, key: int, id: MessageId, at: Millis, cause: str) -> None:  # noqa: A002, ARG002 - the port's
@@ -211,20 +219,51 @@ class PostgresSpool:
         async with self._database.session() as session:
             return await session.number("expire", now=now, most=most) or 0
 
-    async def release(self, *, lane: int, fence: int, now: Millis, rest_until: Millis | None = None) -> None:  # noqa: ARG002 - the port's
+    async def release(self, *, lane: int, fence: int, now: Millis) -> None:  # noqa: ARG002 - the port's
         """Give a lane back; its ``next_at`` is computed from its rows and pauses."""
-        worker = self._heart.worker
-        await self._ask(lanes.release, lane=lane, fence=fence, worker=worker, rest_until=rest_until)
+        await self._ask(of_lanes.release, lane=lane, fence=fence, worker=self._heart.worker)
+
+    async def move(self, move: Move) -> Moved:
+        """Put queued rows into the lane of another account."""
+        (target,) = (await self._lanes.ids([move.account])).values()
+        async with self._database.session() as session:
+            moved = await of_lanes.move(session, move, target=target, worker=self._heart.worker)
+            await self._waker.messages(session, moved.keys)
+        return moved
 
     async def pause(self, *, lane: int, pause: Pause) -> None:
         """Pause a lane or one transport of it."""
-        await self._ask(lanes.pause, lane=lane, pause=pause)
+        await self._ask(of_lanes.pause, lane=lane, pause=pause)
         self._waker.tell(frozenset({lane}))
 
     async def resume(self, *, lane: int, transport: str | None, at: Millis) -> None:
         """End a pause; the end of a block is remembered."""
-        await self._ask(lanes.resume, lane=lane, transport=transport, at=at)
+        await self._ask(of_lanes.resume, lane=lane, transport=transport, at=at)
         self._waker.tell(frozenset({lane}))
+
+    async def tell_lane(self, *, account: str, paused: bool, at: Millis, by: str) -> bool:
+        """Write down that a person pauses or resumes a lane, audited; False where there is none to resume."""
+        async with self._database.session() as session:
+            lane = await session.number("lane_of", account=account.lower())
+        if lane is None:
+            if not paused:
+                return False
+            (lane,) = (await self._lanes.ids([account])).values()
+        await self._ask(of_lanes.tell, lane=lane, account=account, paused=paused, at=at, by=by)
+        self._waker.tell(frozenset({lane}))
+        return True
+
+    async def spoken(self, *, since: Millis) -> Mapping[int, Told]:
+        """What people said about lanes since then, by lane."""
+        return await self._ask(of_lanes.spoken, since=since)
+
+    async def tell_transport(self, *, name: str, paused: bool, at: Millis, by: str) -> None:
+        """Write down that a person pauses or resumes a transport, audited."""
+        await self._ask(registers.tell_transport, name=name, paused=paused, at=at, by=by)
+
+    async def recipient_hours(self, *, since: Millis) -> Sequence[tuple[int, int]]:
+        """The recipients of all accounts together by hours since 1970, from the hour of ``since`` on."""
+        return await self._ask(of_lanes.recipient_hours, since=since)
 
     async def block_sender(self, block: SenderBlock) -> bool:
         """Hold all queued and future rows of this sender in this mailbox; False where it was blocked before."""
@@ -390,9 +429,9 @@ class PostgresSpool:
         """Events behind a cursor; raises ValueError for a cursor that this spool never gave."""
         return await self._ask(feeding.feed, after=after, types=types, client=client, most=most)
 
-    async def lanes(self) -> Sequence[LaneRow]:
-        """Every lane that has unfinished rows or a pause."""
-        return await self._ask(finding.lanes)
+    async def lanes(self, *, now: Millis, account: str | None = None) -> Sequence[LaneRow]:
+        """Every lane that has unfinished rows or a pause, or the one of an account, whatever it has."""
+        return await self._ask(finding.lanes, now=now, account=account)
 
     async def counts(self) -> Mapping[Status, int]:
         """Messages by stored status."""

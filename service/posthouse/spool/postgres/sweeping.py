@@ -65,7 +65,7 @@ async def _reckon(session: Session, found: Sequence[Sequence[object]]) -> int:
         async with session.transaction():
             await session.run("lock_any_lane", lane=lane)
             await session.run("reckon_lane", lane=lane)
-            await session.run("tell_lane", lane=lane, channel=CHANNEL)
+            await session.run("notify_lane", lane=lane, channel=CHANNEL)
     return len(found)
 
 

@@ -150,6 +150,7 @@ class Writer(ABC):
     """Where writes queue up; ``wake`` hears, on the loop, of each group and of lanes whose rows changed in it."""
 
     def __init__(self, db: Database, wake: Wake) -> None:
+        self._db = db
         self._wake = wake
         self._loop = asyncio.get_running_loop()
         self._committer = Committer(db)

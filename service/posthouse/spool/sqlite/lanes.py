@@ -2,23 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Final, cast
+from typing import cast
 
 from posthouse.message import Millis
 from posthouse.records import Lease, Move, Moved, Past, Pause, Told
-from posthouse.spool import rows
+from posthouse.spool import loads, rows
 from posthouse.spool.rows import WHOLE_LANE
 from posthouse.spool.sqlite.committing import Job
 from posthouse.spool.sqlite.database import Database, to_json
 from posthouse.spool.sqlite.sending import wake
-
-PACE_READ: Final[Millis] = 240_000
-"""How far back attempts are read that may have ended in the last 60 s: one takes a minute and more (PROMISES §3)."""
-UPLOADS_READ: Final[Millis] = 480_000
-"""The same for uploads of the last five minutes."""
-HOUR: Final[Millis] = 3_600_000
-DAY_READ: Final = 25
-"""Hours whose recipients may still count for the day."""
 
 
 def lease(*, owner: str, now: Millis, most: int) -> Job[Sequence[Lease]]:
@@ -40,13 +32,7 @@ def past(*, lanes: Sequence[int], now: Millis) -> Job[Mapping[int, Past]]:
     """What the accounts of these lanes used up lately."""
 
     def read(db: Database) -> Mapping[int, Past]:
-        asked = {
-            "lanes": to_json(list(lanes)),
-            "now": now,
-            "starts": now - PACE_READ,
-            "uploads": now - UPLOADS_READ,
-            "hour": now // HOUR - DAY_READ,
-        }
+        asked = {"lanes": to_json(list(lanes)), **loads.past_since(now)}
         return rows.pasts(cast("rows.PastTuples", db.document("past", asked)), lanes=lanes)
 
     return read
@@ -54,7 +40,7 @@ def past(*, lanes: Sequence[int], now: Millis) -> Job[Mapping[int, Past]]:
 
 def recipient_hours(*, since: Millis) -> Job[Sequence[tuple[int, int]]]:
     """The recipients of all accounts together, by hours."""
-    return lambda db: cast("Sequence[tuple[int, int]]", db.rows("recipient_hours", {"hour": since // HOUR}))
+    return lambda db: cast("Sequence[tuple[int, int]]", db.rows("recipient_hours", {"hour": since // loads.HOUR}))
 
 
 def release(*, lane: int, fence: int) -> Job[None]:

@@ -215,7 +215,7 @@ class SqliteSpool:
         """Nobody else wakes lanes."""
         return True
 
-    async def release(self, *, lane: int, fence: int, now: Millis, rest_until: Millis | None = None) -> None:  # noqa: ARG002 - the port's
+    async def release(self, *, lane: int, fence: int, now: Millis) -> None:  # noqa: ARG002 - the port's
         """Give a lane back; its ``next_at`` is computed from its rows and pauses."""
         await self._writer.write(of_lanes.release(lane=lane, fence=fence))
 

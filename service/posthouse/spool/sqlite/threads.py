@@ -46,7 +46,6 @@ class WriterThread(Writer):
 
     def __init__(self, db: Database, wake: Wake) -> None:
         super().__init__(db, wake)
-        self._db = db
         self._queue: SimpleQueue[Entry | None] = SimpleQueue()
         self._pages = 0
         self._unwritten = 0

@@ -12,16 +12,14 @@ create table workers (
   alive_until bigint not null
 );
 
--- A lane is one sending account (PROMISES §7). paused_until repeats the whole-lane pause, so that waking needs no join;
--- rest_until is when mail of no special priority may start again (pace, day), written by an owner that gives it back.
+-- A lane is one sending account (PROMISES §7). paused_until repeats the whole-lane pause, so that waking needs no join.
 create table lanes (
   id bigint generated always as identity primary key,
   account text not null unique,
   owner bigint,
   fence bigint not null default 0,
   next_at bigint,
-  paused_until bigint,
-  rest_until bigint
+  paused_until bigint
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 create index lanes_ready on lanes (next_at) where next_at is not null;
 create index lanes_owned on lanes (owner) where owner is not null;

@@ -9,7 +9,7 @@ with k as (
   returning first, last
 ), l as materialized (
   -- who gives a lane back waits for this lock, and then sees these messages (SPOOL §6.2, the lost wake-up)
-  select id, next_at, paused_until, rest_until from lanes where id = any(:lane_ids::bigint[]) order by id for share
+  select id, next_at, paused_until from lanes where id = any(:lane_ids::bigint[]) order by id for share
 ), n as materialized (
   select * from unnest(
     :ids::bigint[], :public_ids::uuid[], :clients::text[], :lanes::bigint[], :priorities::smallint[], :dues::bigint[],
@@ -17,26 +17,28 @@ with k as (
     :sizes::bigint[], :accepteds::bigint[], :subjects::text[], :references::text[], :message_ids::text[],
     :owns::boolean[], :routes::text[], :tags::text[], :metadatas::text[], :doors::text[], :key_ids::text[],
     :envelope_senders::text[], :wishes::text[], :recipients::text[], :keyed::boolean[], :header_sizes::integer[],
-    :body_sizes::bigint[], :locations::text[], :seal_names::text[], :data_keys::bytea[], :bodies::bytea[]
+    :body_sizes::bigint[], :locations::text[], :seal_names::text[], :data_keys::bytea[], :bodies::bytea[],
+    :strands::text[]
   ) with ordinality as n(
     id, public_id, client, lane, priority, due_at, expires_at, gives_up_at, held_cause, mailbox, sender, size,
     accepted_at, subject, reference, message_id, own, route, tags, metadata, door, key_id, envelope_sender, wish,
-    recipients, keyed, header_size, body_size, location, seal_name, data_key, body, o)
+    recipients, keyed, header_size, body_size, location, seal_name, data_key, body,
+    strand, o)
   where not n.keyed or exists (select 1 from k where n.id between k.first and k.last)
 ), m as (
   -- a blocked sender's new rows are held in the same transaction that reads the block (PROMISES §6)
   insert into messages (id, public_id, client, lane, status, priority, due_at, expires_at, gives_up_at, attempts,
-                        held_cause, mailbox, sender, size, accepted_at, feed)
+                        held_cause, mailbox, sender, size, accepted_at, strand, feed)
   select n.id, n.public_id, n.client, n.lane,
          case when n.held_cause is null and b.mailbox is null then 'queued' else 'held' end,
          n.priority, n.due_at, n.expires_at, n.gives_up_at, 0,
          coalesce(n.held_cause, case when b.mailbox is not null then 'sender_blocked' end),
-         n.mailbox, n.sender, n.size, n.accepted_at,
+         n.mailbox, n.sender, n.size, n.accepted_at, n.strand,
          pg_current_xact_id()::text::bigint + (select raised from feed_base)
   from n left join blocks b on b.mailbox = n.mailbox and b.sender = n.sender
   order by n.o
   on conflict (id) do nothing
-  returning id, lane, status, priority, due_at, held_cause, accepted_at, feed
+  returning id, lane, status, due_at, held_cause, accepted_at, feed
 ), c as (
   insert into contents (id, header_size, body_size, location, key_id, data_key, body)
   select n.id, n.header_size, n.body_size, n.location, n.seal_name, n.data_key, n.body from n join m using (id)
@@ -61,7 +63,7 @@ with k as (
   join (values (1, 'accepted'), (2, 'held')) y(o, type) on y.type = 'accepted' or m.status = 'held'
   order by n.o, y.o
 ), asleep as (
-  select l.id, l.next_at, min(greatest(m.due_at, l.paused_until, case when m.priority > 0 then l.rest_until end)) as due
+  select l.id, l.next_at, min(greatest(m.due_at, l.paused_until)) as due
   from m join l on l.id = m.lane where m.status = 'queued' group by l.id, l.next_at
 )
 select array(select id from m union select x.id from messages x where x.id = any(:ids::bigint[])),

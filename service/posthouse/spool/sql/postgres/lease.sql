@@ -18,7 +18,7 @@ with clock as (
   select l.id from lanes l where l.owner is null and l.next_at <= :now::bigint
   order by l.next_at limit (select most from share) for update skip locked
 )
-update lanes l set owner = :worker, fence = l.fence + 1, rest_until = null
+update lanes l set owner = :worker, fence = l.fence + 1
 from (select id from orphans union select id from lost union select id from free) t
 where l.id = t.id
-returning l.id, l.account, l.fence, coalesce(l.block_ended_at, 0);
+returning l.id, l.account, l.fence, l.told_at, l.told_paused, l.told_by, coalesce(l.block_ended_at, 0);

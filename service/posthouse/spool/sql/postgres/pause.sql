@@ -5,4 +5,4 @@ with p as (
   set until = excluded.until, reason = excluded.reason, blocked = excluded.blocked, since = excluded.since,
       length = excluded.length
 )
-update lanes set paused_until = :until where id = :lane and :transport::text = '';
+update lanes set paused_until = :until where id = :lane and :transport::text = '' and not told_paused;

@@ -3,7 +3,7 @@ select uuid_send(m.public_id), m.status, m.client, d.door, m.mailbox, l.account,
        (select a.transport from attempts a where a.message = m.id and a.number = m.attempts), m.priority, m.size,
        m.accepted_at,
        -- a message that was tried and whose lane is paused goes on when the pause ends
-       case when m.attempts > 0 and m.status = 'queued' then greatest(m.due_at, l.paused_until) else m.due_at end,
+       case when m.attempts > 0 and m.status = 'queued' and not l.told_paused then greatest(m.due_at, l.paused_until) else m.due_at end,
        m.expires_at, m.finished_at, m.attempts, m.held_cause,
        exists (select 1 from unsettled u where u.message = m.id),
        (select jsonb_agg(jsonb_build_array(r.address, r.kind, r.refused) order by r.position)

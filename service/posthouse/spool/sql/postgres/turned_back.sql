@@ -16,6 +16,6 @@ with m as (
   update pauses set until = least(until, :now::bigint + coalesce(length, until - since)), since = least(since, :now::bigint)
   where until > :now::bigint returning lane, transport, until
 )
-update lanes l set paused_until = case when x.until is null then l.paused_until else x.until end
+update lanes l set paused_until = case when x.until is null or l.told_paused then l.paused_until else x.until end
 from (select id from lanes where next_at > :now::bigint) n left join x on x.lane = n.id and x.transport = ''
 where l.id = n.id returning l.id;

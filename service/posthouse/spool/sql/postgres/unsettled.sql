@@ -3,7 +3,7 @@ select m.id, replace(m.public_id::text, '-', ''), m.client, m.lane, l.account, m
        (select jsonb_agg(jsonb_build_array(r.address, r.kind) order by r.position) from recipients r where r.message = m.id),
        d.message_id, d.own_message_id, d.route, m.next_transport, m.priority, m.size, m.accepted_at, m.due_at,
        m.expires_at, m.gives_up_at, m.attempts, d.on_unconfirmed, m.accept_duplicate,
-       (select min(f.started_at) from attempts f where f.message = m.id and f.code is distinct from 'restored'),
+       (select min(f.started_at) from attempts f where f.message = m.id and f.code is distinct from 'restored'), m.strand,
        u.number, a.transport, a.kind, w.account, a.started_at, u.since, u.looks, u.last_absent_at, u.may_resend,
        case when m.status = 'held' then m.held_cause end, u.lane
 from (select u.* from lanes o join unsettled u on u.lane = o.id

@@ -8,5 +8,5 @@ update blocks set probe_at = max(:now, probe_at - :by) where probe_at > :now;
 update transports set until = max(:now, until - :by) where until > :now;
 update pauses set until = min(until, :now + coalesce(length, until - since)), since = min(since, :now) where until > :now;
 update lanes set paused_until = (select p.until from pauses p where p.lane = lanes.id and p.transport = '')
-where paused_until is not null;
+where paused_until is not null and not told_paused;
 select id from lanes where next_at > :now;
