@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.dispatcher.runner import LONGEST_WAIT
 from posthouse.message import Status
+from posthouse.records import Presence
 from posthouse.sandbox.chaos import Rule, Target
+from tests.contract.spools import NOON, SECOND, SHOP
 from tests.contract.test_attempt import Office, office
 
 TURNS = 8
@@ -35,6 +38,18 @@ def _duty(at: Office, name: str) -> tuple[Callable, asyncio.Event]:
         return at.dispatcher.listen, at.dispatcher._talk
     gates = at.dispatcher._tools.gates
     return gates.run, gates._news
+
+
+async def test_a_lane_that_waits_for_a_look_sends_what_falls_due_meanwhile(tmp_path: Path) -> None:
+    async with office(tmp_path) as at:
+        await at.until(await at.put(), Status.SENT)
+        await at.house.spool.save_presence(Presence(account=SHOP, kind="graph", own=True, ask_at=NOON))
+        scheduled = await at.put(due_at=NOON + 2 * SECOND)
+        while not at.dispatcher.live() and at.house.clock.at < NOON + 2 * SECOND:
+            await asyncio.sleep(0.1)
+            at.house.clock.at += SECOND // 10
+        async with asyncio.timeout(LONGEST_WAIT / 2):
+            await at.until(scheduled, Status.SENT)
 
 
 async def test_a_lane_that_is_leased_again_before_its_former_run_heard_of_its_end_is_run_once(
