@@ -14,10 +14,9 @@ from typing import Final
 
 from starlette.types import ASGIApp
 
-from posthouse.assembly import WaysOut, discipline_of, fixed_keys, limits_of, policy_of, rules_of, ways_of
+from posthouse.assembly import Machine, discipline_of, fixed_keys, limits_of, policy_of, rules_of, ways_of
 from posthouse.circuit import Circuit, Patience
 from posthouse.clients.keys import Keys
-from posthouse.clock import SteadyClock
 from posthouse.concurrency import Ceiling
 from posthouse.dispatcher.attempt import Tools as AttemptTools
 from posthouse.dispatcher.dispatcher import Dispatcher
@@ -75,12 +74,15 @@ class _State:
 class Service:
     """One posthouse: ``start``, and ``stop`` once."""
 
-    def __init__(self, settings: Settings, spool: Spool, *, state: Path, role: Role = Role.ALL) -> None:
+    def __init__(
+        self, settings: Settings, spool: Spool, *, state: Path, machine: Machine, role: Role = Role.ALL
+    ) -> None:
         self.settings = settings
         self._role = role
         self._spool = spool
         self._directory = state
-        self._clock = SteadyClock()
+        self._machine = machine
+        self._clock = machine.clock
         self._state = _State()
         self._policy = policy_of(settings)
         self._board = Board()
@@ -90,8 +92,8 @@ class Service:
         self._fixes = Fixes()
         self._discipline = discipline_of(settings)
         self._backlog = Backlog(limits_of(settings.limits))
-        self.keys = Keys(spool=spool, clock=self._clock, chance=secrets.token_bytes, fixed=fixed_keys(settings))
-        self._ways = WaysOut(settings, clock=self._clock, unproven=self._unproven)
+        self.keys = Keys(spool=spool, clock=self._clock, chance=machine.chance, fixed=fixed_keys(settings))
+        self._ways = machine.ways(settings, clock=self._clock, unproven=self._unproven)
         self._gates = self._make_gates()
         self._settling = self._make_settling()
         self._dispatcher = self._make_dispatcher()
@@ -161,14 +163,7 @@ class Service:
     def application(self, *, admin: bool, trusted: bool) -> ASGIApp:
         """What a listener serves; ``trusted``: whoever reaches it is the administrator."""
         parts = Parts(
-            step=DoorStep(
-                spool=self._spool,
-                rules=rules_of(self.settings),
-                clock=self._clock,
-                chance=secrets.token_bytes,
-                backlog=self._backlog,
-                closed=self._closed,
-            ),
+            step=self.door_step(),
             spool=self._spool,
             keys=self.keys,
             clock=self._clock,
@@ -182,8 +177,21 @@ class Service:
             spoken=self._gates.listen,
             trusted=trusted,
         )
-        app = build(parts, admin=admin, chance=secrets.token_bytes, version=version())
-        return app if admin or self._role.takes else probes(parts, chance=secrets.token_bytes, version=version())
+        app = build(parts, admin=admin, chance=self._machine.chance, version=version())
+        if admin or self._role.takes:
+            return app
+        return probes(parts, chance=self._machine.chance, version=version())
+
+    def door_step(self) -> DoorStep:
+        """What every door submits to."""
+        return DoorStep(
+            spool=self._spool,
+            rules=rules_of(self.settings),
+            clock=self._clock,
+            chance=self._machine.chance,
+            backlog=self._backlog,
+            closed=self._closed,
+        )
 
     def _ceiling(self, transport: str) -> Ceiling | None:
         use = self._discipline.uses.get(transport)
@@ -214,7 +222,7 @@ class Service:
                 clock=self._clock,
                 watch=self._watch,
                 concurrent=self.settings.limits.concurrent_requests,
-                chance=secrets.token_bytes,
+                chance=self._machine.chance,
             )
         )
 
@@ -253,16 +261,16 @@ class Service:
                 spool=self._spool,
                 policy=self._policy,
                 clock=self._clock,
-                chance=secrets.token_bytes,
+                chance=self._machine.chance,
                 proven=self._proven,
             ),
             policy=self._policy,
             clock=self._clock,
-            chance=secrets.token_bytes,
+            chance=self._machine.chance,
             watch=self._watch,
             sent=lambda message, account, kind: self._settling.sent(message, account=account, kind=kind),
         )
-        return Dispatcher(owner=owner(), tools=tools, board=self._board, discipline=self._discipline)
+        return Dispatcher(owner=self._machine.owner, tools=tools, board=self._board, discipline=self._discipline)
 
     def _wake(self, lanes: frozenset[int]) -> None:
         self._dispatcher.wake(lanes)
@@ -334,26 +342,27 @@ async def open_service(settings: Settings, *, role: Role = Role.ALL) -> AsyncGen
         SpoolRefusedError: another process holds the spool, or it lies where it cannot be kept durably.
         SpoolUnavailableError: its database cannot be reached.
     """
-    spool = await _open_spool(settings, role)
+    machine = Machine(owner=owner())
+    spool = await _open_spool(settings, role, machine)
     try:
-        yield Service(settings, spool, state=settings.state_directory(), role=role)
+        yield Service(settings, spool, state=settings.state_directory(), machine=machine, role=role)
     finally:
         await spool.close()
 
 
-async def _open_spool(settings: Settings, role: Role) -> Spool:
-    kept, clock, secrets = settings.spool, SteadyClock(), secrets_of(settings)
+async def _open_spool(settings: Settings, role: Role, machine: Machine) -> Spool:
+    kept, secrets = settings.spool, secrets_of(settings)
     if not settings.many_processes:
         if role is not Role.ALL:
             raise SpoolRefusedError(
                 f"--role {role.value} needs a spool in PostgreSQL ([spool] url): one process serves a SQLite spool."
             )
         path, floor = settings.spool_path(), kept.floor_bytes
-        return await open_sqlite(path, owner=owner(), clock=clock, secrets=secrets, floor=floor)
+        return await open_sqlite(path, owner=machine.owner, clock=machine.clock, secrets=secrets, floor=floor)
     settings.state_directory().mkdir(mode=0o700, parents=True, exist_ok=True)  # the administrator's socket lies there
     listen = kept.listen_url.read() if kept.listen_url is not None else None
     address = Address(dsn=settings.spool_url(), pooler=kept.pooler, listen_dsn=listen)
-    return await open_postgres(address, owner=owner(), clock=clock, sends=role.sends, secrets=secrets)
+    return await open_postgres(address, owner=machine.owner, clock=machine.clock, sends=role.sends, secrets=secrets)
 
 
 @contextlib.asynccontextmanager

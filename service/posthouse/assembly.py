@@ -1,13 +1,16 @@
 """From settings to parts: rules, times, limits, and the ways out with their token sources; opens nothing yet."""
 
 import asyncio
+import secrets
 import socket
 import ssl
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
+from posthouse.clock import SteadyClock
 from posthouse.delivery import Policy
 from posthouse.limits import Discipline, Limits, Use
 from posthouse.mailboxes import SenderRule
@@ -290,3 +293,43 @@ def fixed_keys(settings: Settings) -> list[KeyRow]:
         )
         for client in settings.clients
     ]
+
+
+class Ways(Protocol):
+    """The ways out by name, and those of them that can look messages up."""
+
+    @property
+    def by_name(self) -> Mapping[str, Transport]:
+        """All transports of the settings."""
+        ...
+
+    @property
+    def evidence(self) -> Mapping[str, Evidence]:
+        """Who can look for what each transport sent; none where no Graph transport is configured."""
+        ...
+
+    async def warm(self) -> None:
+        """Keep tokens fresh; runs until cancelled."""
+        ...
+
+    async def close(self) -> None:
+        """Close all connections."""
+        ...
+
+
+class MakeWays(Protocol):
+    """Builds the ways out of settings."""
+
+    def __call__(self, settings: Settings, *, clock: Clock, unproven: Callable[[Message], bool]) -> Ways:
+        """``unproven``: the mailbox of this message has never sent anything and only a wildcard allows it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a service takes from where it runs: its own name there, time, chance and the network."""
+
+    owner: str
+    clock: Clock = field(default_factory=SteadyClock)
+    chance: Callable[[int], bytes] = secrets.token_bytes
+    ways: MakeWays = WaysOut

@@ -43,17 +43,17 @@ class Lane:
         self._inherited: tuple[Millis, ...] = ()
         self._looking = 0
         self._looks_wanted = 0
-        self._watching: set[Callable[[], None]] = set()
+        self._watching: dict[Callable[[], None], None] = {}  # told in the order of asking
         self.block_ended_at: Millis = 0
         """When the latest block ended: time behind it does not count towards the default expiry (PROMISES §6)."""
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Call ``changed`` when room may have appeared."""
-        self._watching.add(changed)
+        self._watching[changed] = None
 
     def unwatch(self, changed: Callable[[], None]) -> None:
         """Call it no more."""
-        self._watching.discard(changed)
+        self._watching.pop(changed, None)
 
     @property
     def in_flight(self) -> int:
@@ -356,7 +356,7 @@ class Board:
         self._released: dict[str, tuple[int, Millis]] = {}
         self._ceilings: defaultdict[str, Ceiling] = defaultdict(Ceiling)
         self._leased: set[int] = set()
-        self._watching: set[Callable[[], None]] = set()
+        self._watching: dict[Callable[[], None], None] = {}  # told in the order of asking
         self.tenant = Day()
 
     @property
@@ -366,7 +366,7 @@ class Board:
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Call ``changed`` when a lane was leased."""
-        self._watching.add(changed)
+        self._watching[changed] = None
 
     def take(self, lane: int) -> None:
         """A lane is leased from now on."""
@@ -402,6 +402,8 @@ class Board:
 
     def release(self, lease: Lease, now: Millis) -> None:
         """A lane was given back; it is remembered as long as its windows are, then let go."""
+        if lease.lane in self._leased:
+            return  # leased again before this was heard of
         self._released.pop(lease.account, None)
         self._released[lease.account] = (lease.fence, now)
         for account, (_, at) in tuple(self._released.items()):

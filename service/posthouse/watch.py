@@ -10,7 +10,7 @@ class Watch:
     """Futures of those who wait, by message; None is the answer of a service that stops."""
 
     def __init__(self) -> None:
-        self._waiting: defaultdict[MessageId, set[asyncio.Future[Status | None]]] = defaultdict(set)
+        self._waiting: defaultdict[MessageId, list[asyncio.Future[Status | None]]] = defaultdict(list)
         self._closed = False
 
     @property
@@ -24,14 +24,14 @@ class Watch:
         if self._closed:
             future.set_result(None)
         else:
-            self._waiting[message_id].add(future)
+            self._waiting[message_id].append(future)
         return future
 
     def forget(self, message_id: MessageId, future: asyncio.Future[Status | None]) -> None:
         """Wait no more."""
         waiting = self._waiting.get(message_id)
-        if waiting is not None:
-            waiting.discard(future)
+        if waiting is not None and future in waiting:
+            waiting.remove(future)
             if not waiting:
                 del self._waiting[message_id]
 

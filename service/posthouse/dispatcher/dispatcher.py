@@ -65,10 +65,9 @@ class Dispatcher:
                 pause = await self._pause()
             except SpoolUnavailableError:
                 pause = 1.0
-            try:
-                await asyncio.wait_for(self._news.wait(), pause)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._news.wait()
 
     async def listen(self) -> None:
         """Hear what people say about lanes and what other workers sent; runs until cancelled.
@@ -81,7 +80,8 @@ class Dispatcher:
                 await self._hear()
             await asyncio.sleep(HEAR_PAUSE)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._talk.wait(), HEAR_EVERY - HEAR_PAUSE)
+                async with asyncio.timeout(HEAR_EVERY - HEAR_PAUSE):
+                    await self._talk.wait()
 
     async def _hear(self) -> None:
         now, spool = self._tools.clock.now(), self._tools.spool
@@ -141,5 +141,6 @@ class Dispatcher:
             log(SERVICE_FAULT, level=logging.ERROR, lane=lane, error=type(fault).__name__, detail=str(fault)[:200])
             await asyncio.sleep(1.0)
         finally:
-            del self._runners[lane]
+            if self._runners.get(lane) is runner:  # the lane may be leased again before its release was heard of
+                del self._runners[lane]
             self._news.set()

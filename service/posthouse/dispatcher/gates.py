@@ -1,6 +1,7 @@
 """The circuits of all transports: asks them, tells them what happened, writes their changes down, sends their probes."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -39,16 +40,16 @@ class Gates:
         self._proven = proven
         self._sends = sends
         self._news = asyncio.Event()
-        self._unsaved: set[str] = set()
-        self._watched: set[Callable[[], None]] = set()
+        self._unsaved: dict[str, None] = {}
+        self._watched: dict[Callable[[], None], None] = {}  # told in the order of asking
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Tell ``changed`` when a circuit changes."""
-        self._watched.add(changed)
+        self._watched[changed] = None
 
     def unwatch(self, changed: Callable[[], None]) -> None:
         """Tell it no more."""
-        self._watched.discard(changed)
+        self._watched.pop(changed, None)
 
     async def rows(self) -> Sequence[TransportRow]:
         """What operators see: the circuits of this process, with what people said last, wherever they said it.
@@ -123,10 +124,9 @@ class Gates:
             await self._hear()
             await self._save()
             await asyncio.gather(*(self._probe(circuit) for circuit in self._circuits.values()))
-            try:
-                await asyncio.wait_for(self._news.wait(), self._pause())
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pause()):
+                    await self._news.wait()
 
     def _pause(self) -> float:
         now = self._clock.now()
@@ -152,7 +152,7 @@ class Gates:
             self._changed(circuit, news=False)
 
     def _changed(self, circuit: Circuit, *, news: bool) -> None:
-        self._unsaved.add(circuit.name)
+        self._unsaved[circuit.name] = None
         self._news.set()
         if news:
             recovered = circuit.state is State.CLOSED
@@ -169,9 +169,9 @@ class Gates:
 
     async def _save(self) -> None:
         for name in tuple(self._unsaved):
-            self._unsaved.discard(name)
+            del self._unsaved[name]
             try:
                 await self._spool.save_transport(self._circuits[name].row())
             except SpoolUnavailableError:
-                self._unsaved.add(name)
+                self._unsaved[name] = None
                 return

@@ -147,7 +147,8 @@ class LaneRunner:
                 at = None  # the verdict wakes the lane
             wait = LONGEST_WAIT if at is None or at >= NEVER else (at - now) / 1000
             try:
-                await asyncio.wait_for(self._news.wait(), min(max(wait, 0.0), look_every))
+                async with asyncio.timeout(min(max(wait, 0.0), look_every)):
+                    await self._news.wait()
             except TimeoutError:
                 self._stale = True
 

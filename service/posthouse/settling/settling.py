@@ -5,6 +5,7 @@ lane. Each lane looks by itself, so that a mailbox whose look-up hangs keeps no 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -105,10 +106,9 @@ class Settling:
                 pause = await self._round()
             except SpoolUnavailableError:
                 pause = FAULT_PAUSE
-            try:
-                await asyncio.wait_for(self._news.wait(), pause)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._news.wait()
 
     async def _round(self) -> float:
         """Start the looks that are due; the seconds until the next."""

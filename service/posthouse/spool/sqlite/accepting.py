@@ -8,8 +8,8 @@ from posthouse.message import Millis, id_bytes
 from posthouse.records import Added, AddResult, Idempotency, KeyReused, Replayed, Submission
 from posthouse.spool.loads import ANSWER_KEPT, ENTRY_OVERHEAD, Stored, new_message, sealed
 from posthouse.spool.sealing import Keyring
+from posthouse.spool.sqlite.committing import Verb
 from posthouse.spool.sqlite.database import Database, array, to_json
-from posthouse.spool.sqlite.threads import Verb
 
 
 class AddLoad(NamedTuple):

@@ -5,9 +5,9 @@ from typing import Final, cast
 
 from posthouse.message import Millis
 from posthouse.records import SenderBlock
+from posthouse.spool.sqlite.committing import Job, Readers, Writer
 from posthouse.spool.sqlite.database import Database, Value, to_json
 from posthouse.spool.sqlite.sending import wake
-from posthouse.spool.sqlite.threads import Job, Readers, Writer
 
 ROWS_AT_ONCE: Final = 500
 """Rows changed in one transaction, so that accepting never waits long for a large block."""

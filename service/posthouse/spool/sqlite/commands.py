@@ -2,9 +2,9 @@
 
 from posthouse.records import Command, CommandResult, NoSuchMessage, NotPossible, Obeyed
 from posthouse.spool.rules import audit_data, decide, is_audited
+from posthouse.spool.sqlite.committing import Job
 from posthouse.spool.sqlite.database import Database, to_json
 from posthouse.spool.sqlite.standing import standing, write
-from posthouse.spool.sqlite.threads import Job
 
 
 def obey(command: Command) -> Job[CommandResult]:

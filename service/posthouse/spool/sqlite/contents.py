@@ -14,8 +14,8 @@ from posthouse.records import Added
 from posthouse.spool.loads import Stored
 from posthouse.spool.rows import ContentTuple, opened_row
 from posthouse.spool.sealing import Keyring, Seal
+from posthouse.spool.sqlite.committing import Job, Readers, Verb, Writer
 from posthouse.spool.sqlite.database import Database
-from posthouse.spool.sqlite.threads import Job, Readers, Verb, Writer
 
 INLINE_BYTES: Final = 256 * 1024
 """Up to here a content is one row."""

@@ -5,9 +5,9 @@ from typing import Final, TypeVar, cast
 from posthouse.message import id_from_bytes
 from posthouse.records import Erased, Erasure
 from posthouse.spool.sealing import Keyring
+from posthouse.spool.sqlite.committing import Job, Readers, Writer
 from posthouse.spool.sqlite.contents import CHUNKS_AT_ONCE, drop_some
 from posthouse.spool.sqlite.database import Database, to_json
-from posthouse.spool.sqlite.threads import Job, Readers, Writer
 
 ROWS_AT_ONCE: Final = 100
 NAMED: Final = 100

@@ -6,8 +6,8 @@ from typing import Final, cast
 from posthouse.ports import LATEST
 from posthouse.records import FeedPage
 from posthouse.spool import rows
+from posthouse.spool.sqlite.committing import Job
 from posthouse.spool.sqlite.database import Database, to_json
-from posthouse.spool.sqlite.threads import Job
 
 SCANNED: Final = 5_000
 """Positions looked at in one question, so that a reader of few events among many costs little, and comes on."""

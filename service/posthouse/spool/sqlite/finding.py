@@ -8,8 +8,8 @@ from posthouse.records import AttemptRow, Filters, LaneRow, Page, Record
 from posthouse.spool import rows
 from posthouse.spool.filters import narrowed
 from posthouse.spool.filters import parts as parts_of
+from posthouse.spool.sqlite.committing import Job
 from posthouse.spool.sqlite.database import Database, Row, Value, to_json
-from posthouse.spool.sqlite.threads import Job
 
 
 def get(message_id: MessageId, *, now: Millis) -> Job[Record | None]:

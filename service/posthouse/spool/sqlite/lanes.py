@@ -8,9 +8,9 @@ from posthouse.message import Millis
 from posthouse.records import Lease, Move, Moved, Past, Pause, Told
 from posthouse.spool import loads, rows
 from posthouse.spool.rows import WHOLE_LANE
+from posthouse.spool.sqlite.committing import Job
 from posthouse.spool.sqlite.database import Database, to_json
 from posthouse.spool.sqlite.sending import wake
-from posthouse.spool.sqlite.threads import Job
 
 
 def lease(*, owner: str, now: Millis, most: int) -> Job[Sequence[Lease]]:

@@ -5,9 +5,9 @@ from typing import Final, cast
 
 from posthouse.message import Millis
 from posthouse.spool.loads import ANSWER_KEPT, first_hour
+from posthouse.spool.sqlite.committing import Readers, Writer
 from posthouse.spool.sqlite.contents import drop_chunks
 from posthouse.spool.sqlite.database import Database, millis, to_json
-from posthouse.spool.sqlite.threads import Readers, Writer
 
 ROWS_AT_ONCE: Final = 100
 """Rows in one transaction: 100 small messages take about 3 ms (SPOOL §7)."""

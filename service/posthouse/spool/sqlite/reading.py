@@ -7,8 +7,8 @@ from posthouse.message import Message, Millis, Priority
 from posthouse.ports import Cursors
 from posthouse.records import Presence, TransportKind, Unsettled
 from posthouse.spool import rows
+from posthouse.spool.sqlite.committing import Job
 from posthouse.spool.sqlite.database import Database, to_json
-from posthouse.spool.sqlite.threads import Job
 
 _BEFORE_ALL: Final = (-1, -1)
 

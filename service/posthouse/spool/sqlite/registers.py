@@ -6,8 +6,8 @@ from typing import cast
 from posthouse.message import Millis
 from posthouse.records import AuditEntry, KeyRow, TransportRow
 from posthouse.spool import rows
+from posthouse.spool.sqlite.committing import Job
 from posthouse.spool.sqlite.database import Database, to_json
-from posthouse.spool.sqlite.threads import Job
 
 
 def save_key(key: KeyRow) -> Job[None]:

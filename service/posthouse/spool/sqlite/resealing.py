@@ -5,8 +5,8 @@ from typing import Final, cast
 
 from posthouse.spool.loads import SealedTuple, rewrapped
 from posthouse.spool.sealing import Keyring
+from posthouse.spool.sqlite.committing import Readers, Writer
 from posthouse.spool.sqlite.database import Database, to_json
-from posthouse.spool.sqlite.threads import Readers, Writer
 from posthouse.spool.sqlite.unlocking import key_ids
 from posthouse.telemetry import SPOOL_RESEALED, log
 

@@ -7,9 +7,9 @@ from posthouse.message import Millis, Status
 from posthouse.records import Way
 from posthouse.spool import loads, rows
 from posthouse.spool.rules import Doubt, doubt_of
+from posthouse.spool.sqlite.committing import Job, Writer
 from posthouse.spool.sqlite.database import Database, to_json
 from posthouse.spool.sqlite.sending import wake_looks
-from posthouse.spool.sqlite.threads import Job, Writer
 
 MOVED_AT: Final = "moved_at"
 """The fact that another spool took this one's place: when."""

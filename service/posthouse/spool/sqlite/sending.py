@@ -7,8 +7,8 @@ from typing import Final, cast
 from posthouse.outcome import RefusedRecipient
 from posthouse.records import Finish, Mark
 from posthouse.spool import loads
+from posthouse.spool.sqlite.committing import Job, Verb
 from posthouse.spool.sqlite.database import Database, Json, array, to_json
-from posthouse.spool.sqlite.threads import Job, Verb
 
 FinishLoad = tuple[Finish, str]
 """An outcome and its row as JSON text."""
@@ -24,7 +24,7 @@ def mark_verb(worker: int) -> Verb[MarkLoad, bool]:
     """Marks of this process: what it leaves in ``sending`` is known by ``worker`` after its death."""
 
     def mark_many(db: Database, marks: Sequence[MarkLoad]) -> Sequence[bool]:
-        db.lanes_of({mark.account for mark, _ in marks})
+        db.lanes_of(mark.account for mark, _ in marks)
         found = db.row("mark_eligible", {"marks": array(row for _, row in marks)})
         eligible = "[]" if found is None else cast("str", found[0])
         marked = {cast("list[str]", row)[2] for row in cast("list[Json]", json.loads(eligible))}

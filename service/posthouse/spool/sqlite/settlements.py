@@ -6,10 +6,10 @@ from typing import cast
 from posthouse.message import MessageId, Millis, Status, id_from_bytes
 from posthouse.records import Presence, Settlement, TransportKind, Witness
 from posthouse.spool import loads, rows, rules
+from posthouse.spool.sqlite.committing import Job
 from posthouse.spool.sqlite.database import Database
 from posthouse.spool.sqlite.sending import wake_looks
 from posthouse.spool.sqlite.standing import standing, write
-from posthouse.spool.sqlite.threads import Job
 
 
 def settle(settlement: Settlement) -> Job[bool]:

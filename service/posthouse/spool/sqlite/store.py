@@ -63,6 +63,7 @@ from posthouse.spool.sqlite import (
 )
 from posthouse.spool.sqlite import lanes as of_lanes
 from posthouse.spool.sqlite.accepting import AddLoad, add_verb, prepare
+from posthouse.spool.sqlite.committing import Readers, Writer
 from posthouse.spool.sqlite.database import Database, load_verbs, open_reader
 from posthouse.spool.sqlite.guard import lock_spool
 from posthouse.spool.sqlite.health import Behind
@@ -70,22 +71,33 @@ from posthouse.spool.sqlite.opening import Opened, make_room, open_file
 from posthouse.spool.sqlite.resealing import Resealing
 from posthouse.spool.sqlite.room import FLOOR, Room
 from posthouse.spool.sqlite.schema import check_library
-from posthouse.spool.sqlite.threads import Readers, Writer
+from posthouse.spool.sqlite.threads import ReaderThreads, WriterThread
 
 KEY_USE_NOTED: Final[Millis] = 60_000
 """A key's last use is written at most this often."""
 
 
 class SqliteSpool:
-    """One process's spool in one file, bound to the event loop that opened it; made by ``open_spool``."""
+    """One process's spool in one file, bound to the event loop that opened it; made by ``open_spool``.
 
-    def __init__(self, opened: Opened, *, floor: int, clock: Clock) -> None:
+    ``writer`` and ``readers`` drive its connections: threads, where nobody says otherwise.
+    """
+
+    def __init__(
+        self,
+        opened: Opened,
+        *,
+        floor: int,
+        clock: Clock,
+        writer: Callable[[Database, Wake], Writer] = WriterThread,
+        readers: Callable[[Sequence[Database]], Readers] = ReaderThreads,
+    ) -> None:
         self._opened = opened
         self._next_key = opened.last_key + 1
         self._told: Wake | None = None
         self._committed: Callable[[], None] | None = None
-        self._writer = Writer(opened.writer, wake=self._wake)
-        self._readers = Readers(opened.readers)
+        self._writer = writer(opened.writer, self._wake)
+        self._readers = readers(opened.readers)
         self._room = Room(opened.path.parent, floor=floor, monotonic=clock.monotonic, owed=self._writer.owed)
         self._mark = sending.mark_verb(opened.worker)
         self._add = add_verb(opened.keyring)

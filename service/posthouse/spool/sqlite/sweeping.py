@@ -9,10 +9,10 @@ from posthouse.spool.loads import CLOCKS_WANDER, DIED, LOST
 from posthouse.spool.rows import LeftTuple, left
 from posthouse.spool.rules import Left
 from posthouse.spool.sqlite.blocks import let_go
+from posthouse.spool.sqlite.committing import Job
 from posthouse.spool.sqlite.database import Database, millis, to_json
 from posthouse.spool.sqlite.lanes import reckon
 from posthouse.spool.sqlite.sending import wake, wake_looks
-from posthouse.spool.sqlite.threads import Job
 
 
 def expire(*, now: Millis, most: int) -> Job[int]:
