@@ -1,21 +1,25 @@
 """From settings to parts: rules, times, limits, and the ways out with their token sources; opens nothing yet."""
 
 import asyncio
+import secrets
 import socket
 import ssl
-import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
+from posthouse.clock import SteadyClock
 from posthouse.delivery import Policy
-from posthouse.lanes import Limits, Use
-from posthouse.message import Message, Millis
+from posthouse.limits import Discipline, Limits, Use
+from posthouse.mailboxes import SenderRule
+from posthouse.message import Message
+from posthouse.policy import folded
 from posthouse.ports import Broom, Clock, Evidence, Transport
-from posthouse.records import KeyRow
+from posthouse.records import KeyRow, Way
 from posthouse.settings.model import EntraSettings, GraphSettings, LimitSettings, Settings, SmtpSettings
-from posthouse.submission import Carrier, RouteRule, Rules, SenderRule
+from posthouse.submission import Carrier, RouteRule, Rules
 from posthouse.transports.clouds import CLOUDS, Cloud
 from posthouse.transports.graph.transport import MIME_LIMIT, GraphTransport
 from posthouse.transports.smtp.connection import Login, NoLogin, Server, XOAuth2
@@ -37,28 +41,20 @@ WARM_EVERY: Final = 60.0
 """Seconds between looks at the tokens' ages."""
 
 
-class SystemClock:
-    """The machine's time."""
-
-    def now(self) -> Millis:
-        """Milliseconds since 1970 UTC."""
-        return time.time_ns() // 1_000_000
-
-    def monotonic(self) -> float:
-        """Seconds that never jump."""
-        return time.monotonic()
-
-
 def rules_of(settings: Settings) -> Rules:
     """What every submission is held against."""
     return Rules(
-        carriers={name: _carrier(name, transport) for name, transport in settings.transports.items()},
+        carriers={name: _carrier(name, transport, settings.limits) for name, transport in settings.transports.items()},
         default_route=tuple(settings.delivery.route),
         routes=tuple(
             RouteRule(senders=tuple(rule.senders), recipients=tuple(rule.recipients), transports=tuple(rule.transports))
             for rule in settings.routes
         ),
-        senders=tuple(SenderRule(rule.address, tuple(rule.mailboxes)) for rule in settings.senders),
+        senders=tuple(
+            SenderRule(rule.address, tuple(rule.mailboxes), paced=bool(rule.limits and rule.limits.messages_per_minute))
+            for rule in settings.senders
+        ),
+        tenant_recipients_per_day=settings.limits.tenant_recipients_per_day,
         recipients_per_message=settings.limits.recipients_per_message,
         max_message_bytes=settings.limits.max_message_bytes,
         expire_after=settings.delivery.expire_after,
@@ -80,28 +76,56 @@ def policy_of(settings: Settings) -> Policy:
     )
 
 
-def uses_of(settings: Settings) -> dict[str, Use]:
-    """How each transport draws on its lanes; one with limits of its own has a pace of its own."""
-    return {
-        name: Use(
-            pace=name if transport.limits is not None else "",
-            limits=limits_of(transport.limits or settings.limits),
-            slots=SMTP_CONNECTIONS if isinstance(transport, SmtpSettings) else 0,
-        )
-        for name, transport in settings.transports.items()
-    }
+def discipline_of(settings: Settings) -> Discipline:
+    """The limits of all lanes."""
+    return Discipline(
+        uses={name: _use(name, transport, settings) for name, transport in settings.transports.items()},
+        senders={
+            folded(rule.address): rule.limits.messages_per_minute
+            for rule in settings.senders
+            if rule.limits is not None and rule.limits.messages_per_minute
+        },
+        tenant_recipients_per_day=settings.limits.tenant_recipients_per_day,
+    )
+
+
+def _use(name: str, transport: GraphSettings | SmtpSettings, settings: Settings) -> Use:
+    """How a transport draws on its lanes; one with limits of its own has a pace of its own.
+
+    Only Graph counts requests of an app and bytes of uploads; of SMTP Exchange counts connections (FACTS B1).
+    """
+    graph = isinstance(transport, GraphSettings)
+    return Use(
+        pace=name if transport.limits is not None else "",
+        limits=limits_of(transport.limits or settings.limits),
+        slots=0 if graph else SMTP_CONNECTIONS,
+        app=_app(transport.entra or settings.entra) if graph else "",
+        uploads=graph,
+    )
+
+
+def _app(entra: EntraSettings) -> str:
+    """The Entra app that transports share where they name the same one; a machine's own identity has no name here."""
+    return f"{entra.client_id or entra.credential}@{entra.tenant_id}"
 
 
 def limits_of(settings: LimitSettings) -> Limits:
-    """The pace and the slots of an account."""
-    return Limits(messages_per_minute=settings.messages_per_minute, concurrent_requests=settings.concurrent_requests)
+    """What an account may do."""
+    return Limits(
+        messages_per_minute=settings.messages_per_minute,
+        concurrent_requests=settings.concurrent_requests,
+        recipients_per_day=settings.recipients_per_day,
+        upload_bytes_per_5_minutes=settings.upload_bytes_per_5_minutes,
+    )
 
 
-def _carrier(name: str, transport: GraphSettings | SmtpSettings) -> Carrier:
+def _carrier(name: str, transport: GraphSettings | SmtpSettings, limits: LimitSettings) -> Carrier:
+    day = (transport.limits or limits).recipients_per_day
     if isinstance(transport, SmtpSettings):
         account = transport.username.lower() if transport.auth == "login" and transport.username else None
-        return Carrier(name=name, kind="smtp", account=account)
+        return Carrier(name=name, kind="smtp", account=account, recipients_per_day=day)
     return Carrier(
+        recipients_per_day=day,
         name=name,
         kind="graph",
         max_wire_bytes=MIME_LIMIT,
@@ -144,6 +168,12 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
+def ways_of(settings: Settings) -> dict[str, Way]:
+    """What must be known of the transports to look for what they may have sent."""
+    carriers = rules_of(settings).carriers
+    return {name: Way(carrier.kind, carrier.account) for name, carrier in carriers.items()}
+
+
 class WaysOut:
     """The transports of the settings, and the token sources that they share where they ask the same Entra app."""
 
@@ -154,10 +184,10 @@ class WaysOut:
         self._scopes = _scopes(settings)
         self._sources: dict[EntraSettings, TokenSource] = {}
         self.by_name: dict[str, Transport] = {}
-        self.evidence: Evidence | None = None
         self.brooms: dict[str, Broom] = {}
         for name, transport in settings.transports.items():
             self.by_name[name] = self._make(name, transport)
+        self.evidence = self._evidence()
 
     def offered(self, name: str) -> int | None:
         """The SIZE that the server of an SMTP transport offered last; None where it has not been asked, or for Graph."""
@@ -192,9 +222,25 @@ class WaysOut:
             unproven=self._unproven,
             drafts=transport.drafts,
         )
-        self.evidence = self.evidence or graph
         self.brooms[name] = graph
         return graph
+
+    def _evidence(self) -> dict[str, Evidence]:
+        """Who can look for what each transport sent: itself, else a Graph transport of its tenant, else the first there is."""
+        graphs = {name: one for name, one in self.by_name.items() if isinstance(one, GraphTransport)}
+        if not graphs:
+            return {}
+        tenants = {name: self._tenant(self._settings.transports[name]) for name in self.by_name}
+        return {
+            name: graphs.get(name)
+            or next((graph for other, graph in graphs.items() if tenants[other] == tenants[name]), None)
+            or next(iter(graphs.values()))
+            for name in self.by_name
+        }
+
+    def _tenant(self, transport: GraphSettings | SmtpSettings) -> tuple[str, str]:
+        entra = transport.entra or self._settings.entra
+        return entra.cloud, entra.tenant_id
 
     def _server(self, transport: SmtpSettings, entra: EntraSettings, cloud: Cloud) -> Server:
         auth: NoLogin | Login | XOAuth2 = NoLogin()
@@ -257,3 +303,52 @@ def fixed_keys(settings: Settings) -> list[KeyRow]:
         )
         for client in settings.clients
     ]
+
+
+class Ways(Protocol):
+    """The ways out by name, and those of them that can look messages up."""
+
+    @property
+    def by_name(self) -> Mapping[str, Transport]:
+        """All transports of the settings."""
+        ...
+
+    @property
+    def evidence(self) -> Mapping[str, Evidence]:
+        """Who can look for what each transport sent; none where no Graph transport is configured."""
+        ...
+
+    @property
+    def brooms(self) -> Mapping[str, Broom]:
+        """Who can take away the drafts that each Graph transport made."""
+        ...
+
+    def offered(self, name: str) -> int | None:
+        """The SIZE that the server of an SMTP transport offered last; None where it has not been asked, or for Graph."""
+        ...
+
+    async def warm(self) -> None:
+        """Keep tokens fresh; runs until cancelled."""
+        ...
+
+    async def close(self) -> None:
+        """Close all connections."""
+        ...
+
+
+class MakeWays(Protocol):
+    """Builds the ways out of settings."""
+
+    def __call__(self, settings: Settings, *, clock: Clock, unproven: Callable[[Message], bool]) -> Ways:
+        """``unproven``: the mailbox of this message has never sent anything and only a wildcard allows it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a service takes from where it runs: its own name there, time, chance and the network."""
+
+    owner: str
+    clock: Clock = field(default_factory=SteadyClock)
+    chance: Callable[[int], bytes] = secrets.token_bytes
+    ways: MakeWays = WaysOut

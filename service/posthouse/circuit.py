@@ -10,11 +10,15 @@ from enum import StrEnum
 from typing import Final
 
 from posthouse.message import Millis
-from posthouse.records import TransportRow
+from posthouse.records import SILENCE, Told, TransportRow
 
 FAILURES: Final = 3
 DOUBTS: Final = 5
+FIRST_PROBE: Final = 120.0
+"""Seconds between probes of a block where nothing was ever sent: somebody is just setting it up (CONTRACT §4)."""
 NEAR_EXPIRY: Final[Millis] = 15 * 60_000
+PAUSED_LOOK: Final[Millis] = 30_000
+"""When to ask again for a transport that a person paused; resuming tells at once."""
 
 
 class State(StrEnum):
@@ -24,7 +28,6 @@ class State(StrEnum):
     OPEN = "open"
     TRIAL = "trial"
     BLOCKED = "blocked"
-    PAUSED = "paused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,7 @@ class Circuit:
         self._patience = patience
         self._opened = 0
         self.block_ended_at: Millis = 0
+        self.told = SILENCE
         self._failed: set[int] = set()
         self._doubted: set[int] = set()
         self._trial: int | None = None
@@ -55,7 +59,8 @@ class Circuit:
     def restore(self, row: TransportRow) -> None:
         """Go on where a former process stopped."""
         self.state, self.until, self.since = State(row.state), row.until, row.since
-        self._opened, self.reason = row.opened, row.reason
+        self._opened, self.reason, self.told = row.opened, row.reason, row.told
+        self.block_ended_at = row.block_ended_at
 
     def row(self) -> TransportRow:
         """What must survive a restart; a trial is an open circuit for the next process."""
@@ -67,10 +72,14 @@ class Circuit:
             opened=self._opened,
             reason=self.reason,
             since=self.since,
+            block_ended_at=self.block_ended_at,
+            told=self.told,
         )
 
     def usable_at(self, now: Millis) -> Millis | None:
         """None where a message may use the transport now, else when to ask again."""
+        if self.told.paused:
+            return now + PAUSED_LOOK
         if self.state is State.CLOSED:
             return None
         if self._trial is not None:
@@ -84,6 +93,8 @@ class Circuit:
 
         One with a near expiry is no trial, unless it has no other way to go (``alone``).
         """
+        if self.told.paused:
+            return False
         if self.state is State.CLOSED:
             return True
         near = not alone and expires_at is not None and expires_at - now < NEAR_EXPIRY
@@ -94,7 +105,7 @@ class Circuit:
 
     def wants_probe(self, now: Millis) -> bool:
         """Whether it is time for the request that cannot double."""
-        return self.state is State.OPEN and self.until <= now
+        return self.state is State.OPEN and self.until <= now and not self.told.paused
 
     def probed(self, now: Millis, *, alive: bool) -> bool:
         """Take the probe's answer; True where the state changed."""
@@ -133,13 +144,28 @@ class Circuit:
         self._doubted.add(key)
         return self._judge(now, key=key, retry_after=retry_after, reason=reason)
 
-    def block(self, now: Millis, *, reason: str, probe: float | None = None) -> bool:
-        """An administrator must act; True where this is news."""
+    def block(self, now: Millis, *, reason: str, longest: float | None = None) -> bool:
+        """An administrator must act; True where this is news; the next probe in ``longest`` seconds at the latest."""
         news = self.state is not State.BLOCKED
         self.state, self._trial, self.reason = State.BLOCKED, None, reason
         self.since = now if news else self.since
-        self.until = now + int((self._patience.blocked if probe is None else probe) * 1000)
+        probe = self._patience.blocked
+        self.until = now + int((probe if longest is None else min(probe, longest)) * 1000)
         return news
+
+    @property
+    def steady(self) -> bool:
+        """Whether everybody may use it."""
+        return self.state is State.CLOSED and not self.told.paused
+
+    def hear(self, told: Told, now: Millis) -> bool:
+        """Take a person's word where it is newer than what is known; False where it is not."""
+        if told == self.told or told.at < self.told.at:
+            return False
+        self.told = told
+        if not told.paused:
+            self.resume(now)
+        return True
 
     def resume(self, now: Millis) -> None:
         """Somebody says that the cause is mended: one message may try at once."""

@@ -132,13 +132,19 @@ def choose(message: Message, unusable: Mapping[str, Millis]) -> str | Millis:
 def _after_doubt(message: Message, situation: Situation, policy: Policy) -> Step:
     match message.on_unconfirmed:
         case OnUnconfirmed.SETTLE:
-            return Settle(situation.now + int(policy.settle_checks[0] * 1000))
+            return _settle(situation, policy)
         case OnUnconfirmed.RETRY:
-            return _retry(message, situation, policy, at=None)
+            again = _retry(message, situation, policy, at=None)
+            # too late to be sent again, and perhaps sent: nothing in doubt expires (PROMISES §5)
+            return _settle(situation, policy) if isinstance(again, GiveUp) else again
         case OnUnconfirmed.HOLD:
             return Hold("unconfirmed")
         case _:
             assert_never(message.on_unconfirmed)
+
+
+def _settle(situation: Situation, policy: Policy) -> Settle:
+    return Settle(situation.now + int(policy.settle_checks[0] * 1000))
 
 
 def _after_block(blocked: Blocked, situation: Situation) -> Step:

@@ -57,7 +57,17 @@ unconfirmed_draft | service | a copy still lies in Drafts: Exchange has taken th
 unconfirmed_shared_message_id | message | several messages carry its Message-ID, so that one copy proves nothing | Look into the mailbox's Sent Items, then: posthouse messages settle <id> --as sent (or not-sent). Let the program give each message its own Message-ID.
 extra_header_recipients | configuration | its header names recipients that are not in its envelope, and extra_header_recipients = "hold" | Put an SMTP transport into the route, or set extra_header_recipients to drop; then submit it again.
 draft_permission | licence or policy | the app may not write drafts in the mailbox, so that its messages over 3 MB wait; all others go on | {drafts} Or set drafts = false and put an SMTP transport into the route. They are tried again by themselves, or: posthouse messages release <id>.
+content_unreadable | configuration | its content cannot be opened: it was changed where it lies, or its master is not at hand | posthouse spool check says which; where a master is missing, put it into [secrets] previous and restart, then: posthouse messages release <id>. Else cancel it and submit it again.
 no_transport | configuration | its route names only transports that the settings no longer have | Put a transport of that name back into the settings, then: posthouse messages release <id>; or cancel it and submit it again.
+paused_by_person | configuration | somebody paused it | Resume it: posthouse lanes resume <mailbox>, or posthouse transports resume <name>; who paused it stands beside it.
+pace | throttling | the mailbox has used up its messages of this minute (30, of which 6 are kept for priority high) | Nothing to do; spread the mail over more mailboxes with [[senders]] mailboxes, or send what is urgent with priority high.
+sender_pace | throttling | the sender has used up its own messages of this minute ([[senders]] limits) | Nothing to do, or raise the limits of this sender.
+slots | throttling | the mailbox has as many requests under way as it may (4, of which 1 is kept for priority high) | Nothing to do; it goes on when one is answered.
+upload | throttling | the mailbox has uploaded as much as it may in five minutes (150 MB) | Nothing to do; spread large mail over more mailboxes with [[senders]] mailboxes.
+recipients_per_day | throttling | the mailbox has used up its recipients of 24 hours (10,000) | Wait, spread the mail over more mailboxes with [[senders]] mailboxes, or use High Volume Email for internal mail.
+tenant_recipients_per_day | throttling | the tenant has used up its recipients of 24 hours ([limits] tenant_recipients_per_day) | Wait, or raise the setting where the tenant's licences allow more.
+scheduled | message | nothing is due yet | Nothing to do; posthouse messages change <id> sends it earlier.
+transport | service | no transport of its route can be used now | See posthouse transports list.
 no_answer | service | no answer came before the attempt's deadline or the end of the service's drain | {prove}
 graph.token_refused | credentials | Graph refuses a token that Entra ID has just issued | Check that cloud and base_url belong to the tenant, that this machine's clock is right, and that the app is enabled: az ad sp show --id <client id> --query accountEnabled.
 graph.app_permission | licence or policy | the app lacks the permission for this request | {send}

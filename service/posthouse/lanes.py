@@ -1,89 +1,59 @@
-"""When a lane may send, and when a transport may be used: pace, slots, pauses, circuits. Pure: time is an argument.
+"""When a lane may send: pace, slots, uploads, pauses, what a person said. Pure: time is an argument.
 
-A lane is one sending account (PROMISES §7). Its pace is a sliding window of 60 s over attempt starts, because
-Exchange counts 30 messages a minute and mailbox (FACTS B1); its slots are Graph's 4 requests at once for an app and
-mailbox, and SMTP's 3 connections. Transports with limits of their own (High Volume Email) have a pace of their own.
+A lane is one sending account (PROMISES §7). Its slots are Graph's 4 requests at once for an app and mailbox, and
+SMTP's 3 connections; its other limits are kept by ``pace``. A fifth of pace and slots is kept for priority high.
+Transports with limits of their own (High Volume Email) have a pace of their own; so has a sender whose settings say so.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
+from posthouse.concurrency import Ceiling
+from posthouse.limits import PLAIN, Discipline, Load, Started, Use
 from posthouse.message import Millis
-from posthouse.records import Pause
+from posthouse.pace import NEVER, UPLOAD_WINDOW, WINDOW, Day, Pace, Volume, kept
+from posthouse.records import SILENCE, Lease, Past, Pause, Told
 
-WINDOW: Final[Millis] = 60_000
-NEVER: Final[Millis] = 1 << 62
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What an account may do; 0 means no limit."""
-
-    messages_per_minute: int = 30
-    concurrent_requests: int = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
-    """How a transport draws on a lane: the name of its pace ("" is the lane's own), its limits, its own slots."""
-
-    pace: str
-    limits: Limits
-    slots: int
-
-
-class Pace:
-    """A sliding window over attempt starts."""
-
-    def __init__(self, starts: Iterable[Millis] = ()) -> None:
-        self._starts = deque(sorted(starts))
-
-    def next_at(self, now: Millis, *, per_minute: int) -> Millis:
-        """When the next start is within the limit; ``now`` where it is already."""
-        while self._starts and self._starts[0] <= now - WINDOW:
-            self._starts.popleft()
-        while self._starts and self._starts[-1] > now:
-            self._starts.pop()  # the clock was set back
-        if not per_minute or len(self._starts) < per_minute:
-            return now
-        return self._starts[len(self._starts) - per_minute] + WINDOW
-
-    def start(self, now: Millis) -> None:
-        """Count a start."""
-        self._starts.append(now)
-
-    def take_back(self) -> None:
-        """The latest start was none."""
-        if self._starts:
-            self._starts.pop()
-
-    def learn(self, starts: Iterable[Millis]) -> None:
-        """Count starts that a former owner made."""
-        self._starts = deque(sorted([*self._starts, *starts]))
+PAUSED_BY_PERSON: Final = "paused_by_person"
+DAY_USED: Final = "recipients_per_day"
+TENANT_DAY_USED: Final = "tenant_recipients_per_day"
+OURS: Final = frozenset({DAY_USED, TENANT_DAY_USED})
+"""Reasons of pauses that we reckon ourselves: a person's word ends them, and they come back where they are true."""
 
 
 class Lane:
-    """The pace, slots and pauses of one account; who watches is told when room may have appeared."""
+    """The discipline of one account; who watches is told when room may have appeared.
 
-    def __init__(self, *, starts: Iterable[Millis] = (), pauses: Iterable[Pause] = ()) -> None:
-        self._paces: dict[str, Pace] = {"": Pace(starts)}
-        self._pauses: dict[str | None, Pause] = {pause.transport: pause for pause in pauses}
-        self._opened = False
-        self._in_flight: dict[str, int] = {}
+    ``tenant`` is the day that all accounts share.
+    """
+
+    def __init__(self, tenant: Day | None = None) -> None:
+        self.tenant = tenant or Day()
+        self._paces: defaultdict[str, Pace] = defaultdict(Pace)
+        self._senders: defaultdict[str, Pace] = defaultdict(lambda: Pace(keep=False))
+        self._upload = Volume()
+        self.day = Day()
+        self._pauses: dict[str | None, Pause] = {}
+        self._unsaved: set[str | None] = set()
+        self._told = SILENCE
+        self._in_flight: defaultdict[str, int] = defaultdict(int)
+        self._others: defaultdict[str, int] = defaultdict(int)
+        self._inherited: tuple[Millis, ...] = ()
         self._looking = 0
         self._looks_wanted = 0
-        self._watching: set[Callable[[], None]] = set()
+        self._watching: dict[Callable[[], None], None] = {}  # told in the order of asking
         self.block_ended_at: Millis = 0
+        """When the latest block ended: time behind it does not count towards the default expiry (PROMISES §6)."""
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Call ``changed`` when room may have appeared."""
-        self._watching.add(changed)
+        self._watching[changed] = None
 
     def unwatch(self, changed: Callable[[], None]) -> None:
         """Call it no more."""
-        self._watching.discard(changed)
+        self._watching.pop(changed, None)
 
     @property
     def in_flight(self) -> int:
@@ -95,19 +65,72 @@ class Lane:
         """Nothing under way and nobody waiting for a slot."""
         return not self.in_flight and not self._looks_wanted
 
-    def open(self, *, starts: Iterable[Millis], pauses: Iterable[Pause]) -> None:
-        """Go on from what was written down, once; what is known here already is newer."""
-        if not self._opened:
-            self._opened = True
-            self._paces[""].learn(starts)
-            for pause in pauses:
-                self._pauses.setdefault(pause.transport, pause)
+    def open(self, lease: Lease, past: Past | None, discipline: Discipline, now: Millis) -> None:
+        """Go on from what was written down; a pause that could not be written stands beside it.
+
+        ``past`` None: nobody else had the lane since, so that what is known here is all there is.
+        """
+        if past is not None:
+            self._learn(past, discipline, now)
+        unsaved = {name: self._pauses[name] for name in self._unsaved if name in self._pauses}
+        self._pauses = {pause.transport: pause for pause in lease.pauses}
+        for name, pause in unsaved.items():
+            known = self._pauses.get(name)
+            self._pauses[name] = pause if known is None else _merged(known, pause)
+        self._told = lease.told
+        self._inherited = lease.inherited
+        self.block_ended_at = max(self.block_ended_at, lease.block_ended_at)
+
+    def _learn(self, past: Past, discipline: Discipline, now: Millis) -> None:
+        paces: defaultdict[str, list[tuple[Millis, bool]]] = defaultdict(list)
+        senders: defaultdict[str, list[tuple[Millis, bool]]] = defaultdict(list)
+        for start in past.starts:
+            use = discipline.uses.get(start.transport)
+            ended = (now if start.at is None else start.at, start.high)
+            paces["" if use is None else use.pace].append(ended)
+            if start.sender in discipline.senders:
+                senders[start.sender].append(ended)
+        for name in {*self._paces, *paces}:
+            self._paces[name].learn(paces[name], now)
+        for name in {*self._senders, *senders}:
+            self._senders[name].learn(senders[name], now)
+        self._upload.learn(past.uploads, now)
+        self.day.learn(past.hours)
+
+    # --- pauses
 
     def paused(self, now: Millis) -> Pause | None:
         """The pause that keeps the whole lane from sending now."""
+        if self._told.paused:
+            return Pause(None, NEVER, PAUSED_BY_PERSON, blocked=False, since=self._told.at)
         pause = self._pauses.get(None)
         stands = pause is not None and (pause.until > now or (pause.blocked and self.in_flight > 0))
         return pause if stands else None
+
+    def blocked(self, transport: str) -> bool:
+        """Whether a block stands that keeps the account from sending by this transport, its probe apart."""
+        return any(self._pauses[name].blocked for name in (None, transport) if name in self._pauses)
+
+    def looks_at(self, now: Millis, transport: str) -> Millis:
+        """When a look-up by this transport may start: not before the end of a Retry-After (PROMISES §7).
+
+        What a person said, a block or a used day stops sends and not look-ups (PROMISES §5).
+        """
+        return max([now, *self._asked_to_wait(None), *self._asked_to_wait(transport)])
+
+    def _asked_to_wait(self, transport: str | None) -> list[Millis]:
+        pause = self._pauses.get(transport)
+        return [] if pause is None or pause.blocked or pause.reason in OURS else [pause.until]
+
+    def quiet(self, now: Millis, concurrent: int) -> bool:
+        """Whether a look-up that nobody waits for takes nothing from anybody: nothing rests, two slots are free."""
+        rests = any(until > now for name in self._pauses for until in self._asked_to_wait(name))
+        return not rests and (not concurrent or self.in_flight + self._looks_wanted <= concurrent - 2)
+
+    @property
+    def looking(self) -> bool:
+        """A look-up is under way or waits for its slot."""
+        return self._looking + self._looks_wanted > 0
 
     def unusable(self, now: Millis) -> dict[str, Millis]:
         """The transports that this account may not use now, and when to ask again."""
@@ -117,49 +140,181 @@ class Lane:
                 continue
             if pause.until > now:
                 found[name] = pause.until
-            elif pause.blocked and self._in_flight.get(name, 0):
+            elif pause.blocked and self._in_flight[name]:
                 found[name] = now + 1_000
         return found
 
-    def start_at(self, now: Millis, *, transport: str, use: Use) -> Millis:
+    def rests_since(self, at: Millis, now: Millis, transport: str) -> bool:
+        """Whether a pause began after ``at`` that this transport must obey: what is not on the wire must not go."""
+        if self._told.paused and self._told.at >= at:
+            return True
+        pauses = (self._pauses.get(None), self._pauses.get(transport))
+        return any(pause is not None and pause.since >= at and pause.until > now for pause in pauses)
+
+    def pause(self, pause: Pause) -> Pause:
+        """Pause; what stands now: the later end counts, a block stays one until a success or a person ends it."""
+        known = self._pauses.get(pause.transport)
+        if known is not None:
+            pause = _merged(known, pause)
+        self._pauses[pause.transport] = pause
+        self._unsaved.add(pause.transport)
+        return pause
+
+    def standing(self, transport: str | None) -> Pause | None:
+        """The pause that is known, over or not."""
+        return self._pauses.get(transport)
+
+    def saved(self, transport: str | None) -> None:
+        """The pause is written down."""
+        self._unsaved.discard(transport)
+
+    def resume(self, now: Millis, transport: str | None = None) -> bool:
+        """End a pause; False where none stands."""
+        pause = self._pauses.pop(transport, None)
+        self._unsaved.discard(transport)
+        if pause is not None and pause.blocked:
+            self.block_ended_at = now
+        if pause is not None:
+            self._tell()
+        return pause is not None
+
+    def blocks(self, transport: str) -> tuple[str | None, ...]:
+        """The blocks that a success by this transport ends: the lane's and the transport's own."""
+        return tuple(name for name in (None, transport) if name in self._pauses and self._pauses[name].blocked)
+
+    def told(self, told: Told, now: Millis) -> bool:
+        """Take a person's word where it is newer than what is known; False where it is not.
+
+        Resume ends blocks and reckoned pauses that stood before it, and never a Retry-After: that is Microsoft's word.
+        """
+        if told == self._told or told.at < self._told.at:
+            return False
+        self._told = told
+        if not told.paused:
+            for name, pause in tuple(self._pauses.items()):
+                if (pause.blocked or pause.reason in OURS) and pause.since <= told.at:
+                    self.resume(now, name)
+        self._tell()
+        return True
+
+    # --- sending
+
+    def start_at(self, now: Millis, *, transport: str, use: Use, load: Load = PLAIN) -> Millis:
         """When one more send by this transport may start: ``now``, later, or NEVER (until something ends)."""
         pause = self.paused(now)
         if pause is not None:
             return pause.until if pause.until > now else NEVER
-        if use.slots and self._in_flight.get(transport, 0) >= use.slots:
-            return NEVER
+        if self._full(now, transport, use, high=load.high):
+            return min(self._inherited, default=NEVER)
+        return max(self.pace_at(now, use, load), self.sender_at(now, load), self.upload_at(now, use, load))
+
+    def pace_at(self, now: Millis, use: Use, load: Load) -> Millis:
+        """When the minute has room."""
+        return self._paces[use.pace].next_at(now, per_minute=use.limits.messages_per_minute, high=load.high)
+
+    def sender_at(self, now: Millis, load: Load) -> Millis:
+        """When the minute of the sender has room."""
+        if not load.sender_per_minute:
+            return now
+        return self._senders[load.sender].next_at(now, per_minute=load.sender_per_minute, high=load.high)
+
+    def upload_at(self, now: Millis, use: Use, load: Load) -> Millis:
+        """When the uploads of five minutes have room."""
+        if not load.wire_bytes:
+            return now
+        return self._upload.next_at(now, limit=use.limits.upload_bytes_per_5_minutes, size=load.wire_bytes)
+
+    def used(self, now: Millis, use: Use) -> tuple[int, int, int]:
+        """What counts now: starts of the minute, bytes of five minutes, recipients of the day."""
+        return self._paces[use.pace].used(now), self._upload.used(now), self.day.used(now)
+
+    def _full(self, now: Millis, transport: str, use: Use, *, high: bool) -> bool:
+        if use.slots:
+            own = self._in_flight if high else self._others
+            if (
+                own[transport] >= use.slots - (0 if high else kept(use.slots))
+                or self._in_flight[transport] >= use.slots
+            ):
+                return True
         concurrent = use.limits.concurrent_requests
-        if concurrent and self.in_flight + self._looks_wanted >= concurrent:
-            return NEVER
-        pace = self._paces.setdefault(use.pace, Pace())
-        return pace.next_at(now, per_minute=use.limits.messages_per_minute)
+        if not concurrent:
+            return False
+        looks = self._looking + self._looks_wanted
+        taken = sum(self._in_flight.values()) + looks + self._alive(now)
+        others = sum(self._others.values()) + looks
+        return taken >= concurrent or (not high and others >= concurrent - kept(concurrent))
 
-    def start(self, now: Millis, *, transport: str, use: Use) -> None:
-        """Take a slot and a place in the minute."""
-        self._in_flight[transport] = self._in_flight.get(transport, 0) + 1
-        self._paces.setdefault(use.pace, Pace()).start(now)
+    def _alive(self, now: Millis) -> int:
+        """Requests of a former owner that may still be under way."""
+        if self._inherited:
+            self._inherited = tuple(until for until in self._inherited if until > now)
+        return len(self._inherited)
 
-    def end(self, transport: str) -> None:
+    def start(self, now: Millis, *, transport: str, use: Use, load: Load = PLAIN) -> Started:
+        """Take a slot and a place in every window."""
+        self._take(transport, high=load.high)
+        if use.limits.messages_per_minute:
+            self._paces[use.pace].start(now, high=load.high)
+        if load.sender_per_minute:
+            self._senders[load.sender].start(now, high=load.high)
+        if load.wire_bytes and use.limits.upload_bytes_per_5_minutes:
+            self._upload.start(load.wire_bytes)
+        for day in (self.day, self.tenant):
+            day.take(now, load.recipients)
+        return Started(transport, use, load, now)
+
+    def end(self, started: Started, now: Millis) -> None:
+        """The answer is there: the slot is free, the places stay taken as long as the windows say."""
+        use, load = started.use, started.load
+        if use.limits.messages_per_minute:
+            self._paces[use.pace].end(now, high=load.high)
+        if load.sender_per_minute:
+            self._senders[load.sender].end(now, high=load.high)
+        if load.wire_bytes and use.limits.upload_bytes_per_5_minutes:
+            self._upload.end(now, load.wire_bytes)
+        self.give_slot(started)
+
+    def unstart(self, started: Started) -> None:
+        """Nothing left for the wire: the slot and all places are free again."""
+        use, load = started.use, started.load
+        if use.limits.messages_per_minute:
+            self._paces[use.pace].cancel(high=load.high)
+        if load.sender_per_minute:
+            self._senders[load.sender].cancel(high=load.high)
+        if load.wire_bytes and use.limits.upload_bytes_per_5_minutes:
+            self._upload.cancel(load.wire_bytes)
+        self.not_sent(started)
+        self.give_slot(started)
+
+    def not_sent(self, started: Started) -> None:
+        """It was certainly not sent, so that its recipients do not count for the day."""
+        for day in (self.day, self.tenant):
+            day.give_back(started.at, started.load.recipients)
+
+    def give_slot(self, started: Started) -> None:
         """Give the slot back."""
-        self._in_flight[transport] -= 1
+        self._in_flight[started.transport] -= 1
+        self._others[started.transport] -= not started.load.high
         self._tell()
 
-    def unstart(self, transport: str, use: Use) -> None:
-        """The start was none: give its slot and its place in the minute back."""
-        self._paces[use.pace].take_back()
-        self.end(transport)
-
-    def take_again(self, transport: str) -> None:
+    def take_again(self, started: Started) -> None:
         """Take a slot back that was given too early."""
-        self._in_flight[transport] = self._in_flight.get(transport, 0) + 1
+        self._take(started.transport, high=started.load.high)
+
+    def _take(self, transport: str, *, high: bool) -> None:
+        self._in_flight[transport] += 1
+        self._others[transport] += not high
+
+    # --- look-ups
 
     def want_look(self) -> None:
         """Ask for the next slot that falls free; looks come before sends, they end doubt."""
         self._looks_wanted += 1
 
-    def start_look(self, concurrent: int) -> bool:
+    def start_look(self, concurrent: int, now: Millis) -> bool:
         """Take a slot for a look-up; False where none is free yet. Pauses do not stop look-ups (PROMISES §5)."""
-        if concurrent and self.in_flight >= concurrent:
+        taken, others = self.in_flight + self._alive(now), sum(self._others.values()) + self._looking
+        if concurrent and (taken >= concurrent or others >= concurrent - kept(concurrent)):
             return False
         self._looks_wanted -= 1
         self._looking += 1
@@ -175,52 +330,86 @@ class Lane:
         self._looking -= 1
         self._tell()
 
-    def pause(self, pause: Pause) -> Pause:
-        """Pause; a longer pause that stands already is kept, a block keeps the time since when it stands."""
-        known = self._pauses.get(pause.transport)
-        if known is not None and known.blocked and pause.blocked:
-            pause = Pause(pause.transport, pause.until, pause.reason, blocked=True, since=known.since)
-        elif known is not None and (known.until >= pause.until or known.blocked):
-            return known
-        self._pauses[pause.transport] = pause
-        return pause
-
-    def resume(self, now: Millis, transport: str | None = None) -> bool:
-        """End a pause; False where none stands."""
-        pause = self._pauses.pop(transport, None)
-        if pause is not None and pause.blocked:
-            self.block_ended_at = now
-        if pause is not None:
-            self._tell()
-        return pause is not None
-
     def _tell(self) -> None:
         for changed in tuple(self._watching):
             changed()
 
-    def blocks(self, transport: str) -> tuple[str | None, ...]:
-        """The blocks that a success by this transport ends: the lane's and the transport's own."""
-        return tuple(name for name in (None, transport) if name in self._pauses and self._pauses[name].blocked)
+
+def _merged(known: Pause, new: Pause) -> Pause:
+    """Two pauses of the same transport as one: the later end, and a block where either is one."""
+    until = max(known.until, new.until)
+    if known.blocked:
+        reason = new.reason if new.blocked else known.reason
+        return replace(new, until=until, reason=reason, blocked=True, since=known.since)
+    return replace(new if new.blocked or new.until >= known.until else known, until=until)
 
 
 class Board:
-    """The lanes that are alive in this process, by account; dispatcher and settling share their slots through it."""
+    """The lanes that are alive in this process, the tenant's day, the ceilings of the apps.
+
+    Dispatcher and settling share the lanes' slots through it. ``leased`` are the keys of those that this process
+    holds: nobody else may look for what they left in doubt.
+    """
 
     def __init__(self) -> None:
         self._lanes: dict[str, Lane] = {}
+        self._released: dict[str, tuple[int, Millis]] = {}
+        self._ceilings: defaultdict[str, Ceiling] = defaultdict(Ceiling)
+        self._leased: set[int] = set()
+        self._watching: dict[Callable[[], None], None] = {}  # told in the order of asking
+        self.tenant = Day()
+
+    @property
+    def leased(self) -> frozenset[int]:
+        """The lanes whose look-ups are this process's."""
+        return frozenset(self._leased)
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call ``changed`` when a lane was leased."""
+        self._watching[changed] = None
+
+    def take(self, lane: int) -> None:
+        """A lane is leased from now on."""
+        self._leased.add(lane)
+        for changed in tuple(self._watching):
+            changed()
+
+    def give_back(self, lane: int) -> None:
+        """Begin no more look-up for it."""
+        self._leased.discard(lane)
 
     def lane(self, account: str) -> Lane:
         """The lane of an account, made where there is none."""
-        return self._lanes.setdefault(account, Lane())
-
-    def open(self, account: str, *, starts: Iterable[Millis], pauses: Iterable[Pause]) -> Lane:
-        """The lane of an account that was just leased; what is known here already is newer than what was read."""
-        lane = self.lane(account)
-        lane.open(starts=starts, pauses=pauses)
+        lane = self._lanes.get(account)
+        if lane is None:
+            lane = self._lanes[account] = Lane(self.tenant)
         return lane
 
-    def forget_idle(self, account: str, now: Millis) -> None:
-        """Let go of a lane that was released and holds nothing that a later lease could not read again."""
-        lane = self._lanes.get(account)
-        if lane is not None and lane.idle and lane.block_ended_at < now - WINDOW:
-            del self._lanes[account]
+    def ceiling(self, app: str) -> Ceiling:
+        """How many requests an app has under way at once."""
+        return self._ceilings[app]
+
+    def remembers(self, lease: Lease) -> bool:
+        """Whether this process had the lane last: between its fence and this one there was no other owner."""
+        return self._released.get(lease.account, (-1, 0))[0] == lease.fence - 1
+
+    def open(self, lease: Lease, past: Past | None, discipline: Discipline, now: Millis) -> Lane:
+        """The lane of an account that was just leased."""
+        self._released.pop(lease.account, None)
+        lane = self.lane(lease.account)
+        lane.open(lease, past, discipline, now)
+        return lane
+
+    def release(self, lease: Lease, now: Millis) -> None:
+        """A lane was given back; it is remembered as long as its windows are, then let go."""
+        if lease.lane in self._leased:
+            return  # leased again before this was heard of
+        self._released.pop(lease.account, None)
+        self._released[lease.account] = (lease.fence, now)
+        for account, (_, at) in tuple(self._released.items()):
+            if at > now - UPLOAD_WINDOW:
+                return
+            del self._released[account]
+            lane = self._lanes.get(account)
+            if lane is not None and lane.idle and lane.block_ended_at < now - WINDOW:
+                del self._lanes[account]

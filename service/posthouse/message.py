@@ -226,13 +226,15 @@ class Message:
     accept_duplicate: bool = False
     first_tried_at: Millis | None = None
     draft: EarlierDraft | None = None
+    strand: str = ""
+    """What it shares with the rows of its lane that can go exactly when it can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One line of a message's history; ``position`` orders the feed by commit."""
+    """One line of a message's history; ``position`` is its place in the feed, an opaque text (CONTRACT §2.1)."""
 
-    position: int
+    position: str
     message_id: MessageId
     at: Millis
     type: str

@@ -7,34 +7,45 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
-from posthouse.message import Body, Content, Event, Message, MessageId, Millis, Status
+from posthouse.message import Body, Content, Event, Message, MessageId, Millis, Priority, Status
 from posthouse.outcome import Outcome, RefusedRecipient
 from posthouse.records import (
     AddResult,
     AttemptRow,
+    AuditEntry,
     Command,
     CommandResult,
     DraftNote,
+    Erased,
+    Erasure,
+    FeedPage,
     Filters,
     Finish,
     KeyRow,
     LaneRow,
     Lease,
     Mark,
+    Move,
+    Moved,
     NoSight,
     Page,
+    Past,
     Pause,
+    Presence,
     Record,
     SenderBlock,
     Settlement,
     Sightings,
     Stray,
     Submission,
+    Told,
     TransportKind,
     TransportRow,
     Unsettled,
+    Way,
     Witness,
 )
 
@@ -59,12 +70,25 @@ class SpoolUnavailableError(Exception):
         self.full = full
 
 
+class ContentUnreadableError(Exception):
+    """A content is there but cannot be read: changed where it lies, or its master is not at hand; waiting mends nothing."""
+
+
 class NotBegunError(Exception):
     """A send that was cut, or broken by a fault of ours, before anything of the message had left; its cause says which."""
 
 
+LATEST: Final = "latest"
+"""The cursor of the feed for who wants to hear only of what happens from now on."""
+
 Wake = Callable[[frozenset[int]], None]
 """Called on the event loop after a commit that gave these lanes something to do."""
+
+
+Cursors = Mapping[tuple[Priority, str], tuple[Millis, int]]
+"""How far an owner has taken the rows of each priority and strand of its lane: due time and key of the last one."""
+
+NOTHING_READ: Final[Cursors] = MappingProxyType({})
 
 
 class Spool(Protocol):
@@ -88,26 +112,53 @@ class Spool(Protocol):
         """Tell ``wake`` from now on."""
         ...
 
-    async def lease(self, *, owner: str, now: Millis, most: int) -> Sequence[Lease]:
-        """Take lanes that have something due and no owner."""
+    def on_commit(self, told: Callable[[], None]) -> None:
+        """Call ``told`` on the event loop after every commit of this process: the feed may have grown."""
+        ...
+
+    async def lease(self, *, owner: str, now: Millis, most: int, running: Collection[int] = ()) -> Sequence[Lease]:
+        """Take lanes that have something due and no living owner, and again what ``owner`` holds but does not run."""
+        ...
+
+    async def holds(self, *, lane: int, fence: int) -> bool:
+        """Whether a lease is still good: after the owner was silent for long, another may have taken the lane."""
+        ...
+
+    def lease_left(self) -> float:
+        """Seconds for which this process's leases hold at least; infinite where nobody else can take them."""
+        ...
+
+    @property
+    def look_every(self) -> float | None:
+        """Seconds after which a lane's owner looks at its rows again, because others add to them unheard; None: never."""
+        ...
+
+    @property
+    def hears(self) -> bool:
+        """Whether it is told here when another process wakes a lane that has no owner."""
+        ...
+
+    async def past(self, *, lanes: Sequence[int], now: Millis) -> Mapping[int, Past]:
+        """What the accounts of these lanes used up lately; asked by an owner who was not the last one, and by operators."""
         ...
 
     async def next_due(self) -> Millis | None:
         """When the next lane without an owner has something to do."""
         ...
 
-    async def peek(
-        self, *, lane: int, now: Millis, most: int, without: Collection[tuple[str, ...]] = ()
-    ) -> Sequence[Message]:
-        """What is due in a lane, by priority, then age; at most ``most``; rows of the routes ``without`` are left out."""
+    async def peek(self, *, lane: int, now: Millis, most: int, after: Cursors = NOTHING_READ) -> Sequence[Message]:
+        """What is due in a lane, by priority, then age: ``most`` rows shared out to its strands, each at least one.
+
+        ``after``: the rows of a strand begin behind this one; it is how an owner does not read again what it took.
+        """
         ...
 
-    async def next_in(self, *, lane: int) -> Millis | None:
-        """When the earliest queued row of a lane is due."""
+    async def next_in(self, *, lane: int, after: Millis | None = None) -> Millis | None:
+        """When the earliest queued row of a lane is due, or the earliest of those that are due later than ``after``."""
         ...
 
     async def content(self, key: int) -> Content | None:
-        """The content; None where it was purged."""
+        """The content; None where it was purged; raises ContentUnreadableError, as its body may later."""
         ...
 
     async def mark(self, mark: Mark) -> bool:
@@ -123,11 +174,14 @@ class Spool(Protocol):
         ...
 
     async def finish(self, finish: Finish) -> bool:
-        """Write the outcome; False where a later attempt exists or another has settled it: then it is an event."""
+        """Write the outcome; False where a later attempt exists or another has settled it: then it is an event.
+
+        A late success also ends a message that waits to be sent again because nobody knew.
+        """
         ...
 
-    async def defer(self, *, key: int, lane: int, due_at: Millis) -> None:
-        """Put a queued row later without an attempt."""
+    async def defer(self, *, key: int, lane: int, due_at: Millis, at: Millis, cause: str) -> None:
+        """Put a queued row later without an attempt, for a cause that its history names."""
         ...
 
     async def hold(self, *, key: int, id: MessageId, at: Millis, cause: str) -> None:  # noqa: A002 - the house's word
@@ -142,16 +196,42 @@ class Spool(Protocol):
         """Give a lane back; its ``next_at`` is computed from its rows and pauses."""
         ...
 
+    async def move(self, move: Move) -> Moved:
+        """Put queued rows into the lane of another account; only rows of a lane that is held under this fence go.
+
+        Rows that are being sent or are unsettled never move; the lane that gets them is woken.
+        """
+        ...
+
     async def pause(self, *, lane: int, pause: Pause) -> None:
         """Pause a lane or one transport of it."""
         ...
 
-    async def resume(self, *, lane: int, transport: str | None) -> None:
-        """End a pause."""
+    async def resume(self, *, lane: int, transport: str | None, at: Millis) -> None:
+        """End a pause; the end of a block is remembered."""
         ...
 
-    async def block_sender(self, block: SenderBlock) -> None:
-        """Hold all queued and future rows of this sender in this mailbox."""
+    async def tell_lane(self, *, account: str, paused: bool, at: Millis, by: str) -> bool:
+        """Write down that a person pauses or resumes a lane, audited; False where there is nothing to resume.
+
+        A pause makes the lane where there is none. Resume ends its blocks too, and never a Retry-After.
+        """
+        ...
+
+    async def spoken(self, *, since: Millis) -> Mapping[int, Told]:
+        """What people said about lanes since then, by lane."""
+        ...
+
+    async def tell_transport(self, *, name: str, paused: bool, at: Millis, by: str) -> None:
+        """Write down that a person pauses or resumes a transport, audited; ``transports`` tells it to the workers."""
+        ...
+
+    async def recipient_hours(self, *, since: Millis) -> Sequence[tuple[int, int]]:
+        """The recipients of all accounts together by hours since 1970, from the hour of ``since`` on."""
+        ...
+
+    async def block_sender(self, block: SenderBlock) -> bool:
+        """Hold all queued and future rows of this sender in this mailbox; False where it was blocked before."""
         ...
 
     async def unblock_sender(self, *, mailbox: str, sender: str, at: Millis) -> None:
@@ -170,6 +250,13 @@ class Spool(Protocol):
         """What was written down."""
         ...
 
+    async def turn_back(self, *, now: Millis) -> Millis:
+        """At start: by how much the clock was set back, seen by the latest time that was written down.
+
+        What waits by our own reckoning then waits no longer than it was made to.
+        """
+        ...
+
     async def recover(self, *, now: Millis, grace: float) -> int:
         """At start: every row a dead process left in ``sending`` is unconfirmed from its deadline plus ``grace``.
 
@@ -181,20 +268,71 @@ class Spool(Protocol):
         """Queue again what is held because drafts may not be written and was tried last before ``before``; how many."""
         ...
 
-    async def strays(self, *, now: Millis, after: float, most: int) -> Sequence[Stray]:
-        """Messages that were final ``after`` seconds ago and may have left drafts; one looked for in vain is due later."""
+    async def strays(self, *, now: Millis, after: float, most: int, lanes: Collection[int]) -> Sequence[Stray]:
+        """Messages that were final ``after`` seconds ago and may have left drafts, of these lanes, which it holds."""
+        ...
+
+    async def next_stray(self, *, lane: int) -> Millis | None:
+        """When drafts are looked for in this lane next."""
         ...
 
     async def swept(self, *, key: int, again_at: Millis | None) -> None:
         """Its drafts were looked for: never again, or at ``again_at``."""
         ...
 
-    async def unsettled(self, *, now: Millis, most: int) -> Sequence[Unsettled]:
-        """Rows whose next look-up is due."""
+    async def restored(self, *, now: Millis, ways: Mapping[str, Way]) -> int | None:
+        """At start of a restored copy, after ``recover``: what was due by ``now`` is in doubt before it is sent.
+
+        How many came into doubt; None where the spool is no copy. ``ways`` are the transports that exist.
+        """
         ...
 
-    async def next_look(self) -> Millis | None:
-        """When the next look-up is due."""
+    async def mark_restored(self, *, taken_at: Millis | None) -> Millis:
+        """Say that this is a copy, made at that moment or when the last thing happened that it knows of; the moment."""
+        ...
+
+    async def recover_lost(self, *, now: Millis, grace: float, live: Collection[int]) -> int:
+        """The same in a living process, for rows past their deadline plus ``grace`` that are not in ``live``."""
+        ...
+
+    async def free_held(self, *, now: Millis, transports: Collection[str], carrying: Collection[str], most: int) -> int:
+        """Queue held rows whose cause is gone; ``carrying`` are transports that take mail with extra header recipients."""
+        ...
+
+    async def wake_sleepers(self) -> int:
+        """Wake lanes that have something to do and do not know when; how many."""
+        ...
+
+    async def unsettled(self, *, now: Millis, most: int, lanes: Collection[int]) -> Sequence[Unsettled]:
+        """Rows of these lanes whose next look-up is due."""
+        ...
+
+    async def next_look(self, *, lanes: Collection[int]) -> Millis | None:
+        """When the next look-up of these lanes is due, for a doubtful message or a fresh witness."""
+        ...
+
+    async def look_held(self, *, account: str, cause: str, at: Millis) -> int:
+        """Look at ``at`` for what is held for this cause and went out through this account; how many."""
+        ...
+
+    async def asks(self, *, now: Millis, most: int, lanes: Collection[int]) -> Sequence[tuple[int, Presence]]:
+        """Where a fresh witness is looked for now, by lane."""
+        ...
+
+    async def presences(self) -> Sequence[Presence]:
+        """Whether copies are found, for every account that was ever asked."""
+        ...
+
+    async def presence(self, *, account: str, kind: TransportKind, own: bool) -> Presence | None:
+        """The same for one; None where it was never asked."""
+        ...
+
+    async def save_presence(self, presence: Presence) -> None:
+        """Write it down; its lane wakes at ``ask_at``."""
+        ...
+
+    async def slowest(self, *, after: Millis) -> Millis:
+        """The slowest appearance seen since ``after``; 0 where none was."""
         ...
 
     async def witnesses(
@@ -219,6 +357,10 @@ class Spool(Protocol):
         """Do what a person asked, under the rules of PROMISES §5."""
         ...
 
+    async def erase(self, erasure: Erasure) -> Erased:
+        """Erase what is kept of the final messages to a recipient, but what accounting needs; audited without the address."""
+        ...
+
     async def find(self, filters: Filters, *, now: Millis) -> Page:
         """A page of records."""
         ...
@@ -231,6 +373,10 @@ class Spool(Protocol):
         """The spool's own key of a message."""
         ...
 
+    async def ended(self, message_ids: Sequence[MessageId]) -> Mapping[MessageId, Status]:
+        """Those of these messages that are final, and how."""
+        ...
+
     async def attempts(self, message_id: MessageId) -> Sequence[AttemptRow]:
         """Every try of a message, oldest first."""
         ...
@@ -239,12 +385,23 @@ class Spool(Protocol):
         """A message's history, oldest first."""
         ...
 
-    async def lanes(self) -> Sequence[LaneRow]:
-        """Every lane that has unfinished rows or a pause."""
+    async def feed(self, *, after: str | None, types: Collection[str], client: str | None, most: int) -> FeedPage:
+        """Events of all messages, or of one client's, behind a cursor; no ``types`` means all.
+
+        None begins with the oldest that is kept, LATEST with the next to come. Raises ValueError for what is no cursor.
+        """
+        ...
+
+    async def lanes(self, *, now: Millis, account: str | None = None) -> Sequence[LaneRow]:
+        """Every lane that has unfinished rows or a pause, or the one of an account, whatever it has."""
         ...
 
     async def counts(self) -> Mapping[Status, int]:
         """Messages by stored status."""
+        ...
+
+    async def audit(self, entry: AuditEntry) -> None:
+        """Write down who did something; what is done needs this first."""
         ...
 
     async def save_key(self, key: KeyRow) -> None:
@@ -265,6 +422,10 @@ class Spool(Protocol):
 
     async def purge(self, *, now: Millis, retention: float, content_retention: float, most: int) -> int:
         """Delete finished messages, contents and answers whose time is over; how many rows."""
+        ...
+
+    async def reseal(self, *, most: int) -> int:
+        """After a new master: wrap data keys again that need an earlier one, at most about so many; 0 at the end."""
         ...
 
     async def writable(self) -> str | None:
@@ -325,6 +486,11 @@ class Transport(Protocol):
 
 class Evidence(Protocol):
     """Looks messages up in the account that sent them."""
+
+    @property
+    def name(self) -> str:
+        """The transport that it asks by."""
+        ...
 
     async def look_up(self, *, account: str, message_ids: Sequence[str]) -> Sightings | NoSight:
         """One look for at most 15 ids in all folders; never raises for what a server or network does."""

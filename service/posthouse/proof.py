@@ -20,6 +20,7 @@ WITNESS_LOOK: Final[Millis] = 5 * 60_000
 """A missing witness may come with the next ordinary send, so these are looked at sooner."""
 OUTAGE_LOOK: Final[Millis] = 2 * 60_000
 SLOWEST: Final[Millis] = HOUR
+"""An appearance that took longer tells of a look-up that came late, not of Exchange."""
 
 CAUSE_DRAFT: Final = "unconfirmed_draft"
 CAUSE_SHARED: Final = "unconfirmed_shared_message_id"
@@ -78,7 +79,7 @@ def conclude(
 
 
 def _absent(item: Unsettled, *, now: Millis, presence_proved: bool, slowest: Millis) -> Conclusion:
-    patient_until = item.since + min(3 * slowest, SLOWEST)
+    patient_until = item.since + 3 * min(slowest, SLOWEST)
     if now < patient_until:
         return Conclusion(verdict=Verdict.LATER, look_at=patient_until)
     if presence_proved:
@@ -86,14 +87,28 @@ def _absent(item: Unsettled, *, now: Millis, presence_proved: bool, slowest: Mil
     return Conclusion(verdict=Verdict.HELD, cause=CAUSE_NO_WITNESS, look_at=now + WITNESS_LOOK)
 
 
-def unanswered(item: Unsettled, *, now: Millis, denied: bool, checks: Sequence[float]) -> Conclusion:
-    """What a look-up without an answer that counts means: ``denied`` where an administrator must grant the right."""
+def unanswered(
+    item: Unsettled, *, now: Millis, denied: bool, checks: Sequence[float], not_before: Millis = 0
+) -> Conclusion:
+    """What a look-up without an answer that counts means: ``denied`` where an administrator must grant the right.
+
+    ``not_before`` is when Graph may be asked again (Retry-After): that Graph said when is no outage, and no reason to
+    hold a message, for an hour of it.
+    """
     later = next_check(item, now, checks)
     if later is not None:
-        return Conclusion(verdict=Verdict.LATER, look_at=later)
+        return Conclusion(verdict=Verdict.LATER, look_at=max(later, not_before))
+    if not_before > now and not denied and now - item.since < HELD_LOOK:
+        return Conclusion(verdict=Verdict.LATER, look_at=not_before)
     if denied:
-        return Conclusion(verdict=Verdict.HELD, cause=CAUSE_NO_RIGHT, look_at=now + HELD_LOOK)
-    return Conclusion(verdict=Verdict.HELD, cause=CAUSE_NO_SIGHT, look_at=now + OUTAGE_LOOK)
+        return Conclusion(verdict=Verdict.HELD, cause=CAUSE_NO_RIGHT, look_at=max(now + HELD_LOOK, not_before))
+    return Conclusion(verdict=Verdict.HELD, cause=CAUSE_NO_SIGHT, look_at=max(now + OUTAGE_LOOK, not_before))
+
+
+def needs_stranger(item: Unsettled, witnesses: Collection[Witness], *, now: Millis) -> bool:
+    """Whether only a witness of another account could testify for this item."""
+    own = any(one.account == item.account and may_testify(one, item, now=now) for one in witnesses)
+    return not own and now - item.started_at < HOUR
 
 
 def may_testify(witness: Witness, item: Unsettled, *, now: Millis) -> bool:

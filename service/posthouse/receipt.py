@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from posthouse.message import MessageId, Millis, Status
+from posthouse.reckoning import Standing
 from posthouse.ways import Way
 
 
@@ -12,15 +13,6 @@ class Notice:
 
     code: str
     detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a lane stands for somebody who joins it now."""
-
-    ahead: int
-    held_by: str | None
-    estimated_send_at: Millis | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,12 @@ Times are ``Millis``; durations are seconds.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from posthouse.message import (
     Content,
     Envelope,
+    Event,
     Message,
     MessageId,
     Millis,
@@ -54,6 +55,17 @@ class NewMessage:
     on_unconfirmed: OnUnconfirmed
     held_cause: str | None = None
     """Set where the message is kept but waits from the start (a paused client)."""
+    paced: bool = False
+    """Its sender has a pace of its own."""
+
+    @property
+    def strand(self) -> str:
+        """What it shares with the messages that can go exactly when it can: client, route, and a sender with a pace.
+
+        A lane's owner reads some rows of every strand, so that none hides another (SPOOL §2).
+        """
+        parts = [self.client, ",".join(self.route)]
+        return "\n".join([*parts, self.sender] if self.paced else parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,24 +111,94 @@ AddResult = Added | Replayed | KeyReused
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A lane (transport None) or one transport of a lane waits until ``until``, for a reason."""
+    """A lane (transport None) or one transport of a lane waits until ``until``, for a reason.
+
+    ``length`` is what it was made for, should the clock be set back; a block keeps the time ``since`` when it stands.
+    """
 
     transport: str | None
     until: Millis
     reason: str
     blocked: bool
     since: Millis
+    length: Millis = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a person last said about a lane or a transport: pause, until somebody says resume; ``at`` 0: nothing yet."""
+
+    at: Millis = 0
+    paused: bool = False
+    by: str = ""
+
+
+SILENCE: Final = Told()
+"""Nobody has spoken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """An attempt that counts for the pace: when it ended (None: nobody knows), by what, how urgent, as whom."""
+
+    at: Millis | None
+    transport: str
+    high: bool
+    sender: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What an account used up lately, as written down.
+
+    ``starts`` of the last 60 s; ``uploads`` of the last 5 minutes as their end and bytes on the wire, gathered to 10 s;
+    ``hours`` since 1970 with their recipients, of the last 25.
+    """
+
+    starts: tuple[Start, ...] = ()
+    uploads: tuple[tuple[Millis, int], ...] = ()
+    hours: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """The right to send for a lane, with what its pace needs to go on: attempt starts of the last 60 s, pauses."""
+    """The right to send for a lane, with what stands in its way; what it used up lately is asked for apart.
+
+    ``block_ended_at`` is when its latest block ended, 0 where there was none; ``inherited``: until when requests of a
+    former owner that may still be alive count as under way (PROMISES §7).
+    """
 
     lane: int
     account: str
     fence: int
-    starts: tuple[Millis, ...]
-    pauses: tuple[Pause, ...]
+    pauses: tuple[Pause, ...] = ()
+    block_ended_at: Millis = 0
+    told: Told = SILENCE
+    inherited: tuple[Millis, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """Rows that shall lie in the lane of another account, whose transport their next attempt uses (PROMISES §7).
+
+    ``most``: how many rows may wait there, the moved ones included; 0 means no limit.
+    """
+
+    keys: tuple[int, ...]
+    lane: int
+    fence: int
+    account: str
+    transport: str
+    most: int
+    at: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The rows that lie there now; ``shut_until`` where the lane took not all: it is paused for that transport."""
+
+    keys: tuple[int, ...]
+    shut_until: Millis | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,22 +216,31 @@ class Mark:
     account: str
     started_at: Millis
     deadline_at: Millis
+    recipients: int = 0
+    wire_bytes: int = 0
+    """What it takes of the account's day and of its uploads (Graph only)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
-    """The outcome of one attempt and where the message stands after it."""
+    """The outcome of one attempt and where the message stands after it.
+
+    With ``attempt_id`` it is bound to that very attempt: nothing is written where another has its number, or none.
+    ``next_account``: whose lane the row goes into where its next attempt uses another account, unless that is paused.
+    """
 
     key: int
     id: MessageId
     lane: int
     number: int
+    attempt_id: str | None = None
     ended_at: Millis
     outcome: Outcome
     status: Status
     due_at: Millis | None = None
     gives_up_at: Millis | None = None
     next_transport: str | None = None
+    next_account: str | None = None
     held_cause: str | None = None
     look_at: Millis | None = None
     event: str
@@ -177,6 +268,8 @@ class TransportRow:
     opened: int
     reason: str
     since: Millis
+    block_ended_at: Millis = 0
+    told: Told = SILENCE
 
 
 class DraftState(StrEnum):
@@ -202,7 +295,7 @@ class DraftNote:
 class Stray:
     """A final message that may have left drafts in a mailbox; ``sent`` is the id of the one that became its mail.
 
-    ``alone``: no other draft was ever begun for it than the one that was sent; ``again``: it was looked for in vain before.
+    ``again``: it was looked for in vain before.
     """
 
     key: int
@@ -211,7 +304,6 @@ class Stray:
     transport: str
     message_id: str
     sent: str | None
-    alone: bool
     again: bool
 
 
@@ -222,8 +314,9 @@ class Stray:
 class Unsettled:
     """A message of which nobody knows yet whether it was sent, and the attempt that left it so.
 
-    ``draft`` is the id of the draft that this attempt was about to send, None where there was none; with ``strays`` the
-    message may have others, which nobody sends.
+    ``since`` is the attempt's seen end, else its deadline and 10 s; ``held`` the cause where it is held; ``lane`` that of
+    the account which the attempt used: its owner looks. ``draft`` is the id of the draft that this attempt was about to
+    send, None where there was none; with ``strays`` the message may have others, which nobody sends.
     """
 
     message: Message
@@ -236,7 +329,8 @@ class Unsettled:
     looks: int
     last_absent_at: Millis | None
     may_resend: bool
-    held: bool
+    held: str | None
+    lane: int
     draft: str | None = None
     strays: bool = False
 
@@ -249,6 +343,34 @@ class Witness:
     account: str
     message_id: str
     sent_at: Millis
+    transport: str
+
+
+class ProofLevel(StrEnum):
+    """What shows that a mailbox keeps copies under our Message-IDs: nothing, a look-up, or drafts of our own."""
+
+    NONE = "none"
+    LOOK_UP = "look_up"
+    DRAFT = "draft"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presence:
+    """Whether an account's copies are found, for one kind of transport and origin of Message-ID (``own``: ours).
+
+    ``ask_at`` is when a fresh witness is looked for, None where none is due before something is sent; ``answer`` says
+    why the last look proved nothing.
+    """
+
+    account: str
+    kind: TransportKind
+    own: bool
+    level: ProofLevel = ProofLevel.NONE
+    witness: Witness | None = None
+    proved_at: Millis | None = None
+    asked_at: Millis | None = None
+    ask_at: Millis | None = None
+    answer: str | None = None
 
 
 class Verdict(StrEnum):
@@ -264,7 +386,8 @@ class Verdict(StrEnum):
 class Settlement:
     """One conclusion about an unsettled message; ``look_at`` is the next look-up for LATER and HELD.
 
-    ``draft_stays``: it was not sent, and its draft is there to be sent again.
+    ``gives_up_at`` is the new default expiry of one that goes again; ``took`` how long a copy took to appear that an
+    earlier look-up had not found; ``draft_stays``: it was not sent, and its draft is there to be sent again.
     """
 
     key: int
@@ -277,6 +400,8 @@ class Settlement:
     absent_at: Millis | None = None
     look_at: Millis | None = None
     due_at: Millis | None = None
+    gives_up_at: Millis | None = None
+    took: Millis | None = None
     cause: str | None = None
     draft_stays: bool = False
     data: Mapping[str, object] = field(default_factory=dict)
@@ -292,12 +417,25 @@ class Sightings:
     found: Mapping[str, tuple[bool, ...]]
     by_id: Mapping[str, bool] = field(default_factory=dict)
 
+    @property
+    def sent(self) -> frozenset[str]:
+        """The Message-IDs of which a copy has left Drafts."""
+        return frozenset(message_id for message_id, copies in self.found.items() if not all(copies))
+
 
 @dataclass(frozen=True, slots=True)
 class NoSight:
     """The look-up gave no answer that counts; ``answer`` says why and what mends it."""
 
     answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What must be known of a transport to look for what it may have sent; ``account`` None is the mailbox."""
+
+    kind: TransportKind
+    account: str | None = None
 
 
 # --- asking ------------------------------------------------------------------------------------------------------
@@ -383,6 +521,8 @@ class Record:
     held_cause: str | None
     unsettled: bool
     recipients: tuple[RecipientState, ...]
+    erased_at: Millis | None = None
+    """When a person's request erased what accounting does not need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,18 +534,62 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeedEvent:
+    """An event of any message, with what its client gave the message to be told by."""
+
+    event: Event
+    client: str
+    reference: str | None
+    metadata: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedPage:
+    """Events in the order of commits; ``next`` goes on from here, whether or not there was any.
+
+    ``gap`` says that history between the cursor that was given and these events is gone, or began anew.
+    """
+
+    events: tuple[FeedEvent, ...]
+    next: str
+    has_more: bool
+    gap: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlogged:
+    """Queued rows of one client and priority in a lane, and how many of them are due."""
+
+    priority: Priority
+    client: str
+    count: int
+    due: int
+    oldest_due_at: Millis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LaneRow:
     """A lane as operators see it."""
 
     lane: int
     account: str
-    waiting: int
     sending: int
     held: int
     unconfirmed: int
-    oldest_due_at: Millis | None
     next_at: Millis | None
     pauses: tuple[Pause, ...]
+    backlog: tuple[Backlogged, ...] = ()
+    told: Told = SILENCE
+
+    @property
+    def waiting(self) -> int:
+        """Queued rows of all clients."""
+        return sum(one.count for one in self.backlog)
+
+    @property
+    def oldest_due_at(self) -> Millis | None:
+        """When the row that waits longest was or will be due."""
+        return min((one.oldest_due_at for one in self.backlog), default=None)
 
 
 # --- operating ---------------------------------------------------------------------------------------------------
@@ -417,22 +601,38 @@ class Action(StrEnum):
     CANCEL = "cancel"
     RETRY = "retry"
     RELEASE = "release"
+    CHANGE = "change"
     SETTLE_SENT = "settle_sent"
     SETTLE_NOT_SENT = "settle_not_sent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a CHANGE sets; None keeps what stands. ``never_expires`` takes the client's own expiry away."""
+
+    due_at: Millis | None = None
+    expires_at: Millis | None = None
+    never_expires: bool = False
+    priority: Priority | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """An action on one message by somebody; ``client`` limits it to that client's own messages."""
+    """An action on one message by somebody; ``client`` limits it to that client's own messages.
+
+    ``owner`` is the client that acts, where it is one: what it changes of its own is no matter for the audit.
+    """
 
     action: Action
     id: MessageId
     at: Millis
     by: str
     client: str | None = None
+    owner: str | None = None
     accept_duplicate: bool = False
     expires_at: Millis | None = None
     gives_up_at: Millis | None = None
+    change: Change | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,7 +654,37 @@ class NoSuchMessage:
     """There is no such message, or it is another client's."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """Who did what to what, and when (CONTRACT §3)."""
+
+    at: Millis
+    by: str
+    action: str
+    target: str
+    data: Mapping[str, object] = field(default_factory=dict)
+
+
 CommandResult = Obeyed | NotPossible | NoSuchMessage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """A person's request, carried out by somebody; a dry run only counts."""
+
+    recipient: str
+    at: Millis
+    by: str
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How many final messages were erased; those that are not final were left, and the first of them are named."""
+
+    erased: int
+    unfinished: int
+    unfinished_ids: tuple[MessageId, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ class Condition(StrEnum):
     NOT_CANCELABLE = "not_cancelable"
     NOT_RETRYABLE = "not_retryable"
     REQUEST_TIMEOUT = "request_timeout"
+    NOT_CHANGEABLE = "not_changeable"
     MESSAGE_TOO_LARGE = "message_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     VALIDATION_ERROR = "validation_error"

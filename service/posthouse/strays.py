@@ -52,7 +52,8 @@ class Strays:
         before = now - int(tools.blocked_probe * 1000)
         try:
             await tools.spool.free_drafts(now=now, before=before, most=ROWS)
-            for stray in await tools.spool.strays(now=now, after=tools.after, most=ROWS):
+            leased = tools.board.leased
+            for stray in await tools.spool.strays(now=now, after=tools.after, most=ROWS, lanes=leased):
                 await self._sweep(stray)
         except SpoolUnavailableError:
             return
@@ -61,11 +62,8 @@ class Strays:
         """In a slot of the account's lane; where none is free it waits for the next round."""
         tools = self._tools
         lane = tools.board.lane(stray.account)
-        if stray.alone:
-            await tools.spool.swept(key=stray.key, again_at=None)
-            return
         lane.want_look()
-        if not lane.start_look(tools.concurrent):
+        if not lane.start_look(tools.concurrent, tools.clock.now()):
             lane.drop_look()
             return
         try:

@@ -7,10 +7,13 @@ from typing import Final, Literal
 
 from posthouse.draftable import loss
 from posthouse.headers import fit_to_envelope
+from posthouse.lanes import TENANT_DAY_USED
+from posthouse.mailboxes import Mailboxes, Queues, SenderRule
 from posthouse.message import Body, Content, Envelope, MessageId, Millis, OnUnconfirmed, Priority, Status, new_id
 from posthouse.policy import Client, Right, folded, matches, may_send_as, may_send_to, must_have
 from posthouse.ports import Clock, Spool, SpoolUnavailableError
-from posthouse.receipt import Accepted, Notice, Receipt, Standing
+from posthouse.receipt import Accepted, Notice, Receipt
+from posthouse.reckoning import Joiner
 from posthouse.records import Added, Idempotency, KeyReused, NewMessage, Replayed, Submission, TransportKind
 from posthouse.refusal import Condition, FieldError, Refused
 from posthouse.structure import Part
@@ -33,6 +36,7 @@ class Carrier:
     """What the door step must know of a transport; ``account`` is the SMTP login where that is the lane.
 
     ``drafts``: what is over ``max_wire_bytes`` goes as a draft with upload sessions, where nothing is lost.
+    ``recipients_per_day`` of one account by it; 0 means no limit.
     """
 
     name: str
@@ -41,6 +45,7 @@ class Carrier:
     max_wire_bytes: int | None = None
     drafts: bool = False
     extra_header_recipients: Literal["smtp_else_drop", "drop", "hold"] = "smtp_else_drop"
+    recipients_per_day: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,14 +57,6 @@ class RouteRule:
     transports: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SenderRule:
-    """The mailboxes that send as an address; the first of them for now."""
-
-    address: str
-    mailboxes: tuple[str, ...]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """The settings that every submission is held against (CONTRACT §4); sizes in bytes, times in seconds."""
@@ -69,6 +66,7 @@ class Rules:
     routes: tuple[RouteRule, ...] = ()
     senders: tuple[SenderRule, ...] = ()
     recipients_per_message: int = 500
+    tenant_recipients_per_day: int = 0
     max_message_bytes: int = 36_700_160
     expire_after: float = 432_000.0
     on_unconfirmed: OnUnconfirmed = OnUnconfirmed.SETTLE
@@ -121,8 +119,6 @@ class Draft:
 
 Render = Callable[[Sequence[Receipt]], bytes]
 """Writes the answer that is kept for replays."""
-Backlog = Callable[[str], Standing]
-"""How the lane of an account stands; answers from memory."""
 Closed = Callable[[], Condition | None]
 """DRAINING or STORAGE_LOW where nothing more is taken."""
 Offered = Callable[[str], int | None]
@@ -143,7 +139,7 @@ class DoorStep:
         rules: Rules,
         clock: Clock,
         chance: Callable[[int], bytes],
-        backlog: Backlog,
+        backlog: Queues,
         closed: Closed,
         offered: Offered = _never_asked,
     ) -> None:
@@ -151,7 +147,7 @@ class DoorStep:
         self.rules = rules
         self._clock = clock
         self._chance = chance
-        self._backlog = backlog
+        self._mailboxes = Mailboxes(rules.senders, backlog)
         self._closed = closed
         self._offered = offered
 
@@ -203,7 +199,7 @@ class DoorStep:
         dry_run: bool = False,
     ) -> Accepted | Replayed:
         """Keep all drafts or none; raises Refused. Answers only after the commit."""
-        pairs = [self._resolve(draft) for draft in drafts]
+        pairs = [self._resolve(draft, joins=not dry_run) for draft in drafts]
         receipts = tuple(receipt for _, receipt in pairs)
         rendered = answer(receipts)
         if dry_run:
@@ -223,23 +219,24 @@ class DoorStep:
                 detail = "this Idempotency-Key came before with another request; use a new key for a new message"
                 raise Refused(Condition.IDEMPOTENCY_KEY_REUSED, detail)
 
-    def _resolve(self, draft: Draft) -> tuple[NewMessage, Receipt]:
+    def _resolve(self, draft: Draft, *, joins: bool) -> tuple[NewMessage, Receipt]:
         self._permit(draft)
         identity, wishes = draft.identity, draft.wishes
         due_at = max(wishes.due_at or 0, identity.at)
         _check_expiry(draft, due_at=due_at)
-        mailbox = self._mailbox(draft.sender)
         size = draft.content.size
         ways = self._ways(draft, self._load(draft))
         route, held, notices = self._route(draft, ways)
-        account = self.rules.carriers[route[0]].account or mailbox
+        self._within_a_day(draft, route)
+        joiner = Joiner(draft.client.name, wishes.priority, due_at)
+        seat = self._mailboxes.seat(draft.sender, joiner, login=self.rules.carriers[route[0]].account, joins=joins)
         message = NewMessage(
             id=identity.id,
             client=draft.client.name,
             key_id=draft.client.key_id,
             door=draft.door,
-            mailbox=mailbox,
-            account=account,
+            mailbox=seat.mailbox,
+            account=seat.account,
             sender=folded(draft.sender),
             envelope=draft.envelope,
             subject=draft.subject,
@@ -257,6 +254,7 @@ class DoorStep:
             gives_up_at=due_at + int(self.rules.expire_after * 1000),
             on_unconfirmed=wishes.on_unconfirmed or self.rules.on_unconfirmed,
             held_cause=held,
+            paced=self._mailboxes.paced(draft.sender),
         )
         waiting = Status.SCHEDULED if due_at > identity.at else Status.QUEUED
         receipt = Receipt(
@@ -264,11 +262,11 @@ class DoorStep:
             status=Status.HELD if held else waiting,
             created_at=identity.at,
             reference=wishes.reference,
-            mailbox=mailbox,
+            mailbox=seat.mailbox,
             route=route,
             ways=ways,
             size=size,
-            standing=self._backlog(account),
+            standing=seat.standing,
             notices=notices,
         )
         return message, receipt
@@ -292,11 +290,15 @@ class DoorStep:
             detail = f"the message has {size} bytes, the limit is {limit} ([limits] max_message_bytes)"
             raise Refused(Condition.MESSAGE_TOO_LARGE, detail, limit_bytes=limit)
 
-    def _mailbox(self, sender: str) -> str:
-        for rule in self.rules.senders:
-            if matches((rule.address,), sender):
-                return folded(rule.mailboxes[0])
-        return folded(sender)  # one lane for one account, however its name is written
+    def _within_a_day(self, draft: Draft, route: Sequence[str]) -> None:
+        """More recipients than a day takes would never leave; a group of the org's address book counts one (FACTS B1)."""
+        count = len(draft.envelope.recipients)
+        limits = [self.rules.carriers[name].recipients_per_day for name in route]
+        mailbox = max(limits) if all(limits) else 0
+        for limit, name in ((mailbox, "recipients_per_day"), (self.rules.tenant_recipients_per_day, TENANT_DAY_USED)):
+            if limit and count > limit:
+                detail = f"{count} recipients are more than a day takes: {limit} ([limits] {name}); split the message"
+                raise Refused(Condition.TOO_MANY_RECIPIENTS, detail, errors=(FieldError(f"{draft.root}/to", detail),))
 
     def _ways(self, draft: Draft, load: Load) -> tuple[Way, ...]:
         """How each transport of the route stands to a message of this weight."""

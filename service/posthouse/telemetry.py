@@ -12,6 +12,10 @@ SERVICE_READY: Final = "service.ready"
 SERVICE_DRAINING: Final = "service.draining"
 SERVICE_STOPPED: Final = "service.stopped"
 SERVICE_FAULT: Final = "service.fault"
+CLOCK_TURNED_BACK: Final = "clock.turned_back"
+SWEPT: Final = "sweep.mended"
+CLOCK_DIFFERS: Final = "clock.differs"
+CLOCK_AGREES: Final = "clock.agrees"
 MESSAGE_ACCEPTED: Final = "message.accepted"
 MESSAGE_SENDING: Final = "message.sending"
 MESSAGE_SENT: Final = "message.sent"
@@ -29,8 +33,30 @@ MESSAGE_LOOKED_UP: Final = "message.looked_up"
 MESSAGE_RESEND_WITHDRAWN: Final = "message.resend_withdrawn"
 MESSAGE_LATE_OUTCOME: Final = "message.late_outcome"
 MESSAGE_RECIPIENTS_DROPPED: Final = "message.recipients_dropped"
+MESSAGE_EVENTS: Final = frozenset(
+    {
+        MESSAGE_ACCEPTED,
+        MESSAGE_SENDING,
+        MESSAGE_SENT,
+        MESSAGE_DEFERRED,
+        MESSAGE_FELL_BACK,
+        MESSAGE_UNCONFIRMED,
+        MESSAGE_HELD,
+        MESSAGE_RELEASED,
+        MESSAGE_RETRIED,
+        MESSAGE_FAILED,
+        MESSAGE_EXPIRED,
+        MESSAGE_CANCELED,
+        MESSAGE_SETTLED,
+        MESSAGE_LOOKED_UP,
+        MESSAGE_RESEND_WITHDRAWN,
+        MESSAGE_LATE_OUTCOME,
+    }
+)
+"""What the history of a message, and so the feed, may hold."""
 LANE_PAUSED: Final = "lane.paused"
 LANE_RESUMED: Final = "lane.resumed"
+APP_THROTTLED: Final = "app.throttled"
 TRANSPORT_DEGRADED: Final = "transport.degraded"
 TRANSPORT_RECOVERED: Final = "transport.recovered"
 SENDER_BLOCKED: Final = "sender.blocked"
@@ -40,6 +66,11 @@ REFUSED: Final = "submission.refused"
 AUTHENTICATION_REFUSED: Final = "authentication.refused"
 KEY_CREATED: Final = "key.created"
 KEY_REVOKED: Final = "key.revoked"
+MESSAGE_ERASED: Final = "message.erased"
+RECIPIENT_ERASED: Final = "recipient.erased"
+SPOOL_RESEALED: Final = "spool.resealed"
+SPOOL_RESTORED: Final = "spool.restored"
+SPOOL_DAMAGED: Final = "spool.damaged"
 
 
 def log(event: str, *, level: int = logging.INFO, **fields: object) -> None:

@@ -147,7 +147,7 @@ async def drain(spool: SqliteSpool, clock: Wall) -> float:
         )
 
     rate, _ = await spread(work, send, tasks=IN_FLIGHT)
-    for lane in await spool.lanes():
+    for lane in await spool.lanes(now=clock.now()):
         await spool.release(lane=lane.lane, fence=1, now=clock.now())
     return rate
 

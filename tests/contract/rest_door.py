@@ -12,16 +12,19 @@ import httpx
 from fastapi import FastAPI
 
 from posthouse.clients.keys import Keys
+from posthouse.concurrency import Ceiling
 from posthouse.doors.rest.app import build
 from posthouse.doors.rest.parts import Parts
 from posthouse.fixes import Fixes
+from posthouse.limits import Discipline, Limits, Use
 from posthouse.message import MessageId, Millis, Status
 from posthouse.outcome import Outcome
+from posthouse.reckoning import Joiner, Standing
 from posthouse.records import Finish, KeyRow, Mark, TransportRow
 from posthouse.refusal import Condition
 from posthouse.spool.sqlite.store import SqliteSpool, open_spool
-from posthouse.submission import Carrier, DoorStep, Rules, Standing
-from posthouse.watch import Watch
+from posthouse.submission import Carrier, DoorStep, Rules
+from posthouse.watch import News, Watch
 
 GRAPH_LIMIT = 3_145_728
 RULES = Rules(
@@ -30,6 +33,9 @@ RULES = Rules(
         "smtp": Carrier(name="smtp", kind="smtp"),
     },
     default_route=("graph", "smtp"),
+)
+DISCIPLINE = Discipline(
+    uses={"graph": Use(pace="", limits=Limits(), slots=0, uploads=True), "smtp": Use(pace="", limits=Limits(), slots=3)}
 )
 
 
@@ -53,7 +59,7 @@ class WatchedWatch(Watch):
         super().__init__()
         self._news: dict[MessageId, asyncio.Event] = {}
 
-    def expect(self, message_id: MessageId) -> asyncio.Future[Status]:
+    def expect(self, message_id: MessageId) -> asyncio.Future[Status | None]:
         self._news.setdefault(message_id, asyncio.Event()).set()
         return super().expect(message_id)
 
@@ -71,11 +77,10 @@ class Door:
     keys: Keys
     clock: Clock
     watch: WatchedWatch
+    news: News
     state: "State"
 
-    def backlog(self, _account: str) -> Standing:
-        """Nobody ahead."""
-        return Standing(0, None, self.clock.now())
+    backlog: "Quiet"
 
     async def key(
         self,
@@ -161,6 +166,17 @@ class Door:
         return httpx.AsyncClient(transport=transport, base_url="http://door", headers=headers)
 
 
+class Quiet:
+    """Lanes in which nobody waits."""
+
+    def standing(self, account: str, joiner: Joiner) -> Standing:  # noqa: ARG002 - the protocol's
+        """Nobody ahead."""
+        return Standing(0, None, joiner.at)
+
+    def join(self, account: str, joiner: Joiner) -> None:
+        """Nobody counts."""
+
+
 @dataclass
 class State:
     """What the application around the door would tell it."""
@@ -168,11 +184,8 @@ class State:
     closed: Condition | None = None
     not_ready: str | None = None
     transports: list[TransportRow] = field(default_factory=list)
-
-
-async def nothing_to_resume(_account: str) -> bool:
-    """No lane is paused here; the system tests resume real ones."""
-    return False
+    ceilings: dict[str, Ceiling] = field(default_factory=dict)
+    spoken: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @asynccontextmanager
@@ -181,24 +194,29 @@ async def rest_door(
     *,
     rules: Rules = RULES,
     fixed: Sequence[KeyRow] = (),
+    discipline: Discipline = DISCIPLINE,
     admin: bool = True,
     trusted: bool = False,
 ) -> AsyncGenerator[Door]:
     """A door over a new spool in ``directory``."""
-    clock, state, watch, chance = Clock(), State(), WatchedWatch(), os.urandom
+    clock, state, watch, news, chance = Clock(), State(), WatchedWatch(), News(), os.urandom
     spool = await open_spool(directory / "spool.db", owner="test", clock=clock)
+    spool.on_commit(news.tell)
     keys = Keys(spool=spool, clock=clock, chance=chance, fixed=fixed)
     await keys.load()
 
     async def ready() -> str | None:
         return state.not_ready
 
+    async def shown() -> Sequence[TransportRow]:
+        return state.transports
+
     step = DoorStep(
         spool=spool,
         rules=rules,
         clock=clock,
         chance=chance,
-        backlog=lambda _account: Standing(0, None, clock.now()),
+        backlog=Quiet(),
         closed=lambda: state.closed,
     )
     parts = Parts(
@@ -207,16 +225,18 @@ async def rest_door(
         keys=keys,
         clock=clock,
         watch=watch,
+        news=news,
         diagnosis=Fixes(),
         ready=ready,
-        transports=lambda: state.transports,
-        resume_lane=nothing_to_resume,
-        resume_transport=lambda name: name == "graph",
+        discipline=discipline,
+        transports=shown,
+        ceiling=state.ceilings.get,
+        spoken=state.spoken.set,
         trusted=trusted,
     )
     app = build(parts, admin=admin, chance=chance, version="0")
     try:
-        yield Door(app, spool, keys, clock, watch, state)
+        yield Door(app, spool, keys, clock, watch, news, state, Quiet())
     finally:
         await keys.close()
         await spool.close()

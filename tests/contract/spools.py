@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from posthouse.message import (
     Body,
@@ -33,13 +34,23 @@ from posthouse.records import (
     Lease,
     Mark,
     NewMessage,
+    Past,
     Record,
     Settlement,
+    Start,
     Submission,
+    Unsettled,
     Verdict,
 )
+from posthouse.spool.postgres.database import Address
+from posthouse.spool.postgres.store import PostgresSpool
+from posthouse.spool.postgres.store import open_spool as open_postgres
+from posthouse.spool.sealing import Secrets
 from posthouse.spool.sqlite.store import SqliteSpool, open_spool
 
+DATABASES: dict[Path, str] = {}
+"""The databases of tests that run on PostgreSQL, by the folder in which SQLite's file would lie."""
+MASTER = Secrets(master="the master of all the tests on PostgreSQL")
 NOON = 1_764_000_000_000
 SECOND = 1_000
 HOUR = 3_600_000
@@ -67,9 +78,10 @@ class Clock:
 class House:
     """A spool with a hand of its own for what a test says."""
 
-    spool: SqliteSpool
+    spool: SqliteSpool | PostgresSpool
     clock: Clock
     woken: set[int] = field(default_factory=set)
+    running: set[int] = field(default_factory=set)
     numbers: itertools.count = field(default_factory=lambda: itertools.count(time.monotonic_ns()))
 
     def new(
@@ -120,9 +132,15 @@ class House:
         assert await self.add(message) == Added()
         return message.id
 
+    async def leases(self, *, most: int = 9) -> list[Lease]:
+        """What the dispatcher would take now; it tells what it runs already."""
+        taken = await self.spool.lease(owner="me", now=self.clock.now(), most=most, running=self.running)
+        self.running |= {lease.lane for lease in taken}
+        return list(taken)
+
     async def lease(self, account: object = None) -> Lease:
         """The lane of this account, or the only one that is due."""
-        leases = await self.spool.lease(owner="me", now=self.clock.now(), most=9)
+        leases = await self.leases()
         for other in leases:
             if account not in {None, other.account}:
                 await self.release(other)
@@ -148,6 +166,8 @@ class House:
             account=account or row.account,
             started_at=now,
             deadline_at=now + 60 * SECOND,
+            recipients=len(row.envelope.recipients),
+            wire_bytes=row.size,
         )
 
     async def start(self, **changes) -> tuple[Message, Lease]:
@@ -188,9 +208,30 @@ class House:
         """Write an outcome."""
         return await self.spool.finish(self.finish_of(row, outcome, status, **changes))
 
+    async def past(self, lease: Lease) -> Past:
+        """What the account of a lane used up lately."""
+        return (await self.spool.past(lanes=[lease.lane], now=self.clock.now()))[lease.lane]
+
+    async def starts(self, lease: Lease) -> tuple[Start, ...]:
+        """The attempts that count for its pace."""
+        return (await self.past(lease)).starts
+
     async def release(self, lease: Lease) -> None:
         """Give a lane back."""
         await self.spool.release(lane=lease.lane, fence=lease.fence, now=self.clock.now())
+        self.running.discard(lease.lane)
+
+    async def looks(self, *, at: int | None = None, most: int = 9) -> list[Unsettled]:
+        """What whoever holds all lanes would look for at a time; now, if none is given."""
+        at = self.clock.now() if at is None else at
+        taken = await self.spool.lease(owner="me", now=at, most=99, running=self.running)
+        self.running |= {lease.lane for lease in taken}
+        return list(await self.spool.unsettled(now=at, most=most, lanes=self.running))
+
+    async def next_look(self) -> int | None:
+        """When the next look-up is due, for whoever holds all lanes."""
+        await self.looks(at=self.clock.now() + 400 * DAY)
+        return await self.spool.next_look(lanes=self.running)
 
     async def settle(self, row: Message, verdict: Verdict, **changes) -> bool:
         """Write a conclusion about the message's first attempt."""
@@ -214,18 +255,55 @@ class House:
         """Where it stands."""
         return (await self.record(message_id)).status
 
+    async def plant(self, text: str) -> None:
+        """Put the spool into a state that only a fault or a foreign hand leaves, in words of every engine."""
+        spool = self.spool
+        if isinstance(spool, PostgresSpool):
+            await self.ask(text)
+        else:
+            await spool._writer.write(lambda db: db.connection.execute(text).fetchall())
+
+    async def die(self) -> None:
+        """The process ends without a word, long enough ago for others to know."""
+        if isinstance(self.spool, PostgresSpool):
+            worker = self.spool._heart.worker
+            await self.spool._heart.stop()
+            await self.ask(f"update workers set alive_until = 0 where id = {worker}")  # noqa: S608 - our own number
+            for lane in self.running:
+                await self.ask(f"update lanes set owner = {worker} where id = {lane}")  # noqa: S608 - our own numbers
+
+    async def ask(self, text: str) -> list[Any]:
+        """The rows of a question in words that every engine understands."""
+        spool = self.spool
+        if isinstance(spool, PostgresSpool):
+            async with spool._database.session() as session:
+                return [tuple(row) for row in await session.ask(text, {})]
+        return [tuple(row) for row in await spool._readers.read(lambda db: db.ask(text, {}))]
+
+    @property
+    def sqlite(self) -> SqliteSpool:
+        """The engine of a test that is about SQLite."""
+        assert isinstance(self.spool, SqliteSpool)
+        return self.spool
+
     async def history(self, message_id: MessageId) -> list[str]:
         """The types of its events, oldest first, without ``message.``."""
         return [event.type.removeprefix("message.") for event in await self.spool.events(message_id)]
 
 
 @asynccontextmanager
-async def house(folder: Path, *, clock: Clock | None = None, owner: str = "me") -> AsyncGenerator[House]:
+async def house(
+    folder: Path, *, clock: Clock | None = None, owner: str = "me", **options: Any
+) -> AsyncGenerator[House]:
     """The spool in this folder, opened for one life of a process."""
     clock = clock or Clock()
-    spool = await open_spool(folder / "spool.sqlite", owner=owner, clock=clock, wait=0.0)
+    if folder in DATABASES:
+        options.setdefault("secrets", MASTER)
+        spool = await open_postgres(Address(dsn=DATABASES[folder]), owner=owner, clock=clock, **options)
+    else:
+        spool = await open_spool(folder / "spool.sqlite", owner=owner, clock=clock, wait=0.0, **options)
     made = House(spool, clock)
-    spool.on_wake(made.woken.update)
+    spool.on_wake(lambda lanes: made.woken.update(lanes - {0}))
     try:
         yield made
     finally:

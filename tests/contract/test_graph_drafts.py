@@ -482,7 +482,6 @@ def stray(sent: str | None = None) -> Stray:
         transport="graph",
         message_id=one.message_id,
         sent=sent,
-        alone=False,
         again=False,
     )
 

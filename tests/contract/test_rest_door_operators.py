@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.message import Status
+from posthouse.outcome import Answer, Sent
 from posthouse.records import TransportRow
 from tests.contract.rest_door import Door, rest_door
 
@@ -69,11 +71,18 @@ async def test_no_key_is_made_of_a_malformed_wish(door: Door, wrong: dict[str, o
         ("GET", "/v1/keys"),
         ("POST", "/v1/keys/x/revoke"),
         ("GET", "/v1/lanes"),
+        ("GET", "/v1/lanes/noreply@contoso.com"),
         ("GET", "/v1/transports"),
+        ("GET", "/v1/transports/graph"),
+        ("POST", "/v1/lanes/noreply@contoso.com/pause"),
+        ("POST", "/v1/lanes/noreply@contoso.com/resume"),
+        ("POST", "/v1/transports/graph/pause"),
+        ("POST", "/v1/transports/graph/resume"),
     ],
 )
 async def test_operators_routes_need_their_scope(door: Door, method: str, path: str) -> None:
-    answer = await (await door.http("submit", "content", "manage")).request(method, path, json={})
+    scopes = ("submit", "content", "read") if path.endswith(("pause", "resume")) else ("submit", "content", "manage")
+    answer = await (await door.http(*scopes)).request(method, path, json={})
     assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope")
 
 
@@ -130,3 +139,22 @@ async def test_the_api_document_describes_the_hot_route_with_its_model(door: Doo
     text = str(document)
     for reference in {part.partition("'")[0] for part in text.split("#/components/schemas/")[1:]}:
         assert reference in schemas
+
+
+async def test_erasing_a_recipients_mail_needs_the_administrator_and_one_address(door: Door) -> None:
+    submitter, admin = await door.http(), await door.http("admin", client="ops")
+    amys = SIMPLE | {"to": "amy@fabrikam.com"}
+    sent = (await submitter.post("/v1/messages", json=amys)).json()["id"]
+    await door.attempt(sent, Sent(answer=Answer(status="2.0.0", text="taken", reply=202)), status=Status.SENT)
+    waiting = (await submitter.post("/v1/messages", json=amys)).json()["id"]
+
+    refused = await submitter.post("/v1/messages/erase", json={"recipient": "amy@fabrikam.com"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
+    wrong = await admin.post("/v1/messages/erase", json={"recipient": "amy"})
+    assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "/recipient")
+    expected = {"erased": 1, "unfinished": 1, "unfinished_ids": [waiting]}
+    for dry_run in (True, False):
+        answer = await admin.post("/v1/messages/erase", json={"recipient": "Amy@fabrikam.com", "dry_run": dry_run})
+        assert answer.json() == expected | {"dry_run": dry_run}
+    shown = (await submitter.get(f"/v1/messages/{sent}")).json()
+    assert (shown["subject"], shown["erased_at"] is not None) == ("", True)

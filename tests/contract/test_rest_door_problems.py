@@ -67,6 +67,13 @@ async def sent_twice(door: Door, action: str) -> httpx.Response:
     return await http.post(f"{URL}/{message}/{action}")
 
 
+async def sent_and_changed(door: Door) -> httpx.Response:
+    http = await door.http("submit")
+    message = (await http.post(URL, json=SIMPLE)).json()["id"]
+    await door.attempt(message, Sent(answer=Answer(status="2.0.0", text="")), status=Status.SENT)
+    return await http.patch(f"{URL}/{message}", json={"priority": "high"})
+
+
 async def reused_key(door: Door) -> httpx.Response:
     await submit(door, **{"idempotency-key": "k"})
     return await submit(door, SIMPLE | {"subject": "Other"}, **{"idempotency-key": "k"})
@@ -115,6 +122,7 @@ REACHED: dict[Condition, Callable[[Door], Awaitable[httpx.Response]]] = {
     Condition.NOT_CANCELABLE: lambda door: sent_twice(door, "cancel"),
     Condition.NOT_RETRYABLE: lambda door: sent_twice(door, "retry"),
     Condition.REQUEST_TIMEOUT: slow_client,
+    Condition.NOT_CHANGEABLE: sent_and_changed,
     Condition.MESSAGE_TOO_LARGE: lambda door: raw(door, b" " * (10 * 1024 * 1024 + 1), "application/json"),
     Condition.UNSUPPORTED_MEDIA_TYPE: lambda door: raw(door, b"a=b", "application/x-www-form-urlencoded"),
     Condition.VALIDATION_ERROR: lambda door: submit(door, SIMPLE | {"to": "nobody"}),
@@ -134,7 +142,7 @@ STATUS = {
     404: {"not_found"},
     405: {"method_not_allowed"},
     408: {"request_timeout"},
-    409: {"not_cancelable", "not_retryable"},
+    409: {"not_cancelable", "not_retryable", "not_changeable"},
     413: {"message_too_large"},
     415: {"unsupported_media_type"},
     422: {
@@ -178,7 +186,8 @@ async def test_every_answer_carries_a_request_id_of_its_own(door: Door) -> None:
 
 async def test_a_fault_of_ours_says_nothing_but_its_request_id(door: Door, caplog: pytest.LogCaptureFixture) -> None:
     http = await door.http("read")
-    door.state.transports = [TransportRow(name="secret-name", state="open", until=0, opened=0, reason="", since=0)]
+    broken = TransportRow(name="graph", state="open", until=-(1 << 62), opened=0, reason="secret-name", since=0)
+    door.state.transports = [broken]
     answer = await http.get("/v1/transports")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert "secret-name" not in answer.text

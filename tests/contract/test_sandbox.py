@@ -358,6 +358,18 @@ async def test_json_that_graph_refuses(client, message, code):
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
 
 
+async def test_a_request_that_broke_off_is_no_message(client):
+    async def half():
+        yield b64encode(mime())[:100]
+        raise InterruptedError
+
+    for _ in range(3):
+        with pytest.raises(InterruptedError):
+            await client.send(half(), kind="text/plain;", **{"content-length": "100000"})
+    await client.send(mime())
+    assert len(client.emulator.world.received) == 1
+
+
 # --- look-ups -------------------------------------------------------------------------------------------------------
 
 

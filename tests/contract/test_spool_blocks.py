@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from posthouse.message import MessageId, Status
 from posthouse.records import KeyRow, SenderBlock, TransportRow
 from tests.contract.spools import HOUR, NOON, SECOND, SHOP, House, house
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 BLOCK = SenderBlock(mailbox=SHOP, sender="info@contoso.com", since=NOON, probe_at=NOON + HOUR, reason="send_as_denied")
 
@@ -30,12 +34,13 @@ async def test_a_block_holds_what_is_queued_and_what_comes(tmp_path: Path) -> No
         assert await spool.status(other) is Status.QUEUED
 
 
+@pytest.mark.engine("sqlite")
 async def test_a_block_leaves_alone_what_is_being_sent(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         row, _ = await spool.start(sender="info@contoso.com")
         await spool.spool.block_sender(BLOCK)
         found_just_before = {"messages": f"[{row.key}]", "at": NOON}
-        await spool.spool._writer.write(lambda db: db.run("hold_blocked", found_just_before))
+        await spool.sqlite._writer.write(lambda db: db.run("hold_blocked", found_just_before))
         assert await spool.status(row.id) is Status.SENDING
 
 

@@ -9,6 +9,8 @@ from posthouse.outcome import Answer, Blocked, Scope
 from posthouse.records import Action, NoSuchMessage, NotPossible, Obeyed, Verdict
 from tests.contract.spools import DAY, HOUR, LATER, NOON, SECOND, SENT, House, house
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 async def test_a_queued_or_held_message_can_be_canceled(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
@@ -92,7 +94,7 @@ async def test_an_unsettled_message_is_retried_only_with_the_risk_accepted(tmp_p
         (again,) = await spool.due(row.lane)
         assert again.accept_duplicate
         assert not await spool.settle(row, Verdict.SENT)
-        assert await spool.spool.next_look() is None
+        assert await spool.next_look() is None
 
 
 async def test_a_held_message_in_doubt_is_not_retried_either(tmp_path: Path) -> None:
@@ -126,7 +128,7 @@ async def test_release_of_an_unsettled_message_looks_again_now(tmp_path: Path) -
         row = await spool.doubt(look_in=HOUR)
         spool.woken.clear()
         assert await spool.obey(Action.RELEASE, row.id) == Obeyed(Status.UNCONFIRMED)
-        assert await spool.spool.next_look() == NOON
+        assert await spool.next_look() == NOON
         assert spool.woken == {row.lane}
 
 
@@ -174,7 +176,7 @@ async def test_expiry_takes_an_unsettled_held_ones_right_once(tmp_path: Path) ->
         for _ in range(2):
             assert await spool.spool.expire(now=NOON + SECOND, most=9) == 0
         assert await spool.status(row.id) is Status.HELD
-        (item,) = await spool.spool.unsettled(now=NOON + HOUR, most=9)
+        (item,) = await spool.looks(at=NOON + HOUR)
         assert not item.may_resend
         assert (await spool.history(row.id)).count("resend_withdrawn") == 1
 
@@ -188,5 +190,5 @@ async def test_a_blocked_message_that_is_held_is_not_in_doubt(tmp_path: Path) ->
 
 
 async def audit(spool: House) -> list[tuple[object, ...]]:
-    rows = await spool.spool._readers.read(lambda db: db.ask("select by, action, target from audit order by id", {}))
+    rows = await spool.ask("select by, action, target from audit order by id")
     return list(rows)

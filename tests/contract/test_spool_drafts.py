@@ -34,12 +34,17 @@ async def draft_of(spool: House, row: Message) -> EarlierDraft | None:
 
 
 async def unsettled(spool: House):
-    (item,) = await spool.spool.unsettled(now=spool.clock.now() + HOUR, most=9)
+    (item,) = await spool.looks(at=spool.clock.now() + HOUR)
     return item
 
 
 async def strays(spool: House, *, in_: int = HOUR) -> list[Stray]:
-    return list(await spool.spool.strays(now=spool.clock.now() + in_, after=60.0, most=9))
+    """What whoever holds all lanes would look for."""
+    now = spool.clock.now() + in_
+    await spool.spool.strays(now=now, after=60.0, most=9, lanes=())
+    taken = await spool.spool.lease(owner="me", now=now, most=99, running=spool.running)
+    spool.running |= {lease.lane for lease in taken}
+    return list(await spool.spool.strays(now=now, after=60.0, most=9, lanes=spool.running))
 
 
 async def test_a_message_without_drafts_knows_of_none(tmp_path: Path) -> None:
@@ -84,10 +89,11 @@ async def test_what_dies_before_its_draft_is_sent_goes_again_at_once(
     async with house(tmp_path, owner="first") as spool:
         row, lease = await spool.start(on_unconfirmed=wish)
         await noted(spool, row, *notes)
+        await spool.die()
     async with house(tmp_path, owner="second") as spool:
         assert await spool.spool.recover(now=NOON, grace=10.0) == 1
         assert spool.woken == {lease.lane}
-        assert await spool.spool.next_look() is None
+        assert await spool.next_look() is None
         (due,) = await spool.due(lease.lane)
         assert (due.id, due.attempts, due.due_at) == (row.id, 1, NOON)
         (attempt,) = await spool.spool.attempts(row.id)
@@ -100,6 +106,7 @@ async def test_what_dies_later_or_went_another_way_is_in_doubt(tmp_path: Path, n
     async with house(tmp_path, owner="first") as spool:
         row, _ = await spool.start()
         await noted(spool, row, *notes)
+        await spool.die()
     async with house(tmp_path, owner="second") as spool:
         assert await spool.spool.recover(now=NOON, grace=10.0) == 1
         assert await spool.status(row.id) is Status.UNCONFIRMED
@@ -113,6 +120,7 @@ async def test_an_attempt_that_dies_before_it_sends_the_draft_again_is_not_in_do
         await noted(spool, row, NEW, MADE, DUE)
         await spool.finish(row, THROTTLED, Status.QUEUED, due_at=NOON)
         await again(spool, lease)
+        await spool.die()
     async with house(tmp_path, owner="second") as spool:
         await spool.spool.recover(now=NOON, grace=10.0)
         assert await draft_of(spool, row) == EarlierDraft(transport="graph", account=SHOP, id="d1")
@@ -124,6 +132,7 @@ async def test_an_attempt_that_dies_on_its_way_by_smtp_is_in_doubt_whatever_draf
         await noted(spool, row, NEW, MADE, DUE)
         await spool.finish(row, THROTTLED, Status.QUEUED, due_at=NOON)
         await again(spool, lease, transport="smtp")
+        await spool.die()
     async with house(tmp_path, owner="second") as spool:
         await spool.spool.recover(now=NOON, grace=10.0)
         assert await spool.status(row.id) is Status.UNCONFIRMED
@@ -176,18 +185,41 @@ async def test_a_persons_word_keeps_the_draft_unless_it_was_gone(
         assert draft.id == id_
 
 
-async def test_a_draft_that_became_the_mail_is_not_looked_for(tmp_path: Path) -> None:
+async def test_the_only_draft_that_became_the_mail_is_not_looked_for(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
-        row, _ = await spool.start()
+        row, lease = await spool.start()
         await noted(spool, row, NEW, MADE, DUE)
         assert await strays(spool) == []
         await spool.finish(row, SENT, Status.SENT)
+        assert await strays(spool) == []
+        assert await spool.spool.next_stray(lane=lease.lane) is None
+
+
+async def test_drafts_are_looked_for_by_who_holds_the_lane_of_their_mailbox(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row, lease = await spool.start()
+        await noted(spool, row, NEW)
+        await spool.finish(row, LATER, Status.FAILED)
+        await spool.release(lease)
         assert await strays(spool, in_=59 * SECOND) == []
+        assert await spool.spool.next_due() == NOON + 60 * SECOND
         (stray,) = await strays(spool, in_=60 * SECOND)
         assert (stray.id, stray.account, stray.transport, stray.message_id) == (row.id, SHOP, "graph", row.message_id)
-        assert (stray.sent, stray.alone) == ("d1", True)
         await spool.spool.swept(key=stray.key, again_at=None)
         assert await strays(spool) == []
+        (lane,) = spool.running
+        assert await spool.spool.next_stray(lane=lane) is None
+
+
+async def test_a_message_that_goes_again_has_no_strays_until_it_is_final(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row, lease = await spool.start()
+        await noted(spool, row, NEW, MADE, DUE)
+        await spool.finish(row, LATER, Status.FAILED)
+        assert len(await strays(spool)) == 1
+        await spool.obey(Action.RETRY, row.id)
+        assert await strays(spool) == []
+        assert await spool.spool.next_stray(lane=lease.lane) is None
 
 
 async def test_drafts_of_earlier_attempts_are_looked_for_beside_the_one_that_was_sent(tmp_path: Path) -> None:
@@ -199,7 +231,7 @@ async def test_drafts_of_earlier_attempts_are_looked_for_beside_the_one_that_was
         await noted(spool, row, NEW, DraftNote(BEGUN, "d2"), DraftNote(SUBMITTED, "d2"), number=2)
         await spool.finish(row, SENT, Status.SENT)
         (stray,) = await strays(spool)
-        assert (stray.sent, stray.alone) == ("d2", False)
+        assert stray.sent == "d2"
 
 
 @pytest.mark.parametrize(
@@ -215,7 +247,7 @@ async def test_a_draft_that_was_not_sent_is_a_stray_when_its_message_is_final(
         row = await again(spool, lease, transport=transport)
         await spool.finish(row, outcome, status)
         (stray,) = await strays(spool)
-        assert (stray.sent, stray.alone) == (None, False)
+        assert stray.sent is None
 
 
 async def test_a_mailbox_that_could_not_be_swept_is_swept_later(tmp_path: Path) -> None:
@@ -253,5 +285,4 @@ async def test_a_message_is_deleted_with_what_was_noted_of_its_drafts(tmp_path: 
         await spool.finish(row, LATER, Status.FAILED)
         await spool.spool.purge(now=NOON + 40 * DAY, retention=30 * DAY / SECOND, content_retention=1.0, most=99)
         assert await spool.spool.get(row.id, now=NOON) is None
-        rows = await spool.spool._readers.read(lambda db: db.ask("select count(*) from drafts", {}))
-        assert rows[0][0] == 0
+        assert await spool.ask("select count(*) from drafts") == [(0,)]

@@ -14,7 +14,7 @@ from tests.contract.spools import SENT, House, house
 async def fill(spool: House, *, full: bool) -> None:
     """Let the file not grow any more, as on a full disk; or let it grow again."""
     pages = 1 if full else 1 << 30
-    await spool.spool._writer.write(lambda db: db.ask(f"pragma max_page_count = {pages}", {}))
+    await spool.sqlite._writer.write(lambda db: db.ask(f"pragma max_page_count = {pages}", {}))
 
 
 async def test_a_full_disk_fails_exactly_who_waited_and_says_so(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ async def test_a_large_upload_onto_a_full_disk_is_refused_and_leaves_no_chunk(tm
             await spool.put(body=b"x" * 2_000_000)
         await fill(spool, full=False)
         await spool.put(body=b"x" * 2_000_000)
-        rows = await spool.spool._readers.read(lambda db: db.ask("select count(distinct content) from chunks", {}))
+        rows = await spool.sqlite._readers.read(lambda db: db.ask("select count(distinct content) from chunks", {}))
         assert rows[0][0] == 1
 
 
@@ -70,7 +70,7 @@ async def test_a_job_that_fails_undoes_only_itself(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         results = await asyncio.gather(
             spool.add(spool.new()),
-            spool.spool._writer.write(lambda db: db.text("no such verb")),
+            spool.sqlite._writer.write(lambda db: db.text("no such verb")),
             spool.add(spool.new()),
             return_exceptions=True,
         )
@@ -88,7 +88,7 @@ async def test_a_lane_made_in_a_transaction_that_failed_is_not_remembered(tmp_pa
         _, marked, spoiled = await asyncio.gather(
             spool.add(spool.new()),  # while it is written, the next two gather in one group
             spool.spool.mark(mark),
-            spool.spool._writer.write(lambda db: db.ask("insert into lanes (account) values (null)", {})),
+            spool.sqlite._writer.write(lambda db: db.ask("insert into lanes (account) values (null)", {})),
             return_exceptions=True,
         )
         assert marked is True

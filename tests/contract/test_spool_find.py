@@ -8,6 +8,8 @@ from posthouse.message import Status
 from posthouse.records import Filters
 from tests.contract.spools import HOUR, LATER, NOON, SECOND, SENT, House, house
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 async def found(spool: House, **filters) -> list[str]:
     page = await spool.spool.find(Filters(**filters), now=spool.clock.at)

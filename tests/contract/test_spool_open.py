@@ -14,6 +14,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from posthouse.message import Status
 from posthouse.ports import SpoolUnavailableError
 from posthouse.spool.sqlite.guard import SpoolRefusedError, network_file_system
 from posthouse.spool.sqlite.store import open_spool
@@ -87,7 +88,8 @@ async def test_other_users_cannot_read_the_spool(tmp_path: Path) -> None:
         await spool.put()
         modes = {entry.name: mode_of(entry) for entry in path.parent.iterdir()}
         assert mode_of(path.parent) == 0o700
-        assert set(modes) == {"spool.sqlite", "spool.sqlite-wal", "spool.sqlite-shm", "spool.sqlite.lock"}
+        names = {"spool.sqlite", "spool.sqlite-wal", "spool.sqlite-shm", "spool.sqlite.lock", "spool.sqlite.master"}
+        assert set(modes) == names
         assert set(modes.values()) == {0o600}
 
 
@@ -107,18 +109,32 @@ async def test_a_command_makes_no_spool(tmp_path: Path) -> None:
 
 async def test_a_commit_is_on_the_disk_before_it_is_answered(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
-        kept = await spool.spool._writer.write(
+        kept = await spool.sqlite._writer.write(
             lambda db: [db.ask(f"pragma {name}", {})[0][0] for name in ("journal_mode", "synchronous")]
         )
     assert kept == ["wal", 2]  # FULL: the log is synced in every commit (sqlite.org/pragma.html#pragma_synchronous)
 
 
-async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+async def test_a_newer_schema_is_refused_where_this_version_could_harm_its_mail(tmp_path: Path) -> None:
     path = tmp_path / "spool.sqlite"
     await opened(path)
-    plant(path, "pragma user_version = 999")
-    with pytest.raises(SpoolRefusedError, match=r"schema 999.*start the newer version"):
+    plant(path, "pragma user_version = 999; update facts set value = 998 where name = 'oldest_schema'")
+    before = path.read_bytes()
+    with pytest.raises(SpoolRefusedError, match=r"schema 999.*998.*start the newer version"):
         await opened(path)
+    assert path.read_bytes() == before
+
+
+async def test_a_newer_schema_that_does_this_version_no_harm_is_opened_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "spool.sqlite"
+    async with house(tmp_path) as spool:
+        message = await spool.put()
+    plant(path, "pragma user_version = 999; alter table messages add column later text; create table more (x)")
+    async with house(tmp_path) as spool:
+        assert await spool.status(message) is Status.QUEUED
+        await spool.put()
+        versions = await spool.sqlite._writer.write(lambda db: db.ask("pragma user_version", {}))
+    assert versions == [(999,)]
 
 
 async def test_another_programs_database_is_refused_and_not_touched(tmp_path: Path) -> None:

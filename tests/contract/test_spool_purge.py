@@ -3,11 +3,15 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from posthouse.message import Status
 from posthouse.outcome import Answer, PermanentFailure, Scope
 from posthouse.records import Action, Added, Obeyed, Replayed
 from posthouse.spool.sqlite.contents import drop_chunks
 from tests.contract.spools import DAY, HOUR, NOON, SENT, House, house
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 REFUSED = PermanentFailure(scope=Scope.MESSAGE, answer=Answer(status="5.6.0", text="refused"))
 TABLES = ("messages", "details", "recipients", "tags", "contents", "chunks", "attempts", "events", "unsettled")
@@ -64,12 +68,13 @@ async def test_a_message_retried_while_it_is_purged_keeps_its_content_or_is_not_
             assert isinstance(answer, Obeyed) == await has_content(spool, row.key)
 
 
+@pytest.mark.engine("sqlite")
 async def test_chunks_that_a_message_refers_to_cannot_be_dropped(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         message_id = await spool.put(body=b"x" * 300_000)
         key = await spool.spool.key_of(message_id)
         assert key is not None
-        await drop_chunks(spool.spool._writer, key)
+        await drop_chunks(spool.sqlite._writer, key)
         content = await spool.spool.content(key)
         assert content is not None
         assert sum([len(block) async for block in content.body.blocks()]) == 300_000
@@ -134,5 +139,5 @@ async def rows(spool: House) -> dict[str, object]:
     counted = {}
     for table in TABLES:
         text = f"select count(*) from {table}"  # noqa: S608 - our own names
-        counted[table] = (await spool.spool._readers.read(lambda db, text=text: db.ask(text, {})))[0][0]
+        counted[table] = (await spool.ask(text))[0][0]
     return counted

@@ -8,16 +8,18 @@ from posthouse.message import OnUnconfirmed, Status
 from posthouse.records import Action, Mark, Obeyed, Verdict
 from tests.contract.spools import DAY, HOUR, LATER, LOST, NOON, SECOND, SENT, SHOP, House, house
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 async def test_an_unsettled_message_is_looked_for_when_its_time_comes(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         row = await spool.doubt(look_in=5 * SECOND)
-        assert await spool.spool.next_look() == NOON + 5 * SECOND
-        assert await spool.spool.unsettled(now=NOON + 5 * SECOND - 1, most=9) == []
-        (item,) = await spool.spool.unsettled(now=NOON + 5 * SECOND, most=9)
+        assert await spool.next_look() == NOON + 5 * SECOND
+        assert await spool.looks(at=NOON + 5 * SECOND - 1) == []
+        (item,) = await spool.looks(at=NOON + 5 * SECOND)
         assert (item.message.id, item.message.message_id) == (row.id, row.message_id)
         assert (item.number, item.transport, item.kind, item.account) == (1, "graph", "graph", SHOP)
-        assert (item.started_at, item.since, item.looks, item.may_resend, item.held) == (NOON, NOON, 0, True, False)
+        assert (item.started_at, item.since, item.looks, item.may_resend, item.held) == (NOON, NOON, 0, True, None)
 
 
 async def test_a_doubt_wakes_whoever_settles(tmp_path: Path) -> None:
@@ -33,7 +35,7 @@ async def test_settled_as_sent_is_final_with_its_evidence(tmp_path: Path) -> Non
         row = await spool.doubt()
         assert await spool.settle(row, Verdict.SENT, data={"copies": 1})
         assert await spool.status(row.id) is Status.SENT
-        assert await spool.spool.next_look() is None
+        assert await spool.next_look() is None
         settled = (await spool.spool.events(row.id))[-2]
         assert (settled.type, settled.data) == ("message.settled", {"verdict": "sent", "copies": 1})
         assert not await spool.settle(row, Verdict.NOT_SENT)
@@ -43,10 +45,12 @@ async def test_settled_as_sent_is_final_with_its_evidence(tmp_path: Path) -> Non
 async def test_settled_as_not_sent_goes_again_at_once(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         row = await spool.doubt()
-        assert await spool.spool.next_due() is None
+        assert await spool.due(row.lane) == []
         spool.clock.at += HOUR
         assert await spool.settle(row, Verdict.NOT_SENT)
-        assert await spool.spool.next_due() == NOON + HOUR
+        due = await spool.spool.next_due()
+        assert due is not None
+        assert due <= NOON + HOUR
         (again,) = await spool.due(row.lane)
         assert (again.attempts, again.message_id) == (1, row.message_id)
 
@@ -65,7 +69,7 @@ async def test_not_sent_after_a_cancel_ends_canceled(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         row = await spool.doubt()
         assert await spool.obey(Action.CANCEL, row.id) == Obeyed(Status.UNCONFIRMED)
-        (item,) = await spool.spool.unsettled(now=NOON + HOUR, most=9)
+        (item,) = await spool.looks(at=NOON + HOUR)
         assert not item.may_resend
         await spool.settle(row, Verdict.NOT_SENT)
         assert await spool.status(row.id) is Status.CANCELED
@@ -77,7 +81,8 @@ async def test_a_late_failure_after_a_cancel_ends_canceled_too(tmp_path: Path) -
         await spool.obey(Action.CANCEL, row.id)
         assert await spool.finish(row, LATER, Status.QUEUED, ended_at=NOON + 1, due_at=NOON)
         assert (await spool.status(row.id), (await spool.history(row.id))[-1]) == (Status.CANCELED, "canceled")
-        assert await spool.spool.next_due() is None
+        assert await spool.due(row.lane) == []
+        assert await spool.next_look() is None
 
 
 async def test_sent_after_a_cancel_is_sent(tmp_path: Path) -> None:
@@ -96,8 +101,8 @@ async def test_held_in_doubt_is_looked_at_again_and_told_once(tmp_path: Path) ->
             assert await spool.settle(row, Verdict.HELD, absent_at=NOON, **changes)
         record = await spool.record(row.id)
         assert (record.status, record.held_cause, record.unsettled) == (Status.HELD, "unconfirmed_no_right", True)
-        (item,) = await spool.spool.unsettled(now=NOON + 2 * HOUR, most=9)
-        assert (item.held, item.looks, item.last_absent_at) == (True, 2, NOON)
+        (item,) = await spool.looks(at=NOON + 2 * HOUR)
+        assert (item.held, item.looks, item.last_absent_at) == ("unconfirmed_no_right", 2, NOON)
         assert (await spool.history(row.id))[-2:] == ["unconfirmed", "held"]
 
 
@@ -106,7 +111,7 @@ async def test_a_later_look_changes_nothing_but_its_time(tmp_path: Path) -> None
         row = await spool.doubt()
         assert await spool.settle(row, Verdict.LATER, look_at=NOON + HOUR)
         assert await spool.status(row.id) is Status.UNCONFIRMED
-        assert await spool.spool.next_look() == NOON + HOUR
+        assert await spool.next_look() == NOON + HOUR
 
 
 async def test_a_conclusion_about_an_older_attempt_is_refused(tmp_path: Path) -> None:
@@ -127,6 +132,7 @@ async def died(folder: Path, **changes) -> Mark:
         (row,) = await spool.due(lease.lane)
         mark = spool.mark_of(row, fence=lease.fence)
         assert await spool.spool.mark(mark)
+        await spool.die()
         return mark
 
 
@@ -135,7 +141,7 @@ async def test_what_a_dead_process_was_sending_is_in_doubt_from_its_deadline(tmp
     async with house(tmp_path, owner="alive") as spool:
         assert await spool.spool.recover(now=NOON, grace=10.0) == 1
         assert await spool.status(mark.id) is Status.UNCONFIRMED
-        (item,) = await spool.spool.unsettled(now=NOON + DAY, most=9)
+        (item,) = await spool.looks(at=NOON + DAY)
         assert item.since == mark.deadline_at + 10 * SECOND
         assert (item.number, item.account, item.transport, item.may_resend) == (1, SHOP, "graph", True)
         assert (await spool.spool.attempts(mark.id))[0].outcome == "unconfirmed"
@@ -147,9 +153,8 @@ async def test_a_dead_owners_lanes_are_free_again(tmp_path: Path) -> None:
     await died(tmp_path)
     async with house(tmp_path, owner="alive") as spool:
         await spool.put()
-        assert await spool.spool.lease(owner="alive", now=NOON, most=9) == ()
         await spool.spool.recover(now=NOON, grace=10.0)
-        assert len(await spool.spool.lease(owner="alive", now=NOON, most=9)) == 1
+        assert len(await spool.leases()) == 1
 
 
 @pytest.mark.parametrize(
@@ -167,8 +172,8 @@ async def test_recovery_does_what_the_client_wants(
         await spool.spool.recover(now=NOON, grace=10.0)
         record = await spool.record(mark.id)
         assert (record.status, record.unsettled) == (status, unsettled)
-        assert await spool.spool.next_look() is None
-        due = await spool.due((await spool.lease()).lane)
+        assert await spool.next_look() is None
+        due = await spool.due(mark.lane)
         assert [row.id for row in due] == ([mark.id] if status is Status.DEFERRED else [])
 
 

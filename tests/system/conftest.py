@@ -2,10 +2,13 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from posthouse.sandbox.emulator import Emulator, Options
+from tests import postgres
+from tests.system.fleet import Fleet
 from tests.system.harness import Service
 
 
@@ -22,7 +25,7 @@ async def launch(tmp_path: Path, emulator: Emulator) -> AsyncIterator[Callable[.
     """Start a posthouse with changed settings."""
     running: list[Service] = []
 
-    async def start(**changes: dict[str, object]) -> Service:
+    async def start(**changes: Any) -> Service:
         service = Service(tmp_path, emulator, **changes)
         running.append(service)
         await service.start()
@@ -31,3 +34,18 @@ async def launch(tmp_path: Path, emulator: Emulator) -> AsyncIterator[Callable[.
     yield start
     for service in running:
         await service.close()
+
+
+@pytest.fixture
+async def database(postgres_server: postgres.Server) -> AsyncIterator[str]:
+    """A database without mail; its address."""
+    dsn = await postgres_server.take()
+    yield dsn
+    await postgres_server.give_back(dsn)
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path, emulator: Emulator, database: str) -> AsyncIterator[Fleet]:
+    """Processes that share one database."""
+    async with Fleet(tmp_path, emulator, database) as started:
+        yield started

@@ -14,15 +14,24 @@ from typing import Any, Protocol
 import apsw
 import httpx
 
+from posthouse.spool.sealing import new_master
+
 POSTHOUSE = (sys.executable, "-m", "posthouse")
 FINAL = frozenset({"sent", "failed", "expired", "canceled"})
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port of this machine that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of this machine that nobody listens on now, and that was not given before: its taker may still be starting."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 def toml(sections: dict[str, Any]) -> str:
@@ -69,8 +78,9 @@ class Coordinates(Protocol):
 class Service:
     """One posthouse, with its settings and state in ``home``."""
 
-    def __init__(self, home: Path, emulator: Coordinates, **changes: Any) -> None:
+    def __init__(self, home: Path, emulator: Coordinates, *, role: str = "all", **changes: Any) -> None:
         self.home = home
+        self.role = role
         self.port = free_port()
         self.state = home / "state"
         self.state.mkdir(exist_ok=True, mode=0o700)
@@ -97,6 +107,9 @@ class Service:
             },
             "limits": {"messages_per_minute": 0},
         }
+        if "url" in changes.get("spool", {}) and "secrets" not in changes:
+            (home / "master").write_text(new_master())  # a database has none of its own
+            sections["secrets"] = {"master": f"file:{home / 'master'}"}
         for section, values in changes.items():
             if isinstance(values, list):
                 sections[section] = values
@@ -119,10 +132,14 @@ class Service:
         """Start and wait until it is ready."""
         log = self.log.open("ab")
         self.process = await asyncio.create_subprocess_exec(
-            *POSTHOUSE, "serve", "--config", str(self.config), env=self.environment, stdout=log, stderr=log
+            *POSTHOUSE,
+            *("serve", "--config", str(self.config), "--role", self.role),
+            env=self.environment,
+            stdout=log,
+            stderr=log,
         )
         log.close()
-        deadline = time.monotonic() + 25
+        deadline = time.monotonic() + 50
         while time.monotonic() < deadline:
             if self.process.returncode is not None:
                 break
@@ -139,6 +156,16 @@ class Service:
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
         return await asyncio.wait_for(self.process.wait(), 30)
+
+    async def freeze(self) -> None:
+        """SIGSTOP: it does nothing any more and does not know."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    async def thaw(self) -> None:
+        """SIGCONT."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
 
     async def kill(self) -> None:
         """SIGKILL."""

@@ -114,6 +114,31 @@ async def test_a_lane_that_waits_is_in_the_queue_with_its_reason(shell, emulator
     assert lane["pauses"][0]["reason"] in line
 
 
+@pytest.mark.timeout(120)
+async def test_a_mailbox_and_a_transport_are_paused_and_resumed_and_the_queue_says_who_waits_for_that(shell, emulator):
+    await shell("lanes", "resume", SENDER, code=6)
+    assert await shell("lanes", "pause", SENDER) == f"{SENDER} is paused\n"
+    await shell("lanes", "pause", "nonsense", code=6)
+    await shell("send", *MAIL)
+    (lane,) = await shell.json("lanes", "list")
+    assert (lane["waits_for"]["reason"], lane["pauses"][0]["until"]) == ("paused_by_person", None)
+    (line,) = (await shell("queue")).splitlines()[1:]
+    assert line.split() == [SENDER, "1", "0", "0", "0", "paused_by_person"]
+    assert "posthouse lanes resume" in shell.errors
+    (paused,) = await shell.json("transports", "pause", "graph")
+    assert (paused["state"], paused["until"]) == ("paused", None)
+    await shell("transports", "pause", "carrier-pigeon", code=6)
+    assert "paused: " in await shell("transports", "list")
+    await shell.service.stop()
+    assert await shell("lanes", "resume", SENDER) == f"{SENDER} tries again now\n"  # without a service too
+    await shell.service.start()
+    await shell("send", *MAIL, "--wait")
+    assert await shell("transports", "resume", "graph") == "graph tries again now\n"
+    await shell("send", *MAIL, "--wait")
+    assert [one.transport for one in emulator.world.received] == ["smtp", "smtp", "graph"]
+    assert await shell("queue") == ""
+
+
 async def test_exit_codes_tell_scripts_whose_fault_it_is(shell):
     await shell("send", *MAIL, "--to", "nobody", code=1)
     assert "/to/1" in shell.errors

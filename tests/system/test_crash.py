@@ -45,7 +45,7 @@ async def storm(service: Service, emulator: Emulator, chance: random.Random) -> 
     under_way: list[int] = []
     while len(under_way) < KILLS:
         at_least = SUBMISSIONS * (len(under_way) + 1) // (KILLS + 2) + chance.randrange(40)
-        while len(ids) < at_least or not sum(emulator.world.graph_gauge.now.values()):
+        while len(ids) < at_least or sum(emulator.world.graph_gauge.now.values()) < 3:
             await asyncio.sleep(0.005)
         await service.kill()
         under_way.append(service.count("sending"))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -105,7 +106,7 @@ async def readable(spool: House, message_id: MessageId) -> bool:
     return sum([len(block) async for block in content.body.blocks()]) == content.body.size > 0
 
 
-async def halves(spool: House) -> list[object]:
+async def halves(spool: House) -> list[Any]:
     """Messages without their other rows, batches that are not whole, attempts without their mark."""
     text = """
         select 'details', id from messages where id not in (select message from details)
@@ -118,4 +119,4 @@ async def halves(spool: House) -> list[object]:
             select count(*) from messages where messages.id between first and last)
         union all select 'chunk', content from chunks where content not in (select id from contents)
     """
-    return list(await spool.spool._readers.read(lambda db: db.ask(text, {})))
+    return await spool.ask(text)

@@ -23,7 +23,8 @@ ITEM = Unsettled(
     looks=0,
     last_absent_at=None,
     may_resend=True,
-    held=False,
+    held=None,
+    lane=1,
 )
 SHARED = ((MESSAGE.id, Status.UNCONFIRMED), (MessageId("msg_1"), Status.SENT))
 
@@ -81,13 +82,18 @@ def test_without_an_answer_that_counts_it_is_held_at_the_last_look_with_the_caus
     denied = unanswered(ITEM, now=LAST, denied=True, checks=CHECKS)
     outage = unanswered(ITEM, now=LAST, denied=False, checks=CHECKS)
 
+    throttled = unanswered(ITEM, now=LAST, denied=False, checks=CHECKS, not_before=LAST + 7000)
+    always = unanswered(ITEM, now=NOW + HOUR, denied=False, checks=CHECKS, not_before=NOW + HOUR + 7000)
+
     assert early.verdict is Verdict.LATER
+    assert (throttled.verdict, throttled.look_at) == (Verdict.LATER, LAST + 7000)
+    assert (always.verdict, always.cause) == (Verdict.HELD, "unconfirmed_no_look_up")
     assert (denied.verdict, denied.cause, denied.look_at) == (Verdict.HELD, "unconfirmed_no_right", LAST + HOUR)
     assert (outage.cause, outage.look_at) == ("unconfirmed_no_look_up", LAST + 120_000)
 
 
 def witness(sent_at: int, *, account: str = "a@b.example", name: str = "<w@b.example>") -> Witness:
-    return Witness(MessageId("msg_9"), account, name, sent_at)
+    return Witness(MessageId("msg_9"), account, name, sent_at, "graph")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +121,7 @@ def test_a_strangers_copy_does_not_count_where_the_account_has_a_witness_that_wa
 
 
 def test_looking_again_early_and_often_does_not_make_absence_count_sooner():
-    early = replace(ITEM, held=True, looks=40)
+    early = replace(ITEM, held="unconfirmed_no_witness", looks=40)
 
     assert judge(item=early, now=NOW + 2000).verdict is Verdict.LATER
     assert judge(item=early, now=LAST).verdict is Verdict.NOT_SENT

@@ -99,7 +99,7 @@ def test_all_mistakes_are_named_at_once_with_their_place_and_what_to_do():
         environ={"POSTHOUSE_HTTP__LISTEN": ":80"},
         https={},
         admin={"listen": "0.0.0.0:8081"},
-        spool={"url": "postgresql://db/posthouse", "retention": "30"},
+        spool={"url": "spool.db", "retention": "30"},
         transports={
             "graph": {"kind": "graph", "base_uri": "x"},
             "smpt": {"kind": "smtp", "port": 0, "host": "relay.contoso.com", "security": "none", "auth": "login"},
@@ -108,7 +108,7 @@ def test_all_mistakes_are_named_at_once_with_their_place_and_what_to_do():
         delivery={"settle_checks": ["5s", "2s"], "retry_first": "1h"},
         routes=[{"senders": ["@contoso.com"], "transports": []}, {"transport": ["graph"]}],
         clients=[{"name": "shop", "key_hash": "x", "senders": []}],
-        limits={"messages_per_minute": True, "recipients_per_day": 1},
+        limits={"messages_per_minute": True, "recipients_per_day": -1},
     )
 
     assert set(found) == {
@@ -138,8 +138,8 @@ def test_all_mistakes_are_named_at_once_with_their_place_and_what_to_do():
     assert "did you mean 'base_url'?" in found["transports.graph.base_uri"]
     assert "'smtp'" in found["delivery.route"]
     assert "did you mean 'smpt'?" in found["delivery.route"]
-    assert "comes with a later release" in found["spool.url"]
-    assert "comes with a later release" in found["limits.recipients_per_day"]
+    assert "postgresql://" in found["spool.url"]
+    assert "greater than or equal to 0" in found["limits.recipients_per_day"]
     assert "'30s'" in found["spool.retention"]
 
 
@@ -160,6 +160,8 @@ def test_all_mistakes_are_named_at_once_with_their_place_and_what_to_do():
         ({"http": {"listen": "[::1]:99999"}}, "http.listen"),
         ({"http": {"trusted_proxies": ["10.0.0.1/8"]}}, "http.trusted_proxies[0]"),
         ({"spool": {"url": "sqlite://spool"}}, "spool.url"),
+        ({"spool": {"pooler": True}}, "spool.pooler"),
+        ({"spool": {"url": "postgresql://db/posthouse", "listen_url": "tcp://db"}}, "spool.listen_url"),
         ({"delivery": {"route": []}}, "delivery.route"),
         ({"delivery": {"route": ["graph", "graph"]}}, "delivery.route"),
         ({"delivery": {"retry_first": 5}}, "delivery.retry_first"),
@@ -278,3 +280,11 @@ def test_the_state_directory_is_the_one_that_systemd_names_else_the_users_own(tm
 def test_settings_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         settings().http.listen = "127.0.0.1:1"  # ty: ignore[invalid-assignment]
+
+
+def test_a_spools_password_is_never_shown():
+    url = "postgresql://posthouse:s3cret@db.contoso.com/posthouse"
+    loaded = settings(entra=ENTRA, spool={"url": url})
+    assert loaded.spool_url() == url
+    assert "s3cret" not in repr(loaded)
+    assert loaded.model_dump(mode="json")["spool"]["url"] == "postgresql://posthouse:***@db.contoso.com/posthouse"

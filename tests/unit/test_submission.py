@@ -12,6 +12,7 @@ import pytest
 
 from posthouse.compose import Letter, Person, compose
 from posthouse.headers import fit_to_envelope, is_msg_id
+from posthouse.mailboxes import SenderRule
 from posthouse.message import Bytes, Content, Envelope, Kind, OnUnconfirmed, Priority, Recipient, Status, parse_id
 from posthouse.policy import ADMINISTRATOR, Client
 from posthouse.records import Idempotency, Replayed
@@ -26,7 +27,6 @@ from posthouse.submission import (
     Receipt,
     RouteRule,
     Rules,
-    SenderRule,
     Wishes,
 )
 from tests.contract.rest_door import GRAPH_LIMIT, RULES, Door, rest_door

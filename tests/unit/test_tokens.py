@@ -36,6 +36,7 @@ class Entra:
 
     time: Time
     life: float = 3600.0
+    wrong: float = 0.0
     fetches: list[str] = field(default_factory=list)
     made: int = 0
     closed: int = 0
@@ -49,6 +50,11 @@ class Entra:
         self.made += 1
         return self
 
+    @property
+    def wall(self) -> float:
+        """The wall clock, which may be wrong."""
+        return self.time.seconds + self.wrong
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -61,7 +67,7 @@ class Entra:
         await self.gate.wait()
         if self.error is not None:
             raise self.error
-        return AccessToken(f"token-{number}", int(self.time.seconds + self.life))
+        return AccessToken(f"token-{number}", int(self.wall + self.life))
 
 
 @pytest.fixture
@@ -76,7 +82,7 @@ def entra(time) -> Entra:
 
 @pytest.fixture
 def source(entra, time) -> TokenSource:
-    return TokenSource(factory=entra, scopes=(SCOPE, OTHER), clock=time)
+    return TokenSource(factory=entra, scopes=(SCOPE, OTHER), clock=time, wall=lambda: entra.wall)
 
 
 async def flights(source: TokenSource) -> None:
@@ -263,3 +269,23 @@ def test_every_cloud_has_its_own_graph_and_token_scope_on_that_host():
     for cloud in CLOUDS.values():
         assert cloud.graph_url == cloud.graph_scope.replace("/.default", "/v1.0")
         assert cloud.authority.startswith("https://")
+
+
+@pytest.mark.parametrize("wrong", [-3600.0, 3600.0, -86_400.0])
+async def test_a_wall_clock_that_was_set_makes_no_token_old_or_young(wrong, source, entra, time):
+    """azure-identity reckons with the wall clock, we with a clock that does not jump."""
+    entra.wrong = wrong
+    for _ in range(3):
+        await source.get_token(SCOPE)
+    assert entra.fetches == [SCOPE]
+    time.seconds += 3599
+    await source.get_token(SCOPE)
+    await flights(source)
+    assert len(entra.fetches) == 2
+
+
+async def test_a_fresh_token_that_looks_over_is_used_and_not_fetched_again_and_again(source, entra):
+    entra.life = -10.0
+    for _ in range(3):
+        await source.get_token(SCOPE)
+    assert entra.fetches == [SCOPE]

@@ -118,18 +118,20 @@ async def _inside(environ: Mapping[str, str], path: Path, *, make: bool) -> Asyn
         settings = load(None, environ)
     except SettingsError as error:
         raise Stop(Code.CONFIGURATION, f"no service answers at {path}, and the settings are wrong:\n{error}") from None
-    if not make and not settings.spool_path().exists():
+    if not make and not settings.many_processes and not settings.spool_path().exists():
         raise Stop(Code.NETWORK, f"no service answers at {path}, and there is no spool; {_advice()}")
 
     from posthouse.app import open_for_command
-    from posthouse.spool.sqlite.guard import SpoolRefusedError
+    from posthouse.ports import SpoolUnavailableError
+    from posthouse.spool.refused import SpoolRefusedError
 
     try:
         async with open_for_command(settings) as app:
             transport = httpx.ASGITransport(app)
             async with httpx.AsyncClient(transport=transport, base_url="http://posthouse", timeout=TIMEOUT) as http:
-                yield Desk(http, str(settings.spool_path()))
-    except SpoolRefusedError as error:
+                place = "the spool's database" if settings.many_processes else str(settings.spool_path())
+                yield Desk(http, place)
+    except (SpoolRefusedError, SpoolUnavailableError) as error:
         raise Stop(Code.CONFIGURATION, str(error)) from None
 
 

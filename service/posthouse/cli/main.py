@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from posthouse.cli import config, keys, messages, queue
+from posthouse.cli import config, keys, messages, queue, spool
 from posthouse.cli.exits import Stop
 from posthouse.cli.options import AsJson
 from posthouse.cli.output import clean, output
 from posthouse.cli.send import send, with_wait
+from posthouse.settings.role import Role
 
 HELP = "Takes mail, keeps it durably and sends it through Microsoft 365: Graph first, SMTP when Graph is down."
 
@@ -45,13 +46,22 @@ def application() -> typer.Typer:
                 "release": messages.release,
                 "settle": messages.settle,
                 "content": messages.content,
+                "erase": messages.erase,
+                "tail": messages.tail,
             },
         ),
         name="messages",
     )
-    app.add_typer(_group("Sending accounts.", {"list": queue.queue, "resume": queue.resume_lane}), name="lanes")
     app.add_typer(
-        _group("The ways out.", {"list": queue.transports, "resume": queue.resume_transport}), name="transports"
+        _group("Sending accounts.", {"list": queue.queue, "pause": queue.pause_lane, "resume": queue.resume_lane}),
+        name="lanes",
+    )
+    app.add_typer(
+        _group(
+            "The ways out.",
+            {"list": queue.transports, "pause": queue.pause_transport, "resume": queue.resume_transport},
+        ),
+        name="transports",
     )
     app.add_typer(
         _group(
@@ -59,6 +69,19 @@ def application() -> typer.Typer:
             {"create": keys.create, "list": keys.list_, "revoke": keys.revoke, "hash": keys.hash_},
         ),
         name="keys",
+    )
+    app.add_typer(
+        _group(
+            "Care of the spool, on its own machine.",
+            {
+                "backup": spool.backup,
+                "restored": spool.restored,
+                "check": spool.check,
+                "migrate": spool.migrate,
+                "copy": spool.copy,
+            },
+        ),
+        name="spool",
     )
     app.add_typer(
         _group("The settings.", {"check": config.check, "show": config.show, "schema": config.schema}), name="config"
@@ -77,11 +100,14 @@ def _group(text: str, commands: Mapping[str, Callable[..., None]]) -> typer.Type
 def serve(
     config: Annotated[Path | None, typer.Option("--config", help="The settings file.")] = None,
     listen: Annotated[str | None, typer.Option("--listen", help="host:port, in place of http.listen.")] = None,
+    role: Annotated[
+        Role, typer.Option("--role", help="With PostgreSQL: only take messages (doors) or only send them (worker).")
+    ] = Role.ALL,
 ) -> None:
     """Run the service until SIGTERM; exit code 3 where the settings are wrong."""
     from posthouse.cli.serve import serve
 
-    sys.exit(serve(config=config, listen=listen))
+    sys.exit(serve(config=config, listen=listen, role=role))
 
 
 def sandbox(

@@ -1,5 +1,6 @@
 """``posthouse messages``: what happened, and what a person may do about it."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -12,11 +13,11 @@ import typer
 
 from posthouse.cli.exits import Code, Stop
 from posthouse.cli.options import AsJson, MessageIds, OneMessage, earlier, later
-from posthouse.cli.output import Output, clean, moment, output
+from posthouse.cli.output import Output, clean, count, moment, output
 
 if TYPE_CHECKING:
     from posthouse.cli.client import Desk
-    from posthouse.cli.shapes import Event, Listing, Message
+    from posthouse.cli.shapes import Erased, Event, Listing, Message
 
 PAGE = 100
 
@@ -90,12 +91,40 @@ def events(message: OneMessage, as_json: AsJson = False) -> None:
             for event in found["data"]:
                 out.item(event)
             return
-        rows = [
-            (moment(e["at"]), e["type"], ", ".join(f"{k}={v}" for k, v in e["data"].items())) for e in found["data"]
-        ]
+        rows = [(moment(e["at"]), e["type"], _told(e)) for e in found["data"]]
         out.rows(("AT", "EVENT", "DATA"), rows)
 
     run(work, environ=os.environ, alone=Alone.OPEN)
+
+
+def tail(
+    *,
+    types: Annotated[
+        list[str] | None, typer.Option("--type", help="message.sent, message.held …; several allowed.")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option("--after", help="From this position on, in place of from now on.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What happens to all messages, as it happens, until Ctrl-C."""
+    from posthouse.cli.client import Alone, run
+    from posthouse.cli.following import follow
+
+    out = output(as_json=as_json)
+
+    def show(event: "Event") -> None:
+        if out.as_json:
+            out.item(event)
+        else:
+            out.line(clean(f"{moment(event['at'])}  {event['message']}  {event['type']}  {_told(event)}".rstrip()))
+        out.out.flush()  # in a pipe too, somebody waits for each line
+
+    async def work(desk: "Desk") -> None:
+        await follow(desk, types=types or (), after=after, show=show, note=out.note)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        run(work, environ=os.environ, alone=Alone.FAIL)
 
 
 def retry(
@@ -152,6 +181,41 @@ def content(
     run(work, environ=os.environ, alone=Alone.OPEN)
 
 
+def erase(
+    *,
+    recipient: Annotated[str, typer.Option("--recipient", metavar="ADDRESS", help="Whose mail.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Without asking.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Erase what is kept of the final messages to a recipient, for a person's request (exit code 7: some are not final)."""
+    from posthouse.cli.client import Alone, run
+
+    if not yes and not dry_run and not sys.stdin.isatty():
+        raise Stop(Code.USAGE, "this cannot be undone: --yes, or --dry-run to see what it would do")
+
+    async def work(desk: "Desk") -> Code | None:
+        out, body = output(as_json=as_json), {"recipient": recipient}
+        found: Erased = await desk.post("/v1/messages/erase", {**body, "dry_run": True})
+        if not dry_run:
+            if not yes:
+                typer.confirm(f"Erase {count(found['erased'], 'message')} for good?", abort=True, err=True)
+            found = await desk.post("/v1/messages/erase", body)
+        out.item(found) if out.as_json else _show_erased(found, out)
+        return Code.PARTLY if found["unfinished"] else None
+
+    run(work, environ=os.environ, alone=Alone.OPEN)
+
+
+def _show_erased(found: "Erased", out: Output) -> None:
+    would = "would be " if found["dry_run"] else ""
+    out.line(f"{count(found['erased'], 'message')} {would}erased")
+    if found["unfinished"]:
+        out.note(f"{count(found['unfinished'], 'message')} not final, left as they are: cancel them first, or wait")
+        for message_id in found["unfinished_ids"]:
+            out.line(message_id)
+
+
 def _act(messages: Sequence[str], action: str, body: dict[str, object] | None, *, as_json: bool) -> None:
     """One action on each message; the others go on where one fails (exit code 7, or its own where it is alone)."""
     from posthouse.cli.client import Alone, run
@@ -194,6 +258,10 @@ def _show_list(found: Sequence["Message"], out: Output, *, more: bool) -> None:
     out.rows(("ID", "STATUS", "ACCEPTED", "FROM", "TO", "SUBJECT"), rows)
     if more:
         out.note(f"there are more than these {len(found)}: --limit")
+
+
+def _told(event: "Event") -> str:
+    return ", ".join(f"{name}={value}" for name, value in event["data"].items())
 
 
 def _recipients(message: "Message") -> str:

@@ -1,4 +1,4 @@
-"""``posthouse queue`` and ``posthouse transports``: what waits, for whom, until when and why."""
+"""``posthouse queue``, ``lanes`` and ``transports``: what waits, for whom, until when and why; pause and resume."""
 
 import os
 from typing import TYPE_CHECKING
@@ -36,45 +36,66 @@ def _show(lanes: list["Lane"], out: Output) -> None:
     if not lanes:
         out.note("nothing waits")
         return
-    columns = ("MAILBOX", "WAITING", "SENDING", "HELD", "UNCONFIRMED", "NEXT", "PAUSED UNTIL")
+    columns = ("MAILBOX", "WAITING", "SENDING", "HELD", "UNCONFIRMED", "NEXT", "WAITS FOR")
     out.rows(columns, [_row(lane) for lane in lanes])
-    advice = {pause["reason"]: pause["advice"] for lane in lanes for pause in lane["pauses"]}
+    pauses = [pause for lane in lanes for pause in lane["pauses"]]
+    advice = {
+        one["reason"]: one["advice"] for one in [*(lane["waits_for"] for lane in lanes if lane["waits_for"]), *pauses]
+    }
     for reason, words in sorted(advice.items()):
-        out.note(f"{reason}: {words}")
-    if any(pause["blocked"] for lane in lanes for pause in lane["pauses"]):
+        if words:
+            out.note(f"{reason}: {words}")
+    if any(pause["blocked"] for pause in pauses):
         out.note("one message is tried at NEXT, the others follow when it goes; mended? posthouse lanes resume MAILBOX")
     if any(lane["held"] for lane in lanes):
         out.note("held: posthouse messages list --status held")
 
 
 def _row(lane: "Lane") -> tuple[str, ...]:
-    pauses = "; ".join(
-        f"{moment(pause['until'])} {pause['reason']}" + (f" ({pause['transport']})" if pause["transport"] else "")
+    why = lane["waits_for"]
+    reasons = [] if why is None else [_until(why["reason"], why["until"])]
+    reasons += [
+        _until(pause["reason"], pause["until"]) + (f" ({pause['transport']})" if pause["transport"] else "")
         for pause in lane["pauses"]
-    )
+        if why is None or pause["reason"] != why["reason"]
+    ]
     numbers = (lane["waiting"], lane["sending"], lane["held"], lane["unconfirmed"])
-    return lane["account"], *map(str, numbers), moment(lane["next_at"]), pauses
+    return lane["account"], *map(str, numbers), moment(lane["next_at"]), "; ".join(reasons)
+
+
+def _until(reason: str, until: str | None) -> str:
+    return f"{reason} until {moment(until)}" if until else reason
+
+
+def pause_lane(mailbox: str, as_json: AsJson = False) -> None:
+    """Send nothing from this mailbox until somebody resumes it."""
+    _tell(f"/v1/lanes/{quote(mailbox, safe='')}/pause", f"{mailbox} is paused", as_json=as_json)
 
 
 def resume_lane(mailbox: str, as_json: AsJson = False) -> None:
-    """The cause is mended: let this mailbox try again now."""
-    _resume(f"/v1/lanes/{quote(mailbox, safe='')}/resume", mailbox, as_json=as_json)
+    """Go on, or the cause is mended: let this mailbox try again now."""
+    _tell(f"/v1/lanes/{quote(mailbox, safe='')}/resume", f"{mailbox} tries again now", as_json=as_json)
+
+
+def pause_transport(name: str, as_json: AsJson = False) -> None:
+    """Send nothing by this transport until somebody resumes it."""
+    _tell(f"/v1/transports/{quote(name, safe='')}/pause", f"{name} is paused", as_json=as_json)
 
 
 def resume_transport(name: str, as_json: AsJson = False) -> None:
-    """The cause is mended: let this transport try again now."""
-    _resume(f"/v1/transports/{quote(name, safe='')}/resume", name, as_json=as_json)
+    """Go on, or the cause is mended: let this transport try again now."""
+    _tell(f"/v1/transports/{quote(name, safe='')}/resume", f"{name} tries again now", as_json=as_json)
 
 
-def _resume(path: str, name: str, *, as_json: bool) -> None:
+def _tell(path: str, words: str, *, as_json: bool) -> None:
     from posthouse.cli.client import Alone, run
 
     async def work(desk: "Desk") -> None:
-        done = await desk.post(path)
+        done: Lane | Transport = await desk.post(path)
         out = output(as_json=as_json)
-        out.item(done) if out.as_json else out.line(f"{name} tries again now")
+        out.item(done) if out.as_json else out.line(words)
 
-    run(work, environ=os.environ, alone=Alone.FAIL)
+    run(work, environ=os.environ, alone=Alone.OPEN)
 
 
 def transports(as_json: AsJson = False) -> None:

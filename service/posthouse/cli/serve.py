@@ -18,14 +18,15 @@ from posthouse.ports import SpoolUnavailableError
 from posthouse.settings.loading import load
 from posthouse.settings.model import Settings
 from posthouse.settings.problems import SettingsError
-from posthouse.spool.sqlite.guard import SpoolRefusedError
+from posthouse.settings.role import Role
+from posthouse.spool.refused import SpoolRefusedError
 from posthouse.telemetry import JsonLines
 
 CONFIGURATION = 3
 STOPPED_AT_ONCE = 1
 
 
-def serve(*, config: Path | None, listen: str | None) -> int:
+def serve(*, config: Path | None, listen: str | None, role: Role) -> int:
     """Run until SIGTERM; the exit code (CONTRACT §5). All problems of the settings are named at once."""
     try:
         settings = load(config, os.environ, overrides={"http.listen": listen} if listen else {})
@@ -33,14 +34,16 @@ def serve(*, config: Path | None, listen: str | None) -> int:
         sys.stderr.write(f"{error}\n")
         return CONFIGURATION
     log_as_json(sys.stdout)
-    return uvloop.run(_serve(settings))
+    return uvloop.run(_serve(settings, role))
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, role: Role) -> int:
+    stopping = asyncio.Event()
+    on_signals(stopping)  # before anything is opened: a SIGTERM while starting ends it as cleanly as any other
     try:
-        async with open_service(settings) as service:
-            stopping = asyncio.Event()
-            on_signals(stopping)
+        async with open_service(settings, role=role) as service:
+            if stopping.is_set():
+                return 0
             await service.start()
             notify("READY=1")
             await stopping.wait()

@@ -65,6 +65,7 @@ Message = TypedDict(
         "finished_at": str | None,
         "held": Cause | None,
         "unsettled": bool,
+        "erased_at": str | None,
         "recipients": list[Recipient],
         "attempts": list[Attempt],
     },
@@ -75,16 +76,35 @@ Message = TypedDict(
 class Event(TypedDict):
     """One line of a message's history."""
 
+    position: str
     type: str
     at: str
+    message: str
     data: dict[str, Any]
 
 
+class Feed(TypedDict):
+    """Events of all messages; ``next`` goes on as ``after``."""
+
+    data: list[Event]
+    has_more: bool
+    next: str
+    gap: bool
+
+
+class WaitsFor(TypedDict):
+    """Why the first message of a lane does not leave now."""
+
+    reason: str
+    until: str | None
+    advice: str
+
+
 class Pause(TypedDict):
-    """Why a lane waits."""
+    """Why a lane waits; ``until`` null: for a person."""
 
     transport: str | None
-    until: str
+    until: str | None
     reason: str
     advice: str
     blocked: bool
@@ -99,6 +119,7 @@ class Lane(TypedDict):
     held: int
     unconfirmed: int
     next_at: str | None
+    waits_for: WaitsFor | None
     pauses: list[Pause]
 
 
@@ -144,6 +165,15 @@ class Receipt(TypedDict):
     id: str
     status: str
     warnings: list[Notice]
+
+
+class Erased(TypedDict):
+    """What was erased at a person's request, and what was left because it is not final."""
+
+    erased: int
+    unfinished: int
+    unfinished_ids: list[str]
+    dry_run: bool
 
 
 class Listing(TypedDict, Generic[Item]):

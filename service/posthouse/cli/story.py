@@ -21,6 +21,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "message.failed": "failed for good",
     "message.expired": "expired",
     "message.canceled": "canceled",
+    "message.erased": "erased at a person's request; only what accounting needs is left",
     "message.late_outcome": "an answer came after all was settled",
     "message.recipients_dropped": "recipients in the header but not in the envelope did not get a copy",
 }

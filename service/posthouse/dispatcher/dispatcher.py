@@ -1,12 +1,15 @@
 """Leases lanes and runs them; on stop takes no new mail, lets attempts in flight finish, gives the lanes back."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping
 
 from posthouse.dispatcher.attempt import Tools
 from posthouse.dispatcher.runner import LONGEST_WAIT, LaneRunner
-from posthouse.lanes import Board, Use
+from posthouse.lanes import Board
+from posthouse.limits import Discipline
+from posthouse.message import Millis
+from posthouse.pace import DAY_HOURS, HOUR
 from posthouse.ports import SpoolUnavailableError
 from posthouse.telemetry import SERVICE_FAULT, log
 
@@ -14,19 +17,28 @@ CUT_SECONDS = 5.0
 """How long attempts that were cut may take to write down that they are unconfirmed."""
 LEASES = 64
 """Lanes taken in one round."""
+UNHEARD_WAIT = 1.0
+"""Seconds between looks at lanes without an owner where nobody tells that one of them woke."""
+HEAR_EVERY = 3.0
+"""Seconds after which at the latest a lane's owner hears what a person said to another process."""
+HEAR_PAUSE = 0.25
+"""Seconds between two times of listening, however much goes on."""
+REMEMBERED: Millis = 3_600_000
+"""How old a word is that is still heard, whatever clock its process had; a new owner reads the latest anyway."""
 
 
 class Dispatcher:
     """Owns time for the messages: every attempt starts here."""
 
-    def __init__(self, *, owner: str, tools: Tools, board: Board, uses: Mapping[str, Use]) -> None:
+    def __init__(self, *, owner: str, tools: Tools, board: Board, discipline: Discipline) -> None:
         self._owner = owner
         self._tools = tools
         self._board = board
-        self._uses = uses
+        self._discipline = discipline
         self._runners: dict[int, LaneRunner] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
+        self._talk = asyncio.Event()
         self._leasing = asyncio.Lock()
         self._stopping = False
 
@@ -38,6 +50,11 @@ class Dispatcher:
                 self._news.set()
             else:
                 runner.wake()
+                self._talk.set()
+
+    def live(self) -> frozenset[int]:
+        """The messages whose attempts are under way here."""
+        return frozenset(key for runner in self._runners.values() for key in runner.live())
 
     async def run(self) -> None:
         """Lease and run lanes until ``stop``."""
@@ -48,10 +65,33 @@ class Dispatcher:
                 pause = await self._pause()
             except SpoolUnavailableError:
                 pause = 1.0
-            try:
-                await asyncio.wait_for(self._news.wait(), pause)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._news.wait()
+
+    async def listen(self) -> None:
+        """Hear what people say about lanes and what other workers sent; runs until cancelled.
+
+        Soon after a lane was woken, and at the latest every few seconds: who speaks may do so to another process.
+        """
+        while True:
+            self._talk.clear()
+            with contextlib.suppress(SpoolUnavailableError):
+                await self._hear()
+            await asyncio.sleep(HEAR_PAUSE)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEAR_EVERY - HEAR_PAUSE):
+                    await self._talk.wait()
+
+    async def _hear(self) -> None:
+        now, spool = self._tools.clock.now(), self._tools.spool
+        if self._discipline.tenant_recipients_per_day:
+            self._board.tenant.merge(await spool.recipient_hours(since=now - DAY_HOURS * HOUR), now)
+        if self._runners:
+            for lane, told in (await spool.spoken(since=now - REMEMBERED)).items():
+                runner = self._runners.get(lane)
+                if runner is not None:
+                    runner.hear(told)
 
     async def stop(self, *, seconds: float) -> None:
         """Drain: wait ``seconds`` for attempts in flight, then cut them; the lanes are given back."""
@@ -74,9 +114,11 @@ class Dispatcher:
 
     async def _lease_all(self) -> None:
         while not self._stopping:
-            leases = await self._tools.spool.lease(owner=self._owner, now=self._tools.clock.now(), most=LEASES)
+            leases = await self._tools.spool.lease(
+                owner=self._owner, now=self._tools.clock.now(), most=LEASES, running=self._runners.keys()
+            )
             for lease in leases:
-                runner = LaneRunner(lease, tools=self._tools, board=self._board, uses=self._uses)
+                runner = LaneRunner(lease, tools=self._tools, board=self._board, discipline=self._discipline)
                 self._runners[lease.lane] = runner
                 task = asyncio.create_task(self._serve(lease.lane, runner), name=f"lane {lease.lane}")
                 self._tasks.add(task)
@@ -85,10 +127,12 @@ class Dispatcher:
                 return
 
     async def _pause(self) -> float:
-        due = await self._tools.spool.next_due()
+        spool = self._tools.spool
+        longest = LONGEST_WAIT if spool.hears else UNHEARD_WAIT
+        due = await spool.next_due()
         if due is None:
-            return LONGEST_WAIT
-        return min(max((due - self._tools.clock.now()) / 1000, 0.0), LONGEST_WAIT)
+            return longest
+        return min(max((due - self._tools.clock.now()) / 1000, 0.0), longest)
 
     async def _serve(self, lane: int, runner: LaneRunner) -> None:
         try:
@@ -97,5 +141,6 @@ class Dispatcher:
             log(SERVICE_FAULT, level=logging.ERROR, lane=lane, error=type(fault).__name__, detail=str(fault)[:200])
             await asyncio.sleep(1.0)
         finally:
-            del self._runners[lane]
+            if self._runners.get(lane) is runner:  # the lane may be leased again before its release was heard of
+                del self._runners[lane]
             self._news.set()

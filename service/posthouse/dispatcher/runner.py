@@ -1,16 +1,20 @@
-"""Sends for one lane as long as it is leased: takes only what can be sent at once."""
+"""Sends for one lane as long as it is leased: takes only what can be sent at once, in turn, by the lane's own account."""
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from posthouse.delivery import choose
 from posthouse.dispatcher.attempt import SPOOL_PAUSE, Attempt, Place, Tools
-from posthouse.lanes import NEVER, Board, Lane, Use
-from posthouse.message import Message, Millis
+from posthouse.dispatcher.moving import Elsewhere, Moving
+from posthouse.lanes import DAY_USED, TENANT_DAY_USED, Board
+from posthouse.limits import Discipline, Load, Use, load_of
+from posthouse.message import Message, Millis, Priority
+from posthouse.pace import NEVER
 from posthouse.ports import SpoolUnavailableError
-from posthouse.records import Lease
+from posthouse.records import Lease, Pause, Told
+from posthouse.turns import Turns
 
 PEEK = 16
 LONGEST_WAIT = 30.0
@@ -19,29 +23,74 @@ EXPIRED_AT_ONCE = 100
 PATIENCE: Millis = 1_000
 """A lane that must wait longer than this for its next row is given back."""
 
+LONG = 4
+"""Rows of one strand in one reading from which on the next reading goes on behind them."""
+
+Strand = tuple[Priority, str]
+
+
+def strand_of(message: Message) -> Strand:
+    """Which rows of its lane can go exactly when it can."""
+    return message.priority, message.strand
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """The message may start now by this transport."""
+
+    transport: str
+    use: Use
+    load: Load
+
+
+@dataclass(frozen=True, slots=True)
+class _NoRoom:
+    """Its recipients do not fit into the day until then; ``whole``: nobody's do."""
+
+    transport: str
+    until: Millis
+    reason: str
+    whole: bool
+
 
 class LaneRunner:
     """Owns a lane; ``run`` returns when the lane is drained, paused or told to stop."""
 
-    def __init__(self, lease: Lease, *, tools: Tools, board: Board, uses: Mapping[str, Use]) -> None:
+    def __init__(self, lease: Lease, *, tools: Tools, board: Board, discipline: Discipline) -> None:
         self._lease = lease
         self._tools = tools
         self._board = board
-        self._uses = uses
-        self._lane = board.open(lease.account, starts=lease.starts, pauses=lease.pauses)
+        self._discipline = discipline
+        self._lane = board.lane(lease.account)
+        self._apps = {use.app for use in discipline.uses.values() if use.app}
         self._news = asyncio.Event()
-        self._watched: set[Lane] = {self._lane}
-        self._without: frozenset[tuple[str, ...]] = frozenset()
         self._stale = True
         self._stopping = False
-        self._ready: deque[Message] = deque()
+        self._doubtful = False
+        self._lost = False
+        self._turns = Turns()
+        self._after: dict[Strand, tuple[Millis, int]] = {}
+        self._long: set[Strand] = set()
+        self._from_start = True
+        self._began_at = 0.0
+        self._opened = False
+        self._ready: list[Message] = []
+        self._moving = Moving(lease, tools=tools, discipline=discipline)
         self._hand: dict[int, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def live(self) -> frozenset[int]:
+        """The messages whose attempts are under way."""
+        return frozenset(self._hand)
 
     def wake(self) -> None:
         """The lane's rows changed."""
         self._stale = True
         self._news.set()
+
+    def hear(self, told: Told) -> None:
+        """A person may have spoken about the lane."""
+        self._lane.told(told, self._tools.clock.now())
 
     def stop(self) -> None:
         """Take no new row."""
@@ -54,40 +103,81 @@ class LaneRunner:
             attempt.cut()
 
     async def run(self) -> None:
-        """Send until there is nothing to send for now, then give the lane back."""
+        """Send until there is nothing to send nor to look for, for now, then give the lane back."""
         self._lane.watch(self._news.set)
         self._tools.gates.watch(self._news.set)
         try:
+            await self._open()
+            self._board.take(self._lease.lane)
             await self._loop()
         finally:
             self._tools.gates.unwatch(self._news.set)
+            self._board.give_back(self._lease.lane)
+            for app in self._apps:
+                self._board.ceiling(app).leave(self._news.set)
             if self._tasks:
                 await asyncio.wait(self._tasks)
-            for lane in self._watched:
-                lane.unwatch(self._news.set)
-            await self._give_back()
+            await self._looks_end()
+            self._lane.unwatch(self._news.set)
+            if not self._lost:
+                await self._give_back()
+
+    async def _open(self) -> None:
+        now, lease = self._tools.clock.now(), self._lease
+        past = None
+        if not self._board.remembers(lease):
+            past = (await self._tools.spool.past(lanes=[lease.lane], now=now))[lease.lane]
+        self._board.open(lease, past, self._discipline, now)
+        self._opened = True
 
     async def _loop(self) -> None:
+        look_every = self._tools.spool.look_every or LONGEST_WAIT
         while not self._stopping:
             self._news.clear()
-            at = await self._fill()
-            now = self._tools.clock.now()
-            if not self._hand and not self._stale and self._idle_until(at, now):
+            if self._doubtful and not await self._still_ours():
                 return
+            at = await self._fill()
+            self._offer()
+            now = self._tools.clock.now()
+            if not self._hand and not self._stale and self._may_go(at, now):
+                if self._lane.paused(now) is not None:
+                    await self._moving.send_guests_home()
+                if not await self._looks_soon(now):
+                    return
+                at = None  # the verdict wakes the lane
             wait = LONGEST_WAIT if at is None or at >= NEVER else (at - now) / 1000
             try:
-                await asyncio.wait_for(self._news.wait(), min(max(wait, 0.0), LONGEST_WAIT))
+                async with asyncio.timeout(min(max(wait, 0.0), look_every)):
+                    await self._news.wait()
             except TimeoutError:
                 self._stale = True
 
-    def _idle_until(self, at: Millis | None, now: Millis) -> bool:
+    async def _looks_soon(self, now: Millis) -> bool:
+        """Whether a look-up or a look for drafts is under way or due: they run under this lease (PROMISES §5)."""
+        spool, lane = self._tools.spool, self._lease.lane
+        ats = (await spool.next_look(lanes=(lane,)), await spool.next_stray(lane=lane))
+        return self._lane.looking or any(at is not None and at <= now + PATIENCE for at in ats)
+
+    async def _looks_end(self) -> None:
+        while self._lane.looking:
+            self._news.clear()
+            await self._news.wait()
+
+    async def _still_ours(self) -> bool:
+        """A row that could not be marked may mean that another worker has taken the lane from one that was silent."""
+        self._doubtful = False
+        self._lost = not await self._tools.spool.holds(lane=self._lease.lane, fence=self._lease.fence)
+        return not self._lost
+
+    def _may_go(self, at: Millis | None, now: Millis) -> bool:
         """Whether another could as well take the lane later: it is empty, or paused for long."""
+        pause = self._lane.paused(now)
         if at is None:
             return True
-        if at >= NEVER:
-            return False  # a slot will fall free
-        waiting_for_pace_or_circuit = self._ready and self._lane.paused(now) is None
-        return at > now + PATIENCE and not waiting_for_pace_or_circuit
+        if pause is not None:
+            return pause.until > now + PATIENCE
+        # what is ready waits for pace, a slot, an app's ceiling or a circuit: whoever had the lane would wait as well
+        return at > now + PATIENCE and not self._ready
 
     async def _fill(self) -> Millis | None:
         """Start all that may start now; when to come back, None where only an event can bring something."""
@@ -96,98 +186,136 @@ class LaneRunner:
                 await self._peek()
             if not self._ready:
                 return await self._tools.spool.next_in(lane=self._lease.lane) if not self._hand else None
-            at = self._start_one()
-            if at is not None and not await self._look_behind():
-                return at
+            elsewhere: dict[int, Elsewhere] = {}
+            no_room: dict[int, _NoRoom] = {}
+            at = self._start_one(elsewhere, no_room)
+            if (
+                at is None
+                or (elsewhere and await self._move(elsewhere))
+                or (no_room and await self._wait_for_day(no_room))
+            ):
+                continue
+            now = self._tools.clock.now()
+            if now < at < NEVER:
+                # what falls due meanwhile may be of higher priority, for which room is kept
+                due_at = await self._tools.spool.next_in(lane=self._lease.lane, after=now)
+                at = at if due_at is None else min(at, due_at)
+            return at
         return None
 
-    async def _peek(self, without: frozenset[tuple[str, ...]] = frozenset()) -> None:
+    async def _peek(self) -> None:
         self._stale = False
-        self._without = without
         now = self._tools.clock.now()
-        rows = await self._tools.spool.peek(
-            lane=self._lease.lane, now=now, most=PEEK + len(self._hand), without=without
-        )
+        rows = await self._read(now)
         if any(message.expires_at is not None and message.expires_at <= now for message in rows):
             await self._tools.spool.expire(now=now, most=EXPIRED_AT_ONCE)
-        self._ready = deque()
+        ready: list[Message] = []
         for message in rows:
             over = message.expires_at is not None and message.expires_at <= now
             if message.key in self._hand or over:
                 continue
-            route = tuple(name for name in message.route if name in self._uses)
+            route = tuple(name for name in message.route if name in self._discipline.uses)
             if route:
-                self._ready.append(replace(message, route=route))
+                ready.append(replace(message, route=route))
             else:
                 await self._tools.spool.hold(key=message.key, id=message.id, at=now, cause="no_transport")
+        self._ready = self._turns.order(ready)
 
-    async def _look_behind(self) -> bool:
-        """Whether rows behind those that have no usable transport now can go; one such route must not hide the rest."""
+    async def _read(self, now: Millis) -> Sequence[Message]:
+        """Rows of every strand, behind what was taken of the long ones (SPOOL §2, the dead-tuple trap).
+
+        From the start again where a strand seems drained, where a row was put back, and every 30 s: what came in with
+        an earlier time lies before what was taken.
+        """
+        spool, lane, most = self._tools.spool, self._lease.lane, PEEK + len(self._hand)
+        monotonic = self._tools.clock.monotonic()
+        if self._from_start or monotonic - self._began_at > LONGEST_WAIT:
+            self._after.clear()
+        rows = await spool.peek(lane=lane, now=now, most=most, after=dict(self._after)) if self._after else ()
+        if not self._after or not self._after.keys() <= {strand_of(row) for row in rows}:
+            self._after.clear()
+            self._from_start, self._began_at = False, monotonic
+            rows = await spool.peek(lane=lane, now=now, most=most)
+        counted = Counter(map(strand_of, rows))
+        self._long = {strand for strand, count in counted.items() if count >= LONG or len(rows) >= most}
+        return rows
+
+    def _start_one(self, elsewhere: dict[int, Elsewhere], no_room: dict[int, _NoRoom]) -> Millis | None:
+        """Start the first row that can go now (None), or say when to come back; notes rows that must go elsewhere."""
         now = self._tools.clock.now()
-        unusable = self._unusable(now)
-        stuck = frozenset(m.route for m in self._ready if not isinstance(choose(m, unusable), str))
-        if not stuck or stuck <= self._without or any(m.route not in stuck for m in self._ready):
-            return False
-        before = self._ready
-        await self._peek(self._without | stuck)
-        if not self._ready:
-            self._ready = before
-            return False
-        return True
-
-    def _unusable(self, now: Millis) -> dict[str, Millis]:
-        return self._tools.gates.unusable(now) | self._lane.unusable(now)
-
-    def _start_one(self) -> Millis | None:
-        """Start the first row that can go now (None), or say when to come back."""
-        now = self._tools.clock.now()
-        unusable = self._unusable(now)
+        unusable = self._tools.gates.unusable(now) | self._lane.unusable(now)
         earliest = NEVER
         for message in self._ready:
-            place = self._way(message, now, unusable)
-            if isinstance(place, Place):
-                self._ready.remove(message)
-                self._start(message, place, now)
-                return None
-            earliest = min(earliest, place)
+            match self._way(message, now, unusable):
+                case _Way() as way:
+                    self._start(message, way, now)
+                    return None
+                case Elsewhere() as other:
+                    elsewhere[message.key] = other
+                case _NoRoom() as used:
+                    no_room[message.key] = used
+                case at:
+                    earliest = min(earliest, at)
         return earliest
 
-    def _way(self, message: Message, now: Millis, unusable: Mapping[str, Millis]) -> Place | Millis:
-        """By which transport the message starts now, or when to ask again."""
+    def _way(
+        self, message: Message, now: Millis, unusable: Mapping[str, Millis]
+    ) -> _Way | Elsewhere | _NoRoom | Millis:
+        """By which transport the message starts now, where else it belongs, or when to ask again."""
         refused = dict(unusable)
         while True:
             name = choose(message, refused)
             if not isinstance(name, str):
                 return name
-            place = self._place(message, name)
-            at = max(lane.start_at(now, transport=name, use=place.use) for lane in place.lanes)
-            if at > now:
-                return at
+            account = self._tools.accounts(name, message.mailbox)
+            if account != self._lease.account:
+                other = Elsewhere(name, account)
+                later = self._moving.shut_until(message, other, now, refused)
+                if later is None:
+                    return other
+                refused[name] = later
+                continue
+            use = self._discipline.uses[name]
+            load = load_of(message, use, self._discipline.senders)
+            found = self._room(name, use, load, now)
+            if found is not None:
+                return found
             alone = all(other == name or other in unusable for other in message.route)
             if self._tools.gates.admits(name, message, now, alone=alone):
-                return place
+                return _Way(name, use, load)
             refused[name] = now + PATIENCE
 
-    def _place(self, message: Message, name: str) -> Place:
-        account = self._tools.accounts(name, message.mailbox)
-        lanes: tuple[Lane, ...] = (self._lane,)
-        if account != self._lease.account:
-            other = self._board.lane(account)
-            other.watch(self._news.set)
-            self._watched.add(other)
-            lanes = (self._lane, other)
-        return Place(
-            lane=self._lease.lane,
-            fence=self._lease.fence,
-            lanes=lanes,
-            transport=name,
-            account=account,
-            use=self._uses[name],
-        )
+    def _room(self, name: str, use: Use, load: Load, now: Millis) -> _NoRoom | Millis | None:
+        """None where the message may start now."""
+        at = self._lane.start_at(now, transport=name, use=use, load=load)
+        if at > now:
+            return at
+        limits = ((use.limits.recipients_per_day, self._lane.day, DAY_USED),)
+        limits += ((self._discipline.tenant_recipients_per_day, self._lane.tenant, TENANT_DAY_USED),)
+        for limit, day, reason in limits:
+            at = day.room_at(now, limit=limit, recipients=load.recipients)
+            if at > now:
+                return _NoRoom(name, at, reason, whole=day.used(now) >= limit)
+        ceiling = self._board.ceiling(use.app)
+        if use.app and not ceiling.free:
+            ceiling.wait(self._news.set)
+            return NEVER
+        return None
 
-    def _start(self, message: Message, place: Place, now: Millis) -> None:
-        for lane in place.lanes:
-            lane.start(now, transport=place.transport, use=place.use)
+    def _start(self, message: Message, way: _Way, now: Millis) -> None:
+        strand = strand_of(message)
+        if strand in self._long and next(one for one in self._ready if strand_of(one) == strand) is message:
+            self._after[strand] = (message.due_at, message.key)
+        self._ready.remove(message)
+        self._turns.took(message)
+        place = Place(
+            key=self._lease.lane,
+            fence=self._lease.fence,
+            lane=self._lane,
+            account=self._lease.account,
+            started=self._lane.start(now, transport=way.transport, use=way.use, load=way.load),
+            ceiling=self._board.ceiling(way.use.app) if way.use.app else None,
+        )
         attempt = Attempt(message, place, self._tools)
         self._hand[message.key] = attempt
         task = asyncio.create_task(attempt.run(), name=f"attempt {message.id}")
@@ -197,12 +325,46 @@ class LaneRunner:
     def _ended(self, key: int) -> Callable[[asyncio.Task[None]], None]:
         def ended(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
-            self._hand.pop(key, None)
+            attempt = self._hand.pop(key)
+            self._doubtful = self._doubtful or attempt.unmarked
+            self._from_start = self._from_start or attempt.again
             self._news.set()
             if not task.cancelled():
                 task.result()
 
         return ended
+
+    async def _move(self, elsewhere: Mapping[int, Elsewhere]) -> bool:
+        """Put rows where they belong; True where what may be started has changed."""
+        gone = await self._moving.move(elsewhere)
+        self._ready = [message for message in self._ready if message.key not in gone]
+        return True
+
+    async def _wait_for_day(self, no_room: Mapping[int, _NoRoom]) -> bool:
+        """Pause what has no room for anybody, put later what is too large for the room that is left."""
+        now = self._tools.clock.now()
+        whole = {used.transport: used for used in no_room.values() if used.whole}
+        if whole:
+            alone = len(whole) < len(self._discipline.uses) and self._differ()
+            for name, used in whole.items():
+                pause = Pause(name if alone else None, used.until, used.reason, blocked=False, since=now)
+                await self._tools.effects.rest(self._lane, self._lease.lane, pause, mailbox=self._lease.account)
+        for key, used in no_room.items():
+            if not used.whole:
+                await self._tools.spool.defer(
+                    key=key, lane=self._lease.lane, due_at=used.until, at=now, cause=used.reason
+                )
+        self._ready = [message for message in self._ready if message.key not in no_room]
+        return True
+
+    def _differ(self) -> bool:
+        """Whether some transport has another day than the others, so that it may go on alone."""
+        return len({use.limits.recipients_per_day for use in self._discipline.uses.values()}) > 1
+
+    def _offer(self) -> None:
+        """What this lane did not take of an app's room is the next one's."""
+        for app in self._apps:
+            self._board.ceiling(app).offer()
 
     async def _give_back(self) -> None:
         """Repeated until it is written: a lane that keeps its owner without a runner would never be leased again."""
@@ -213,5 +375,6 @@ class LaneRunner:
             except SpoolUnavailableError:
                 await asyncio.sleep(SPOOL_PAUSE)
                 continue
-            self._board.forget_idle(self._lease.account, now)
+            if self._opened:
+                self._board.release(self._lease, now)
             return

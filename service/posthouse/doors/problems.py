@@ -91,6 +91,12 @@ TABLE: Final[dict[Condition, Row]] = {
         "A body may pause for 30 seconds and, after its first minute, comes at 10,000 bytes a second or more. Nothing "
         "was accepted and the connection is closed; send it again.",
     ),
+    Condition.NOT_CHANGEABLE: Row(
+        409,
+        "The message cannot be changed",
+        "Times and priority are changed while a message waits: not while it is being sent, not while nobody knows "
+        "whether it was sent, and not when it is final.",
+    ),
     Condition.MESSAGE_TOO_LARGE: Row(
         413,
         "The message is too large",

@@ -25,6 +25,7 @@ def control_routes(world: World, listeners: Mapping[str, Listener]) -> list[Rout
     return [
         Route("/control/state", control.state, methods=["GET"]),
         Route("/control/posts", control.posts, methods=["GET"]),
+        Route("/control/violations", control.violations, methods=["GET"]),
         Route("/control/faults", control.put_faults, methods=["PUT"]),
         Route("/control/faults", control.delete_faults, methods=["DELETE"]),
         Route("/control/settings", control.put_settings, methods=["PUT"]),
@@ -51,6 +52,7 @@ class _Control:
             "peak_in_flight_by_mailbox": dict(world.graph_gauge.peak),
             "smtp_connections_by_mailbox": dict(+world.smtp_gauge.now),
             "peak_smtp_connections_by_mailbox": dict(world.smtp_gauge.peak),
+            "violations": world.violations.counts,
             "faults": [asdict(rule) for rule in world.faults],
         }
         # Not asdict: before Python 3.12 it breaks a Counter.
@@ -60,6 +62,10 @@ class _Control:
     async def posts(self, _request: Request) -> Response:
         """Every sendMail request that is remembered, in order."""
         return JSONResponse([asdict(post) for post in self._world.posts])
+
+    async def violations(self, _request: Request) -> Response:
+        """The latest requests that went beyond Microsoft's limits, enforced or not."""
+        return JSONResponse([asdict(one) for one in self._world.violations.examples])
 
     async def put_faults(self, request: Request) -> Response:
         """Replace all fault rules by this list."""

@@ -40,7 +40,9 @@ class Front:
         if scope["type"] != "http":
             return
         try:
-            reply = await self._reply(scope, receive)
+            with self._world.recorder.visit(scope["method"], scope["raw_path"], self._app(scope)) as visit:
+                reply = await self._reply(scope, visit.counted(receive))
+                visit.answered(reply)
             if isinstance(reply, Answer):
                 await _say(send, reply)
                 return
@@ -52,6 +54,12 @@ class Front:
             return
         except asyncio.CancelledError:
             return  # the emulator stops; its listener has cut the connection
+
+    def _app(self, scope: Scope) -> str:
+        """The app whose token the request carries, empty where it carries none."""
+        bearer = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")[2]
+        token = self._world.tokens.get(bearer)
+        return "" if token is None else token.app
 
     async def _reply(self, scope: Scope, receive: Receive) -> Reply:
         body = await _body(receive)

@@ -55,7 +55,8 @@ class _Inbox:
         """The newest mails as a table."""
         received = self._world.received
         newest = islice(reversed(received), SHOWN)
-        return HTMLResponse(inbox_page(newest, total=len(received)), headers=_GUARD)
+        page = inbox_page(newest, total=len(received), violations=self._world.violations)
+        return HTMLResponse(page, headers=_GUARD)
 
     async def json(self, request: Request) -> Response:
         """The mails with a number above ``?after=``, oldest first."""

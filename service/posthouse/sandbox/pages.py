@@ -1,6 +1,6 @@
 """The inbox as plain HTML that works without JavaScript, with a keyboard and with a screen reader."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.parser import BytesParser
@@ -8,9 +8,19 @@ from email.policy import default as modern
 from html import escape
 from typing import Final
 
+from posthouse.sandbox.recorder import Kind, Violations
 from posthouse.sandbox.world import Received
 
 SHOWN: Final = 200  # mails on one page
+
+_BROKEN: Final[Mapping[Kind, str]] = {
+    "at_once": "more than 4 requests at once of a mailbox",
+    "starts": "more than 30 messages a minute of a mailbox",
+    "early": "requests before Retry-After was over",
+    "uploads": "more than 150 MB in 5 minutes of a mailbox",
+    "recipients": "more than 10,000 recipients a day of a mailbox",
+    "connections": "more than 3 SMTP sessions of a mailbox",
+}
 
 _PAGE: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -29,17 +39,25 @@ iframe {{ width: 100%; height: 30rem; border: 1px solid #888; background: #fff }
 """
 
 
-def inbox_page(mails: Iterable[Received], *, total: int) -> str:
-    """The list of the given mails, in their order."""
+def inbox_page(mails: Iterable[Received], *, total: int, violations: Violations) -> str:
+    """The list of the given mails, in their order, under a word about Microsoft's limits where they were broken."""
     rows = "\n".join(_row(one) for one in mails)
+    heading = "<h1>Inbox</h1>" + _broken(violations)
     if not rows:
-        return _page("Inbox", "<h1>Inbox</h1><p>Nothing was received yet.</p>")
+        return _page("Inbox", f"{heading}<p>Nothing was received yet.</p>")
     caption = f"Mails received: {total}. The newest {min(total, SHOWN)} are shown, newest first."
     heads = "".join(
         f'<th scope="col">{name}</th>' for name in ("Time (UTC)", "From", "Recipients", "Subject", "Transport")
     )
     table = f"<table><caption>{caption}</caption><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
-    return _page("Inbox", f"<h1>Inbox</h1>{table}")
+    return _page("Inbox", heading + table)
+
+
+def _broken(violations: Violations) -> str:
+    counts = [f"{_BROKEN[kind]} ({count})" for kind, count in violations.counts.items() if count]
+    if not counts:
+        return ""
+    return f'<p role="status">Microsoft 365 would have throttled: {", ".join(counts)}. <a href="/control/violations">The latest</a></p>'
 
 
 def mail_page(one: Received) -> str:

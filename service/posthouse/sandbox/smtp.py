@@ -181,6 +181,7 @@ class Submission(SMTP):
         if await self._struck(Stage.MAIL):
             return
         world = self._world
+        world.recorder.message(self._account)
         if world.settings.enforce_limits and world.smtp_gauge.now[self._account] > CONCURRENT_SMTP:
             await self.push(CONCURRENT)
             return
@@ -334,7 +335,7 @@ class Submission(SMTP):
             await self.push(trouble)
             return
         self._account = account
-        self._world.smtp_gauge.enter(account)
+        self._world.recorder.connected(account, self._world.smtp_gauge.enter(account))
         await self.push("235 2.7.0 Authentication successful")
 
     def _rule(

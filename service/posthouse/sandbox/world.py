@@ -13,6 +13,7 @@ from posthouse.sandbox.chaos import Chaos, Rule
 from posthouse.sandbox.drawer import Drawer, File
 from posthouse.sandbox.limits import Budget, Gauge
 from posthouse.sandbox.mime import Mail, with_message_id
+from posthouse.sandbox.recorder import Recorder, Violations
 from posthouse.sandbox.settings import Settings
 
 Transport = Literal["graph", "smtp"]
@@ -122,6 +123,8 @@ class World:
         self.graph_gauge = Gauge()
         self.smtp_gauge = Gauge()
         self.budget = Budget()
+        self.violations = Violations()
+        self.recorder = Recorder(self.violations, clock)
         self.tokens: dict[str, Token] = {}
         self.drawer = Drawer()
         self.received: deque[Received] = deque()
@@ -154,6 +157,7 @@ class World:
     ) -> Received:
         """Take the mail: into the inbox, and into Sent Items of the mailbox where ``saved``."""
         self._number += 1
+        self.recorder.accepted(mailbox, recipients=len(recipients))
         message_id, mime = mail.message_id, mail.mime
         if not message_id or self.settings.rewrite_message_ids:
             message_id = f"<{self._number:x}.{self.random.getrandbits(64):016x}@sandbox.prod.outlook.test>"

@@ -7,11 +7,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from posthouse.settings.model import SQLITE, EntraSettings, GraphSettings, Settings, SmtpSettings
+from posthouse.settings.model import (
+    POSTGRES,
+    SQLITE,
+    EntraSettings,
+    GraphSettings,
+    SecretsSettings,
+    SenderSettings,
+    Settings,
+    SmtpSettings,
+    SpoolSettings,
+)
 from posthouse.settings.problems import Problem, nearest
 from posthouse.settings.values import Secret, SecretError, is_loopback
 
 LATER: Final = "comes with a later release"
+
+SHORTEST_MASTER: Final = 32
+"""Characters: a master is no password, nothing stretches it (RFC 5869 §4)."""
 
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _DOMAIN: Final = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
@@ -22,13 +35,16 @@ _FOUND_BY_ITSELF: Final = frozenset({"managed_identity", "default"})
 def mistakes(settings: Settings, *, transports: Iterable[str]) -> Iterator[Problem]:
     """All mistakes between settings; ``transports`` are the names as written, also of those with mistakes inside."""
     yield from _doors(settings)
-    yield from _spool(settings.spool.url)
+    yield from _spool(settings.spool)
+    yield from _secrets(settings.secrets)
     names = sorted(transports)
     yield from _route("delivery.route", settings.delivery.route, names)
     for number, route in enumerate(settings.routes):
         yield from _route(f"routes[{number}].transports", route.transports, names)
         if not route.senders and not route.recipients:
             yield Problem(f"routes[{number}]", "a route needs senders or recipients", "delivery.route is for all mail")
+    for number, sender in enumerate(settings.senders):
+        yield from _sender(f"senders[{number}]", sender)
     for name, transport in settings.transports.items():
         yield from _transport(f"transports.{name}", transport, settings.entra)
     yield from _times(settings)
@@ -50,11 +66,42 @@ def _doors(settings: Settings) -> Iterator[Problem]:
         yield Problem("admin.listen", "two listeners cannot have the same address")
 
 
-def _spool(url: str) -> Iterator[Problem]:
-    if url.startswith(("postgresql://", "postgres://")):
-        yield Problem("spool.url", f"PostgreSQL {LATER}", "leave it empty for SQLite in the state directory")
-    elif url and not Path(url.removeprefix(SQLITE)).is_absolute():
-        yield Problem("spool.url", "a spool is an absolute path of a local disk", "such as 'sqlite:///srv/mail/spool'")
+def _spool(spool: SpoolSettings) -> Iterator[Problem]:
+    for name in ("url", "listen_url"):
+        yield from _secret(f"spool.{name}", getattr(spool, name))
+    try:
+        url = spool.url.read() if spool.url is not None else ""
+        listen = spool.listen_url.read() if spool.listen_url is not None else ""
+    except SecretError:
+        return
+    many = url.startswith(POSTGRES)
+    if url and not many and not Path(url.removeprefix(SQLITE)).is_absolute():
+        hint = "such as 'sqlite:///srv/mail/spool' or 'postgresql://posthouse@db.example.com/posthouse'"
+        yield Problem("spool.url", "a spool is an absolute path of a local disk, or a PostgreSQL database", hint)
+    for name, given in (("pooler", spool.pooler), ("listen_url", bool(listen))):
+        if given and not many:
+            yield Problem(f"spool.{name}", "only a spool in PostgreSQL has this", "spool.url = 'postgresql://…'")
+    if listen and not listen.startswith(POSTGRES):
+        yield Problem(
+            "spool.listen_url", "this is the database's own address", "such as 'postgresql://db:5432/posthouse'"
+        )
+
+
+def _secrets(secrets: SecretsSettings) -> Iterator[Problem]:
+    places = [("secrets.master", secrets.master)] if secrets.master is not None else []
+    places += [(f"secrets.previous[{number}]", one) for number, one in enumerate(secrets.previous)]
+    for path, secret in places:
+        try:
+            short = len(secret.read()) < SHORTEST_MASTER
+        except SecretError as error:
+            yield Problem(path, str(error))
+            continue
+        if short:
+            hint = "such as the 64 digits of: openssl rand -hex 32"
+            yield Problem(path, f"a master has at least {SHORTEST_MASTER} characters", hint)
+    if secrets.previous and secrets.master is None:
+        hint = "write the new one as secrets.master; the one beside the spool is then a previous one"
+        yield Problem("secrets.previous", "an earlier master needs one after it", hint)
 
 
 def _route(path: str, route: Sequence[str], names: Sequence[str]) -> Iterator[Problem]:
@@ -65,6 +112,13 @@ def _route(path: str, route: Sequence[str], names: Sequence[str]) -> Iterator[Pr
             yield Problem(path, f"there is no transport {name!r}", nearest(name, names))
     if len(set(route)) < len(route):
         yield Problem(path, "a transport stands in a route once")
+
+
+def _sender(path: str, sender: SenderSettings) -> Iterator[Problem]:
+    if not sender.mailboxes and sender.limits is None:
+        yield Problem(f"{path}.mailboxes", "a sender names the mailboxes that send it, or limits of its own")
+    if len({mailbox.lower() for mailbox in sender.mailboxes}) < len(sender.mailboxes):
+        yield Problem(f"{path}.mailboxes", "a mailbox stands in a sender once")
 
 
 def _transport(path: str, transport: GraphSettings | SmtpSettings, base: EntraSettings) -> Iterator[Problem]:

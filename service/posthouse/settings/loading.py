@@ -18,6 +18,7 @@ from posthouse.settings.model import (
     GraphSettings,
     LimitSettings,
     RouteSettings,
+    SenderLimitSettings,
     SenderSettings,
     Settings,
     SmtpSettings,
@@ -33,11 +34,9 @@ _ITEMS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
 )
 _LATER: Final = frozenset(
     {
-        *(("", name) for name in ("smtp_door", "graph_door", "secrets", "callers", "alerts")),
+        *(("", name) for name in ("smtp_door", "graph_door", "callers", "alerts")),
         *(("clients", name) for name in ("entra_app_id", "auth", "networks", "rewrite_from")),
-        ("spool", "encrypt_content"),
-        ("limits", "recipients_per_day"),
-        ("transports", "recipients_per_day"),
+        ("transports", "drafts"),
     }
 )
 """Settings of CONTRACT §4 that this version does not have: (section, name)."""
@@ -227,6 +226,8 @@ def _table(loc: Steps) -> type[BaseModel]:
         return Settings
     if loc[-1] == "entra":
         return EntraSettings
+    if loc[0] == "senders" and loc[-1] == "limits":
+        return SenderLimitSettings
     if loc[0] == "transports":
         return LimitSettings if loc[-1] == "limits" else _KINDS[str(loc[2])]
     if loc[0] in _ITEMS:

@@ -24,6 +24,8 @@ from posthouse.settings.values import (
     Port,
     PublicUrl,
     SecretValue,
+    SecretValues,
+    SpoolPlace,
     TransportName,
     Url,
 )
@@ -32,6 +34,7 @@ SPOOL_NAME: Final = "spool.sqlite"
 """The spool's file in the state directory."""
 
 SQLITE: Final = "sqlite://"
+POSTGRES: Final = ("postgresql://", "postgres://")
 
 ScopeName = Literal["submit", "read", "content", "manage", "admin"]
 
@@ -59,11 +62,32 @@ class AdminSettings(Table):
 
 
 class SpoolSettings(Table):
-    """[spool]: where messages lie (a path of SQLite; empty: in the state directory) and for how many seconds."""
+    """[spool]: where messages lie and for how many seconds; contents are sealed at rest.
 
-    url: str = ""
+    Below ``floor_bytes`` of free disk under SQLite nothing is accepted.
+
+    ``url`` is a path of SQLite (none: in the state directory) or ``postgresql://…``. ``pooler``: PgBouncer in
+    transaction mode stands before PostgreSQL; ``listen_url`` then is the way past it (without one, workers look
+    every second).
+    """
+
+    url: SpoolPlace = None
+    pooler: bool = False
+    listen_url: SpoolPlace = None
     retention: Duration = 2_592_000.0
     content_retention: Duration = 86_400.0
+    encrypt_content: bool = True
+    floor_bytes: Count = 67_108_864
+
+
+class SecretsSettings(Table):
+    """[secrets]: the master that contents are sealed under, and those before it while rotating.
+
+    Without one a SQLite spool has its own, made together with it (PROMISES §9).
+    """
+
+    master: SecretValue | None = None
+    previous: SecretValues = ()
 
 
 class EntraSettings(Table):
@@ -84,11 +108,17 @@ class LimitSettings(Table):
 
     messages_per_minute: Count = 30
     concurrent_requests: Count = 4
+    recipients_per_day: Count = 10_000
+    upload_bytes_per_5_minutes: Count = 150_000_000
 
 
 class MessageLimitSettings(LimitSettings):
-    """[limits]: the same for every transport without limits of its own, and what one message may be (bytes)."""
+    """[limits]: the same for every transport without limits of its own, what the tenant may do, what one message may be.
 
+    ``tenant_recipients_per_day``: none by default, because Exchange's limit depends on the licences (FACTS B1, TERRL).
+    """
+
+    tenant_recipients_per_day: Count = 0
     recipients_per_message: Count = 500
     max_message_bytes: Count = 36_700_160
 
@@ -150,11 +180,21 @@ class RouteSettings(Table):
     transports: Names
 
 
+class SenderLimitSettings(Table):
+    """limits of one of [[senders]]: a pace of its own inside that of the mailbox; 0 means no limit."""
+
+    messages_per_minute: Count = 0
+
+
 class SenderSettings(Table):
-    """[[senders]]: an address that other mailboxes send."""
+    """[[senders]]: an address with a pace of its own, or that other mailboxes send: without ``mailboxes`` its own does.
+
+    Of several mailboxes each message takes the one that can send it first.
+    """
 
     address: Address
-    mailboxes: Addresses = Field(min_length=1)
+    mailboxes: Addresses = ()
+    limits: SenderLimitSettings | None = None
 
 
 class ClientSettings(Table):
@@ -177,6 +217,7 @@ class Settings(Table):
     http: HttpSettings = HttpSettings()
     admin: AdminSettings = AdminSettings()
     spool: SpoolSettings = SpoolSettings()
+    secrets: SecretsSettings = SecretsSettings()
     entra: EntraSettings = EntraSettings()
     transports: dict[TransportName, Annotated[GraphSettings | SmtpSettings, Field(discriminator="kind")]] = Field(
         default_factory=_default_transports, min_length=1
@@ -199,9 +240,22 @@ class Settings(Table):
         """Where the socket and, unless ``spool.url`` says otherwise, the spool lie."""
         return self._state
 
+    @property
+    def many_processes(self) -> bool:
+        """Whether several processes may share the spool: it lies in PostgreSQL."""
+        return self.spool_url().startswith(POSTGRES)
+
+    def spool_url(self) -> str:
+        """Where the spool lies, with the secrets that belong to it; empty for SQLite in the state directory.
+
+        Raises SecretError where the place cannot be read now.
+        """
+        return self.spool.url.read() if self.spool.url is not None else ""
+
     def spool_path(self) -> Path:
-        """The file of the spool."""
-        return Path(self.spool.url.removeprefix(SQLITE)) if self.spool.url else self._state / SPOOL_NAME
+        """The file of a SQLite spool."""
+        url = self.spool_url()
+        return Path(url.removeprefix(SQLITE)) if url else self._state / SPOOL_NAME
 
     def _inherit(self, transport: GraphSettings | SmtpSettings) -> GraphSettings | SmtpSettings:
         update: dict[str, object] = {}

@@ -21,6 +21,7 @@ _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _ADDRESS: Final = re.compile(r"[^\s@]+@[^\s@]+")
 _DOMAIN: Final = re.compile(r"[^\s@*]+")
 _PORTS: Final = range(65_536)
+_PASSWORD: Final = re.compile(r"(://[^:/@?]*:)[^@/]*@")
 
 
 class SecretError(Exception):
@@ -59,6 +60,19 @@ class Secret:
     def __repr__(self) -> str:
         """Without the value."""
         return f"Secret({self.shown})"
+
+
+class SpoolUrl(Secret):
+    """Where the spool lies; a password inside is never shown."""
+
+    @property
+    def shown(self) -> str:
+        """The place, with a mask for the password."""
+        return _PASSWORD.sub(rf"\1{MASK}@", self.reference)
+
+    def __repr__(self) -> str:
+        """Without the password."""
+        return f"SpoolUrl({self.shown})"
 
 
 def _read(path: Path) -> str:
@@ -209,6 +223,13 @@ def _secret(value: object, info: ValidationInfo) -> Secret:
     return Secret(value, environ) if isinstance(environ, Mapping) else Secret(value)
 
 
+def _spool_url(value: object, info: ValidationInfo) -> SpoolUrl | None:
+    if value == "":
+        return None
+    given = _secret(value, info)
+    return SpoolUrl(given.reference, given.environ)
+
+
 def _file(value: object) -> Path:
     if not isinstance(value, str | Path) or not str(value):
         raise RuleError("a path is a text that is not empty")
@@ -222,6 +243,12 @@ SecretValue = Annotated[
     Secret,
     PlainValidator(_secret, json_schema_input_type=str),
     PlainSerializer(lambda secret: secret.shown, return_type=str),
+]
+SecretValues = Annotated[tuple[SecretValue, ...], BeforeValidator(_listed)]
+SpoolPlace = Annotated[
+    SpoolUrl | None,
+    PlainValidator(_spool_url, json_schema_input_type=str),
+    PlainSerializer(lambda url: url.shown if url is not None else "", return_type=str),
 ]
 FilePath = Annotated[Path, PlainValidator(_file, json_schema_input_type=str), PlainSerializer(str, return_type=str)]
 Count = Annotated[int, BeforeValidator(_whole, json_schema_input_type=int), Field(strict=True, ge=0)]

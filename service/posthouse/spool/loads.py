@@ -1,8 +1,10 @@
 """Records made into the rows that engines write, in the order that the verbs of ``spool/sql`` name."""
 
+import contextlib
 from collections.abc import Sequence
+from typing import Final, NamedTuple
 
-from posthouse.message import Status, id_bytes
+from posthouse.message import Millis, Status, id_bytes
 from posthouse.outcome import (
     Outcome,
     PermanentFailure,
@@ -13,7 +15,64 @@ from posthouse.outcome import (
     name_of,
     scope_of,
 )
-from posthouse.records import Finish, Mark, NewMessage
+from posthouse.ports import ContentUnreadableError
+from posthouse.records import Finish, Mark, NewMessage, Presence
+from posthouse.spool.rules import Doubt, Left
+from posthouse.spool.rules import recovered as judged
+from posthouse.spool.sealing import HEADER, Keyring, Place, Seal
+
+ANSWER_KEPT: Final[Millis] = 24 * 3_600_000
+"""An idempotency key is kept until 24 h after its last message is final (CONTRACT §2.1)."""
+SealedTuple = tuple[int, str, bytes, bytes, int, int, int]
+"""The order is that of sealed_before.sql."""
+CHUNKS: Final = "chunks"
+"""The location of a content whose body lies in chunks."""
+ENTRY_OVERHEAD: Final = 1_024
+"""Bytes of a message beside its content, about; what a group commit is bounded by."""
+
+
+PACE_READ: Final[Millis] = 240_000
+"""How far back attempts are read that may have ended in the last 60 s: one takes a minute and more (PROMISES §3)."""
+UPLOADS_READ: Final[Millis] = 480_000
+"""The same for uploads of the last five minutes."""
+HOUR: Final[Millis] = 3_600_000
+DAY_READ: Final = 25
+"""Hours whose recipients may still count for the day."""
+
+DIED: Final = {"code": "process_died", "text": "the process ended while the attempt was under way"}
+LOST: Final = {"code": "attempt_lost", "text": "the attempt ended inside the service without an outcome"}
+CLOCKS_WANDER: Final[Millis] = 60_000
+"""What was written less than this ahead of now is no sign that a clock was set back: clocks differ."""
+
+
+class Stored(NamedTuple):
+    """A content as it goes into its row: ``data`` is the header, and the body too unless that lies in chunks.
+
+    ``seal`` is the data key that its chunks were sealed with; the row is sealed when it is written.
+    """
+
+    header_size: int
+    body_size: int
+    location: str
+    data: bytes
+    seal: Seal | None = None
+
+
+class SealedRow(NamedTuple):
+    """What of a content goes into its row: the key id and the wrapped data key (None where it lies open), the bytes."""
+
+    key_id: str | None
+    data_key: bytes | None
+    body: bytes
+
+
+def sealed(stored: Stored, id_: bytes, keyring: Keyring) -> SealedRow:
+    """The row of a content of the message with this public id."""
+    if not keyring.seals:
+        return SealedRow(None, None, stored.data)
+    seal = stored.seal or keyring.new()
+    place = Place(id_, stored.header_size, stored.body_size, chunked=stored.location == CHUNKS)
+    return SealedRow(keyring.key_id, keyring.wrap(seal, place), seal.close(HEADER, stored.data))
 
 
 def new_message(key: int, new: NewMessage) -> list[object]:
@@ -44,6 +103,7 @@ def new_message(key: int, new: NewMessage) -> list[object]:
         new.envelope.sender,
         new.on_unconfirmed,
         [(recipient.address, recipient.kind) for recipient in new.envelope.recipients],
+        new.strand,
     ]
 
 
@@ -60,6 +120,8 @@ def mark(mark: Mark) -> tuple[object, ...]:
         mark.account,
         mark.started_at,
         mark.deadline_at,
+        mark.recipients,
+        mark.wire_bytes,
     )
 
 
@@ -88,6 +150,8 @@ def finish(finish: Finish) -> tuple[object, ...]:
         finish.look_at,
         finish.event,
         event_data(finish),
+        finish.attempt_id,
+        finish.next_account,
     )
 
 
@@ -110,6 +174,16 @@ def event_data(finish: Finish) -> dict[str, object]:
         "next_transport": finish.next_transport,
     }
     return {**{name: value for name, value in told.items() if value is not None}, **finish.data}
+
+
+def past_since(now: Millis) -> dict[str, Millis]:
+    """From when on past.sql reads: attempts, uploads, hours."""
+    return {"now": now, "starts": now - PACE_READ, "uploads": now - UPLOADS_READ, "hour": first_hour(now)}
+
+
+def first_hour(now: Millis) -> int:
+    """The first hour since 1970 whose recipients may still count for the day."""
+    return now // HOUR - DAY_READ
 
 
 def late(finishes: Sequence[Finish]) -> list[tuple[object, ...]]:
@@ -136,6 +210,61 @@ def refused(rows: Sequence[tuple[int, RefusedRecipient]]) -> list[tuple[object, 
     return [(key, one.address, f"{one.reply} {one.text}") for key, one in rows]
 
 
+def not_sent(finishes: Sequence[Finish]) -> list[tuple[int, int]]:
+    """Attempts that certainly sent nothing, in the order of give_back.sql: they do not count for the day."""
+    return [(one.key, one.number) for one in finishes if not isinstance(one.outcome, Sent | Unconfirmed)]
+
+
+def next_accounts(finishes: Sequence[Finish]) -> set[str]:
+    """The accounts whose lanes get a row."""
+    return {finish.next_account for finish in finishes if finish.next_account is not None}
+
+
 def again(finishes: Sequence[Finish]) -> list[int]:
     """The messages that an outcome put back into the queue."""
     return [finish.key for finish in finishes if finish.status is Status.QUEUED]
+
+
+def restored(doubt: Doubt, now: Millis) -> tuple[object, ...]:
+    """What a restored copy writes of a message, in the order of restored.sql without its account."""
+    status, cause = (Status.UNCONFIRMED, None) if doubt.looked_for else (Status.HELD, doubt.cause)
+    look_at = now if doubt.looked_for else None
+    return status.value, cause, look_at, doubt.held_before, f"message.{status.value}"
+
+
+def rewrapped(found: Sequence[SealedTuple], keyring: Keyring) -> tuple[list[tuple[int, str, bytes]], int]:
+    """Contents whose data keys were wrapped again (content, earlier key id, data key), and how many could not be."""
+    again: list[tuple[int, str, bytes]] = []
+    for content, name, wrapped, id_, header_size, body_size, chunked in found:
+        place = Place(bytes(id_), header_size, body_size, chunked=bool(chunked))
+        with contextlib.suppress(ContentUnreadableError):
+            again.append((content, name, keyring.rewrap(name, wrapped, place)))
+    return again, len(found) - len(again)
+
+
+def recovered(lost: Sequence[Left], *, now: Millis, grace: Millis) -> list[tuple[object, ...]]:
+    """Messages whose attempts nobody carries any more, in the order of recover.sql."""
+    rows: list[tuple[object, ...]] = []
+    for left in lost:
+        status, cause, looked_for, event = judged(left, now=now)
+        since = left.ended(now, grace=grace)
+        rows.append((left.key, left.number, status, cause, since, since if looked_for else None, event))
+    return rows
+
+
+def presence(presence: Presence) -> dict[str, int | str | None]:
+    """The values of save_presence.sql but for the account's key."""
+    witness = presence.witness
+    return {
+        "kind": presence.kind,
+        "own": int(presence.own),
+        "level": presence.level.value,
+        "proved_at": presence.proved_at,
+        "asked_at": presence.asked_at,
+        "ask_at": presence.ask_at,
+        "answer": presence.answer,
+        "witness": None if witness is None else id_bytes(witness.id).hex(),
+        "witness_message_id": None if witness is None else witness.message_id,
+        "witness_sent_at": None if witness is None else witness.sent_at,
+        "witness_transport": None if witness is None else witness.transport,
+    }

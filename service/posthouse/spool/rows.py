@@ -4,7 +4,8 @@ JSON columns arrive as text or already parsed, as the engine's driver gives them
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal, TypeVar, cast
 
 from posthouse.message import (
@@ -22,20 +23,31 @@ from posthouse.message import (
     id_from_bytes,
     shown_status,
 )
+from posthouse.ports import ContentUnreadableError
 from posthouse.records import (
     AttemptRow,
+    Backlogged,
+    FeedEvent,
     KeyRow,
     LaneRow,
+    Lease,
+    Past,
     Pause,
+    Presence,
+    ProofLevel,
     RecipientState,
     Record,
+    Start,
     Stray,
+    Told,
     TransportKind,
     TransportRow,
     Unsettled,
     Witness,
 )
-from posthouse.spool.rules import Standing
+from posthouse.spool.loads import CHUNKS
+from posthouse.spool.rules import Left, Standing, Waiting
+from posthouse.spool.sealing import HEADER, Keyring, Place, Seal
 
 WHOLE_LANE: Final = ""
 """The transport of a pause that is the whole lane's."""
@@ -43,17 +55,17 @@ WHOLE_LANE: Final = ""
 _T = TypeVar("_T")
 
 MessageTuple = tuple[
-    int, str, str, int, str, str, str, str | None, list[tuple[str, str]], str, int, list[str], str | None, int, int, int,
-    int, int | None, int, int, str, int, int | None, tuple[str, str, str | None, int] | None,
+    int, str, str, int, str, str, str, str | None, str | list[tuple[str, str]], str, int, str | list[str], str | None, int, int, int,
+    int, int | None, int, int, str, int, int | None, str, str | tuple[str, str, str | None, int] | None,
 ]  # fmt: skip
 """The order is that of peek.sql."""
 UnsettledTuple = tuple[
-    MessageTuple, int, str, TransportKind, str, int, int, int, int | None, int, int, str | None, int,
+    MessageTuple, int, str, TransportKind, str, int, int, int, int | None, int, str | None, int, str | None, int,
 ]  # fmt: skip
 """The order is that of unsettled.sql."""
 RecordTuple = tuple[
     bytes, str, str, str, str, str, str, str, str | None, str, str, str, str, str | None, int, int, int, int, int | None,
-    int | None, int, str | None, int, str,
+    int | None, int, str | None, int, str, int | None,
 ]  # fmt: skip
 """The order is that of record.sql."""
 AttemptTuple = tuple[
@@ -62,27 +74,48 @@ AttemptTuple = tuple[
 ]  # fmt: skip
 """The order is that of attempts.sql."""
 StandingTuple = tuple[
-    int, str, str, int, int | None, int | None, int | None, int | None, str | None, int,
+    int, str, str, int, int | None, int | None, int | None, int | None, str | None, int, str | None,
 ]  # fmt: skip
 """The order is that of standing.sql."""
-LaneTuple = tuple[int, str, int, int, int, int, int | None, int | None, str]
+ContentTuple = tuple[int, int, str, str | None, bytes | None, bytes, bytes]
+"""The order is that of content.sql."""
+WaitingTuple = tuple[int, int, str | None, str, str, str]
+"""The order is that of restorable.sql."""
+LaneTuple = tuple[int, str, int, int, int, int | None, str, str | None, int, int, str]
 """The order is that of lanes.sql."""
-PauseTuple = tuple[str, int, str, int, int]
-"""Transport, until, reason, blocked, since."""
-EventTuple = tuple[int, int, str, str]
+LeaseTuple = tuple[int, str, int, int, int, str, int]
+"""The order is that of lease.sql."""
+PastTuples = tuple[
+    list[tuple[int, int | None, str, int | None, str | None]], list[tuple[int, int, int]], list[tuple[int, int, int]]
+]
+"""The order is that of past.sql: the lane, then when an attempt ended, transport, priority, sender; end, bytes; hour, recipients."""
+PauseTuple = tuple[str, int, str, int, int, int]
+"""Transport, until, reason, blocked, since, length."""
+EventTuple = tuple[int | str, int, str, str]
 """The order is that of events.sql."""
+FeedTuple = tuple[int | str, int, str, str, bytes, str, str | None, str]
+"""The order is that of feed.sql."""
+LeftTuple = tuple[int, int, int, int, str, int | None]
+"""Of left_sending.sql: message, number, started, deadline, what its client wants of doubt, expiry."""
+PresenceTuple = tuple[
+    str, TransportKind, int, str, int | None, int | None, int | None, str | None, str | None, str | None, int | None,
+    str | None,
+]  # fmt: skip
+"""The order is that of presences.sql."""
 KeyTuple = tuple[str, str, bytes, str, str, str, int, int | None, int | None, int | None]
 """The order is that of keys.sql."""
-TransportTuple = tuple[str, Literal["closed", "open", "blocked", "paused"], int, int, str, int]
+TransportTuple = tuple[str, Literal["closed", "open", "blocked", "paused"], int, int, str, int, int, int, int, str]
 """The order is that of transports.sql."""
-StrayTuple = tuple[int, str, str, str, str, str | None, int, int]
+StrayTuple = tuple[int, str, str, str, str, str | None, int]
 """The order is that of strays.sql."""
 
 
 def message(row: MessageTuple) -> Message:
     """A due message."""
-    envelope = Envelope(row[7], tuple(Recipient(address, Kind(kind)) for address, kind in row[8]))
-    draft = None if row[23] is None else _draft(*row[23])
+    recipients = _parsed(row[8], list[tuple[str, str]])
+    envelope = Envelope(row[7], tuple(Recipient(address, Kind(kind)) for address, kind in recipients))
+    route = tuple(_parsed(row[11], list[str]))
+    draft = None if row[24] is None else _draft(*_parsed(row[24], tuple[str, str, str | None, int]))
     return Message(
         key=row[0],
         id=id_from_bytes(bytes.fromhex(row[1])),
@@ -94,7 +127,7 @@ def message(row: MessageTuple) -> Message:
         envelope=envelope,
         message_id=row[9],
         own_message_id=bool(row[10]),
-        route=tuple(row[11]) if draft is None or not draft.pinned else (draft.transport,),
+        route=route if draft is None or not draft.pinned else (draft.transport,),
         next_transport=row[12],
         priority=Priority(row[13]),
         size=row[14],
@@ -106,6 +139,7 @@ def message(row: MessageTuple) -> Message:
         on_unconfirmed=OnUnconfirmed(row[20]),
         accept_duplicate=bool(row[21]),
         first_tried_at=row[22],
+        strand=row[23],
         draft=draft,
     )
 
@@ -116,9 +150,8 @@ def _draft(transport: str, account: str, id_: str | None, pinned: int) -> Earlie
 
 def unsettled(row: UnsettledTuple) -> Unsettled:
     """A doubtful message and the attempt that left it so."""
-    of, number, transport, kind, account, started_at, since, looks, last_absent_at, may_resend, held, draft, strays = (
-        row
-    )
+    of, number, transport, kind, account, started_at, since, looks, last_absent_at, may_resend = row[:10]
+    held, lane, draft, strays = row[10:]
     return Unsettled(
         message=message(of),
         number=number,
@@ -130,7 +163,8 @@ def unsettled(row: UnsettledTuple) -> Unsettled:
         looks=looks,
         last_absent_at=last_absent_at,
         may_resend=bool(may_resend),
-        held=bool(held),
+        held=held,
+        lane=lane,
         draft=draft,
         strays=bool(strays),
     )
@@ -166,6 +200,7 @@ def record(row: RecordTuple, *, now: Millis) -> Record:
         recipients=tuple(
             RecipientState(address=address, kind=kind, refused=refused) for address, kind, refused in recipients
         ),
+        erased_at=row[24],
     )
 
 
@@ -193,7 +228,9 @@ def attempt(row: AttemptTuple) -> AttemptRow:
 
 def standing(row: StandingTuple) -> Standing:
     """Where a message stands."""
-    key, status, client, lane, expires_at, purged_at, unsettled_number, may_resend, held_cause, due_at = row
+    key, status, client, lane, expires_at, purged_at, unsettled_number, may_resend, held_cause, due_at, held_before = (
+        row
+    )
     return Standing(
         key=key,
         status=Status(status),
@@ -205,46 +242,168 @@ def standing(row: StandingTuple) -> Standing:
         may_resend=bool(may_resend),
         held_cause=held_cause,
         due_at=due_at,
+        held_before=held_before,
+    )
+
+
+def waiting(row: WaitingTuple) -> Waiting:
+    """A queued or held message of a restored copy."""
+    key, number, held_cause, mailbox, route, wish = row
+    return Waiting(
+        key=key,
+        number=number,
+        held_cause=held_cause,
+        mailbox=mailbox,
+        route=tuple(_parsed(route, list[str])),
+        wish=OnUnconfirmed(wish),
     )
 
 
 def lane(row: LaneTuple) -> LaneRow:
     """A lane as operators see it."""
-    key, account, waiting, sending, held, unconfirmed, oldest, next_at, pauses = row
+    key, account, sending, held, unconfirmed, next_at, pauses, backlog, told_at, told_paused, told_by = row
     return LaneRow(
         lane=key,
         account=account,
-        waiting=waiting,
         sending=sending,
         held=held,
         unconfirmed=unconfirmed,
-        oldest_due_at=oldest,
         next_at=next_at,
         pauses=tuple(pause(one) for one in _parsed(pauses, list[PauseTuple])),
+        backlog=_backlog(_parsed(backlog or "[]", list[tuple[int, str, int, int, int]])),
+        told=told((told_at, told_paused, told_by)),
     )
+
+
+def _backlog(strands: Sequence[tuple[int, str, int, int, int]]) -> tuple[Backlogged, ...]:
+    """The strands of a client together; a strand begins with its client."""
+    found: dict[tuple[int, str], tuple[int, int, int]] = {}
+    for priority, strand, count, due, oldest in strands:
+        key = (priority, strand.partition("\n")[0])
+        known = found.get(key, (0, 0, oldest))
+        found[key] = (known[0] + count, known[1] + due, min(known[2], oldest))
+    return tuple(
+        Backlogged(priority=Priority(priority), client=client, count=count, due=due, oldest_due_at=oldest)
+        for (priority, client), (count, due, oldest) in sorted(found.items())
+    )
+
+
+def told(row: tuple[int, int, str]) -> Told:
+    """What a person last said: when, whether to pause, who."""
+    at, paused, by = row
+    return Told(at=at, paused=bool(paused), by=by)
+
+
+def lease(row: LeaseTuple, *, pauses: Sequence[Pause], inherited: Sequence[Millis] = ()) -> Lease:
+    """A lane that was just taken."""
+    key, account, fence, at, paused, by, block_ended_at = row
+    return Lease(
+        lane=key,
+        account=account,
+        fence=fence,
+        pauses=tuple(pauses),
+        told=told((at, paused, by)),
+        block_ended_at=block_ended_at,
+        inherited=tuple(inherited),
+    )
+
+
+def pasts(found: PastTuples, *, lanes: Sequence[int]) -> Mapping[int, Past]:
+    """What the accounts of these lanes used up lately."""
+    starts, uploads, hours = found
+    return {
+        lane: Past(
+            starts=tuple(
+                Start(ended_at, transport, priority == Priority.HIGH, sender or "")
+                for of, ended_at, transport, priority, sender in starts
+                if of == lane
+            ),
+            uploads=tuple((at, size) for of, at, size in uploads if of == lane),
+            hours=tuple((hour, count) for of, hour, count in hours if of == lane),
+        )
+        for lane in lanes
+    }
 
 
 def pause(row: PauseTuple | Sequence[object]) -> Pause:
     """A pause of a lane or of one transport of it."""
-    transport, until, reason, blocked, since = cast("PauseTuple", row)
-    return Pause(transport or None, until, reason, blocked=bool(blocked), since=since)
+    transport, until, reason, blocked, since, length = cast("PauseTuple", row)
+    return Pause(transport or None, until, reason, blocked=bool(blocked), since=since, length=length)
 
 
 def event(row: EventTuple, *, of: MessageId) -> Event:
     """One line of a message's history."""
     position, at, type_, data = row
-    return Event(position=position, message_id=of, at=at, type=type_, data=_parsed(data, dict[str, object]))
+    return Event(position=str(position), message_id=of, at=at, type=type_, data=_parsed(data, dict[str, object]))
 
 
-def witness(row: tuple[str, str, str, int]) -> Witness:
-    """A message that is known as sent: public id in hex, account, Message-ID, when it was sent."""
-    public_id, account, message_id, sent_at = row
-    return Witness(id_from_bytes(bytes.fromhex(public_id)), account, message_id, sent_at)
+def fed(row: FeedTuple) -> FeedEvent:
+    """One event of the feed."""
+    position, at, type_, data, public_id, client, reference, metadata = row
+    return FeedEvent(
+        event=event((position, at, type_, data), of=id_from_bytes(public_id)),
+        client=client,
+        reference=reference,
+        metadata=_parsed(metadata, dict[str, object]),
+    )
+
+
+def left(row: LeftTuple) -> Left:
+    """A message in ``sending`` whose attempt nobody carries."""
+    return Left(*row[:4], OnUnconfirmed(row[4]), row[5])
+
+
+def witness(row: tuple[str, str, str, int, str]) -> Witness:
+    """A message that is known as sent: public id in hex, account, Message-ID, when it was sent, by which transport."""
+    public_id, account, message_id, sent_at, transport = row
+    return Witness(id_from_bytes(bytes.fromhex(public_id)), account, message_id, sent_at, transport)
+
+
+def presence(row: PresenceTuple) -> Presence:
+    """Whether an account's copies are found."""
+    account, kind, own, level, proved_at, asked_at, ask_at, answer, seen_id, message_id, sent_at, transport = row
+    seen = None
+    if seen_id and message_id is not None and sent_at is not None and transport is not None:
+        seen = witness((seen_id, account, message_id, sent_at, transport))
+    return Presence(
+        account=account,
+        kind=kind,
+        own=bool(own),
+        level=ProofLevel(level),
+        witness=seen,
+        proved_at=proved_at,
+        asked_at=asked_at,
+        ask_at=ask_at,
+        answer=answer,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRow:
+    """A content's row, opened: ``data`` is the header, and the body too unless that lies in chunks."""
+
+    header_size: int
+    body_size: int
+    chunked: bool
+    data: bytes
+    seal: Seal | None
+
+
+def opened_row(row: ContentTuple, keyring: Keyring | None) -> OpenedRow:
+    """Open a content's row; raises ContentUnreadableError."""
+    header_size, body_size, location, name, wrapped, id_, data = row
+    chunked, seal = location == CHUNKS, None
+    if name is not None:
+        if keyring is None:
+            raise ContentUnreadableError(f"the content is sealed, and its master is not at hand (key id {name})")
+        seal = keyring.open(name, wrapped or b"", Place(bytes(id_), header_size, body_size, chunked=chunked))
+        data = seal.open(HEADER, data)
+    return OpenedRow(header_size, body_size, chunked, data, seal)
 
 
 def stray(row: StrayTuple) -> Stray:
     """A final message that may have left drafts."""
-    key, public_id, account, transport, message_id, sent, begun, again = row
+    key, public_id, account, transport, message_id, sent, again = row
     return Stray(
         key=key,
         id=id_from_bytes(bytes.fromhex(public_id)),
@@ -252,7 +411,6 @@ def stray(row: StrayTuple) -> Stray:
         transport=transport,
         message_id=message_id,
         sent=sent,
-        alone=sent is not None and begun == 1,
         again=bool(again),
     )
 
@@ -275,8 +433,17 @@ def key(row: KeyTuple) -> KeyRow:
 
 def transport(row: TransportTuple) -> TransportRow:
     """What was written down of a circuit or a block."""
-    name, state, until, opened, reason, since = row
-    return TransportRow(name=name, state=state, until=until, opened=opened, reason=reason, since=since)
+    name, state, until, opened, reason, since, block_ended_at, at, paused, by = row
+    return TransportRow(
+        name=name,
+        state=state,
+        until=until,
+        opened=opened,
+        reason=reason,
+        since=since,
+        block_ended_at=block_ended_at,
+        told=told((at, paused, by)),
+    )
 
 
 def _parsed(value: object, _kind: type[_T]) -> _T:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, assert_never
 
 from posthouse.message import Millis, OnUnconfirmed, Status
-from posthouse.records import Action, Command, NotPossible, Settlement, Verdict
+from posthouse.records import Action, Change, Command, NotPossible, Settlement, TransportKind, Verdict, Way
 
 CAUSE_UNCONFIRMED: Final = "unconfirmed"
 """Why a message is held whose client asked for ``on_unconfirmed: hold``."""
@@ -28,6 +28,8 @@ class Standing:
     may_resend: bool
     held_cause: str | None
     due_at: Millis
+    held_before: str | None = None
+    """The cause for which an unsettled one was held before it came into doubt."""
 
     def over(self, at: Millis) -> bool:
         """Whether the client's own expiry has passed."""
@@ -94,13 +96,74 @@ class LookAgain:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteAppearance:
+    """How long the copy took to be found that an earlier look-up had not found."""
+
+    took: Millis
+
+
+@dataclass(frozen=True, slots=True)
 class HoldUnsettled:
     """An unsettled message waits for a person or a right."""
 
     cause: str | None
 
 
-Deed = Tell | End | Requeue | ForbidResend | LookNow | NoteVerdict | NoteDraft | LookAgain | HoldUnsettled
+@dataclass(frozen=True, slots=True)
+class HoldAgain:
+    """Not in doubt any more, and held for the cause for which it was before."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alter:
+    """Other times or another priority for a message that is not being sent; its lane awake."""
+
+    change: Change
+    gives_up_at: Millis | None
+
+
+Deed = (
+    Tell
+    | End
+    | Requeue
+    | ForbidResend
+    | LookNow
+    | NoteVerdict
+    | NoteAppearance
+    | LookAgain
+    | HoldUnsettled
+    | HoldAgain
+    | Alter
+    | NoteDraft
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A queued or held message of a restored copy; ``number`` is its last attempt's."""
+
+    key: int
+    number: int
+    held_cause: str | None
+    mailbox: str
+    route: tuple[str, ...]
+    wish: OnUnconfirmed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """The attempt that may have been made after a copy was taken; one that is not looked for waits for a person."""
+
+    key: int
+    number: int
+    transport: str
+    kind: TransportKind
+    account: str
+    looked_for: bool
+    cause: str | None
+    held_before: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +183,23 @@ def decide(command: Command, stands: Standing) -> Decision | NotPossible:
             return _retry(command, stands)
         case Action.RELEASE:
             return _release(command, stands)
+        case Action.CHANGE:
+            return _change(command, stands)
         case Action.SETTLE_SENT | Action.SETTLE_NOT_SENT:
             return _settle(command, stands)
         case _:
             assert_never(command.action)
 
 
+def is_audited(command: Command, stands: Standing) -> bool:
+    """Whether the audit keeps it: all but what a client changes of its own messages."""
+    return command.action is not Action.CHANGE or command.owner != stands.client
+
+
 def audit_data(command: Command, *, before: Status, after: Status) -> dict[str, object]:
     """What the audit says of a command that was obeyed."""
-    return {"from": before, "to": after, "accept_duplicate": command.accept_duplicate or None}
+    data = {"from": before, "to": after, "accept_duplicate": command.accept_duplicate or None}
+    return data if command.change is None else data | _changed(command.change)
 
 
 def conclude(settlement: Settlement, stands: Standing | None) -> Decision | None:
@@ -138,27 +209,74 @@ def conclude(settlement: Settlement, stands: Standing | None) -> Decision | None
     at, data = settlement.at, settlement.data
     match settlement.verdict:
         case Verdict.SENT:
-            return _was_sent(stands, data=data)
+            found = _was_sent(stands, data=data)
+            noted = () if settlement.took is None else (NoteAppearance(settlement.took),)
+            return Decision(found.status, (*noted, *found.deeds))
         case Verdict.NOT_SENT:
-            again = _was_not_sent(stands, at, due_at=settlement.due_at or at, data=data)
-            return Decision(again.status, (NoteDraft(settlement.draft_stays), *again.deeds))
+            again = Requeue(due_at=settlement.due_at or at, gives_up_at=settlement.gives_up_at)
+            done = _was_not_sent(stands, at, again=again, data=data)
+            return Decision(done.status, (NoteDraft(settlement.draft_stays), *done.deeds))
         case Verdict.HELD | Verdict.LATER:
             return _still_unsettled(stands, settlement)
         case _:
             assert_never(settlement.verdict)
 
 
-def recovered(wish: OnUnconfirmed) -> tuple[Status, str | None, bool, str]:
-    """Where a message goes that a dead process left in ``sending``: status, held cause, whether it is looked for, event."""
-    match wish:
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A message in ``sending`` whose attempt nobody carries any more."""
+
+    key: int
+    number: int
+    started_at: Millis
+    deadline_at: Millis
+    wish: OnUnconfirmed
+    expires_at: Millis | None
+
+    def ended(self, now: Millis, *, grace: Millis) -> Millis:
+        """The latest time at which its request can have ended, also where the clock was set back since (PROMISES §5)."""
+        return min(self.deadline_at, now + self.deadline_at - self.started_at) + grace
+
+
+def recovered(left: Left, *, now: Millis) -> tuple[Status, str | None, bool, str]:
+    """Where such a message goes: status, held cause, whether it is looked for, event.
+
+    One that would be sent again whatever happened, but has expired, is looked for instead: nothing in doubt expires.
+    """
+    match left.wish:
         case OnUnconfirmed.SETTLE:
+            return Status.UNCONFIRMED, None, True, "message.unconfirmed"
+        case OnUnconfirmed.RETRY if left.expires_at is not None and left.expires_at <= now:
             return Status.UNCONFIRMED, None, True, "message.unconfirmed"
         case OnUnconfirmed.RETRY:
             return Status.QUEUED, None, False, "message.deferred"
         case OnUnconfirmed.HOLD:
             return Status.HELD, CAUSE_UNCONFIRMED, False, "message.held"
         case _:
-            assert_never(wish)
+            assert_never(left.wish)
+
+
+def doubt_of(waiting: Waiting, ways: Mapping[str, Way]) -> Doubt | None:
+    """What a restored copy must find out about a message; None where its client rather has it twice than late.
+
+    A look-up asks one account: where the route leads through several, absence in one of them would prove nothing.
+    """
+    if waiting.wish is OnUnconfirmed.RETRY:
+        return None
+    known = [(name, ways[name]) for name in waiting.route if name in ways]
+    accounts = {(way.account or waiting.mailbox).casefold() for _, way in known}
+    name, way = known[0] if known else (waiting.route[0], Way("graph"))
+    looked_for = len(accounts) == 1 and waiting.wish is OnUnconfirmed.SETTLE
+    return Doubt(
+        key=waiting.key,
+        number=waiting.number + 1,
+        transport=name,
+        kind=way.kind,
+        account=way.account or waiting.mailbox,
+        looked_for=looked_for,
+        cause=None if looked_for else CAUSE_UNCONFIRMED,
+        held_before=waiting.held_cause,
+    )
 
 
 def _cancel(command: Command, stands: Standing) -> Decision | NotPossible:
@@ -210,7 +328,28 @@ def _release(command: Command, stands: Standing) -> Decision | NotPossible:
     if stands.status is not Status.HELD:
         return NotPossible(f"It is not held but {stands.status.value}.")
     told = Tell("message.released", {"by": command.by, "cause": stands.held_cause})
-    return Decision(Status.QUEUED, (told, Requeue(due_at=stands.due_at)))
+    return Decision(Status.QUEUED, (told, Requeue(due_at=stands.due_at, gives_up_at=command.gives_up_at)))
+
+
+def _change(command: Command, stands: Standing) -> Decision | NotPossible:
+    change = command.change or Change()
+    if stands.unsettled is not None:
+        return NotPossible("Nobody knows yet whether it was sent, so nothing of it can be changed.")
+    if stands.status not in {Status.QUEUED, Status.HELD}:
+        now = "is being sent right now" if stands.status is Status.SENDING else f"is {stands.status.value} already"
+        return NotPossible(f"It {now}.")
+    due_at = stands.due_at if change.due_at is None else change.due_at
+    expires_at = None if change.never_expires else stands.expires_at if change.expires_at is None else change.expires_at
+    if expires_at is not None and expires_at <= max(due_at, command.at):
+        return NotPossible("It would expire before it is due.")
+    told = Tell("message.changed", {"by": command.by, **_changed(change)})
+    return Decision(stands.status, (Alter(change, command.gives_up_at), told))
+
+
+def _changed(change: Change) -> dict[str, object]:
+    priority = None if change.priority is None else change.priority.name.lower()
+    told = {"scheduled_at": change.due_at, "expires_at": change.expires_at, "priority": priority}
+    return told | {"never_expires": change.never_expires or None}
 
 
 def _settle(command: Command, stands: Standing) -> Decision | NotPossible:
@@ -219,7 +358,8 @@ def _settle(command: Command, stands: Standing) -> Decision | NotPossible:
     data = {"by": command.by}
     if command.action is Action.SETTLE_SENT:
         return _was_sent(stands, data=data)
-    return _was_not_sent(stands, command.at, due_at=command.at, data=data)
+    again = Requeue(due_at=command.at, gives_up_at=command.gives_up_at)
+    return _was_not_sent(stands, command.at, again=again, data=data)
 
 
 def _ended(status: Status, *, data: Mapping[str, object]) -> Decision:
@@ -232,7 +372,7 @@ def _was_sent(stands: Standing, *, data: Mapping[str, object]) -> Decision:
     return Decision(Status.SENT, (*_verdict(stands, Verdict.SENT, data), *ended.deeds))
 
 
-def _was_not_sent(stands: Standing, at: Millis, *, due_at: Millis, data: Mapping[str, object]) -> Decision:
+def _was_not_sent(stands: Standing, at: Millis, *, again: Requeue, data: Mapping[str, object]) -> Decision:
     """The doubt ends: it was not sent, and goes again unless expiry or a cancel took that right away (PROMISES §5)."""
     noted = _verdict(stands, Verdict.NOT_SENT, data)
     if stands.over(at):
@@ -241,7 +381,10 @@ def _was_not_sent(stands: Standing, at: Millis, *, due_at: Millis, data: Mapping
     if not stands.may_resend:
         ended = _ended(Status.CANCELED, data={"cause": "canceled while unconfirmed"})
         return Decision(ended.status, (*noted, *ended.deeds))
-    return Decision(Status.QUEUED, (*noted, Requeue(due_at=due_at)))
+    if stands.held_before is not None:
+        told = Tell("message.held", {"cause": stands.held_before})
+        return Decision(Status.HELD, (*noted, HoldAgain(stands.held_before), told))
+    return Decision(Status.QUEUED, (*noted, again))
 
 
 def _verdict(stands: Standing, verdict: Verdict, data: Mapping[str, object]) -> tuple[Deed, ...]:

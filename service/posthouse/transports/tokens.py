@@ -7,6 +7,7 @@ credential object, which also reads secret files again.
 import asyncio
 import json
 import re
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
@@ -44,6 +45,9 @@ RENEW_AT: Final = 2 / 3
 
 USABLE_UNTIL: Final = 30.0
 """Seconds before its end (or a tenth of a shorter life) in which a token is used no more."""
+
+ASSUMED_LIFE: Final = 300.0
+"""Seconds that a fresh token is trusted although it looks over: then a clock is wrong, not the token."""
 
 _PASSING_STATUS: Final = frozenset({408, 429})
 _CLIENT_ERRORS: Final = range(400, 500)
@@ -144,6 +148,7 @@ def _make(options: EntraOptions) -> Credential:
 @dataclass(frozen=True, slots=True)
 class _Held:
     token: AccessToken = field(repr=False)
+    ends_at: float
     renew_at: float
     usable_until: float
 
@@ -159,12 +164,22 @@ class TokenSource:
     """Gives tokens as kiota and XOAUTH2 ask for them; ``get_token`` raises NoToken and nothing else.
 
     A burst costs one fetch, a failure is remembered for its pause, a renewal that fails leaves the old token in use.
+    ``wall`` gives the Unix seconds from which azure-identity reckons ``expires_on``; what is left of a token's life is
+    then counted by ``clock``, so that a wall clock that is set makes no token old or young.
     """
 
-    def __init__(self, *, factory: Callable[[], Credential], scopes: tuple[str, ...], clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        factory: Callable[[], Credential],
+        scopes: tuple[str, ...],
+        clock: Clock,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._factory = factory
         self._scopes = scopes
         self._clock = clock
+        self._wall = wall
         self._held: dict[str, _Held] = {}
         self._failures: dict[str, _Failure] = {}
         self._flights: dict[str, asyncio.Task[AccessToken | _Failure]] = {}
@@ -201,7 +216,7 @@ class TokenSource:
     def expires_on(self, scope: str) -> float | None:
         """When the held token of a scope ends, in Unix seconds; None where there is none."""
         held = self._held.get(scope)
-        return None if held is None else float(held.token.expires_on)
+        return None if held is None else held.ends_at
 
     def failure(self, scope: str) -> Answer | None:
         """Why the latest fetch of a scope failed; None after a success."""
@@ -258,9 +273,9 @@ class TokenSource:
                 token = await credential.get_token(scope)
         except Exception as error:  # noqa: BLE001 - whatever a credential raises means only: no token now
             return self._failed(scope, token_outcome(error, now=self._now()))
-        now = self._now()
-        life = max(token.expires_on - now, 0.0)
-        self._held[scope] = _Held(token, now + life * RENEW_AT, token.expires_on - min(USABLE_UNTIL, life / 10))
+        now, life = self._now(), token.expires_on - self._wall()
+        life = life if life > 0 else ASSUMED_LIFE
+        self._held[scope] = _Held(token, now + life, now + life * RENEW_AT, now + life - min(USABLE_UNTIL, life / 10))
         self._failures.pop(scope, None)
         return token
 

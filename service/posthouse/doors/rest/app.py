@@ -10,7 +10,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from posthouse.doors.problems import MEDIA_TYPE, PAGES, fault, page, problem, status_of
-from posthouse.doors.rest import health, keys, lanes, messages, submit
+from posthouse.doors.rest import erasing, events, health, keys, lanes, messages, submit
 from posthouse.doors.rest.incoming import GoneError
 from posthouse.doors.rest.parts import Parts, RawRoute
 from posthouse.ports import SpoolUnavailableError
@@ -21,6 +21,27 @@ from posthouse.telemetry import LOGGER, REFUSED, SERVICE_FAULT, log
 
 def build(parts: Parts, *, admin: bool, chance: Callable[[int], bytes], version: str) -> FastAPI:
     """The application of one listener; ``admin`` adds keys, lanes, transports and the API's documentation."""
+    app = _empty(admin=admin, chance=chance, version=version)
+    submit.install(app, parts)
+    messages.install(app, parts)
+    events.install(app, parts)
+    keys.install(app, parts, admin=admin)
+    health.install(app, parts)
+    if admin:
+        lanes.install(app, parts)
+        erasing.install(app, parts)
+    app.get(f"{PAGES}/{{code}}", include_in_schema=False)(_documentation)
+    return app
+
+
+def probes(parts: Parts, *, chance: Callable[[int], bytes], version: str) -> FastAPI:
+    """What a process answers that takes no messages."""
+    app = _empty(admin=False, chance=chance, version=version)
+    health.install(app, parts)
+    return app
+
+
+def _empty(*, admin: bool, chance: Callable[[int], bytes], version: str) -> "Application":
     app = Application(
         title="posthouse",
         version=version,
@@ -33,13 +54,6 @@ def build(parts: Parts, *, admin: bool, chance: Callable[[int], bytes], version:
     )
     app.chance = chance
     app.router.route_class = RawRoute
-    submit.install(app, parts)
-    messages.install(app, parts)
-    keys.install(app, parts, admin=admin)
-    health.install(app, parts)
-    if admin:
-        lanes.install(app, parts)
-    app.get(f"{PAGES}/{{code}}", include_in_schema=False)(_documentation)
     return app
 
 

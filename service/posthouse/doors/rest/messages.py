@@ -1,7 +1,8 @@
 """/v1/messages: a client's own messages (all with the scope ``read``), their history, content and actions."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Final, Literal
+from dataclasses import replace
+from typing import Annotated, Final
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
@@ -9,12 +10,13 @@ from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from posthouse.doors.rest import views
-from posthouse.doors.rest.models import RetryIn, SettleIn, moment
-from posthouse.doors.rest.parts import Parts, answer, known_id, no_message, path_parameter
+from posthouse.doors.rest.models import ChangeIn, RetryIn, SettleIn, moment
+from posthouse.doors.rest.parts import Parts, answer, known_id, may_look, no_message, path_parameter
 from posthouse.doors.rest.reading import body, from_query, parsed
-from posthouse.message import Content, MessageId, Status, parse_id
+from posthouse.message import Content, MessageId, Millis, Status, parse_id
 from posthouse.policy import Client, Right, must_have
-from posthouse.records import Action, Command, Filters, NoSuchMessage, NotPossible, Obeyed, Record
+from posthouse.ports import ContentUnreadableError
+from posthouse.records import Action, AuditEntry, Change, Command, Filters, NoSuchMessage, NotPossible, Obeyed, Record
 from posthouse.refusal import Condition, FieldError, Refused
 from posthouse.structure import anatomy, decoded, index_of
 from posthouse.telemetry import log
@@ -24,6 +26,7 @@ CONTENT_VIEWED: Final = "message.content_viewed"
 _DIGITS: Final = 4  # of the number of a file; structure.PARTS has as many
 _RETRY: Final = TypeAdapter(RetryIn)
 _SETTLE: Final = TypeAdapter(SettleIn)
+_CHANGE: Final = TypeAdapter(ChangeIn)
 
 
 class ListQuery(BaseModel):
@@ -57,7 +60,7 @@ class Messages:
     async def listed(self, request: Request) -> Response:
         """GET /v1/messages."""
         caller = self._parts.caller(request)
-        _may_look(caller)
+        may_look(caller)
         filters = _filters(dict(request.query_params), caller)
         page = await self._spool.find(filters, now=self._parts.clock.now())
         return answer(views.page(page, diagnosis=self._parts.diagnosis))
@@ -75,6 +78,7 @@ class Messages:
     async def content(self, request: Request) -> Response:
         """GET /v1/messages/{id}/content: the message as it is kept, without Bcc."""
         caller, record, content = await self._read(request)
+        await self._audited(caller, record)
         log(CONTENT_VIEWED, message=record.id, by=caller.by)
         headers = {
             "content-length": str(content.size),
@@ -90,6 +94,7 @@ class Messages:
         if not number.isdecimal() or len(number) > _DIGITS or int(number) >= len(files):
             raise Refused(Condition.NOT_FOUND, f"the message has {len(files)} attachments, counted from 0")
         file = files[int(number)]
+        await self._audited(caller, record)
         log(CONTENT_VIEWED, message=record.id, by=caller.by, attachment=int(number))
         name = quote(file.filename or f"{record.id}.{number}", safe="")
         headers = {
@@ -102,10 +107,18 @@ class Messages:
         caller, record = await self._visible(request)
         must_have(caller, Right.CONTENT)
         key = await self._spool.key_of(record.id)
-        content = None if key is None else await self._spool.content(key)
+        try:
+            content = None if key is None else await self._spool.content(key)
+        except ContentUnreadableError as fault:
+            raise Refused(Condition.NOT_FOUND, f"{fault}; posthouse spool check says more") from fault
         if content is None:
             raise Refused(Condition.NOT_FOUND, "the content of this message was deleted ([spool] content_retention)")
         return caller, record, content
+
+    async def _audited(self, caller: Client, record: Record) -> None:
+        """Nobody sees a content whose view is not audited."""
+        entry = AuditEntry(at=self._parts.clock.now(), by=caller.by, action=CONTENT_VIEWED, target=record.id)
+        await self._spool.audit(entry)
 
     async def cancel(self, request: Request) -> Response:
         """POST /v1/messages/{id}/cancel."""
@@ -132,6 +145,24 @@ class Messages:
         action = Action.SETTLE_SENT if word == "sent" else Action.SETTLE_NOT_SENT
         return await self._obey(caller, record, action)
 
+    async def change(self, request: Request) -> Response:
+        """PATCH /v1/messages/{id}: times and priority while it waits; its own client may, others need ``manage``."""
+        caller, record = await self._visible(request)
+        if caller.name != record.client or Right.SUBMIT not in caller.rights:
+            must_have(caller, Right.MANAGE)
+        raw = await body(request, monotonic=self._parts.clock.monotonic)
+        now = self._parts.clock.now()
+        change = parsed(_CHANGE, raw, model=ChangeIn).change(now)
+        _check_times(change, record, now)
+        gives_up_at = None if change.due_at is None else change.due_at + self._expire_after
+        command = replace(
+            self._command(caller, record, Action.CHANGE, now),
+            owner=caller.name,
+            change=change,
+            gives_up_at=gives_up_at,
+        )
+        return await self._carry_out(command, Condition.NOT_CHANGEABLE)
+
     async def _obey(
         self,
         caller: Client,
@@ -139,24 +170,30 @@ class Messages:
         action: Action,
         *,
         options: RetryIn | None = None,
-        refusal: Literal[Condition.NOT_CANCELABLE, Condition.NOT_RETRYABLE] = Condition.NOT_RETRYABLE,
+        refusal: Condition = Condition.NOT_RETRYABLE,
     ) -> Response:
         now, options = self._parts.clock.now(), options or RetryIn()
-        result = await self._spool.obey(
-            Command(
-                action=action,
-                id=record.id,
-                at=now,
-                by=caller.by,
-                client=None if Right.READ in caller.rights else caller.name,
-                accept_duplicate=options.accept_duplicate,
-                expires_at=moment(options.expires_at, options.expires_in, now=now),
-                gives_up_at=now + int(self._parts.step.rules.expire_after * 1000),
-            )
+        command = replace(
+            self._command(caller, record, action, now),
+            accept_duplicate=options.accept_duplicate,
+            expires_at=moment(options.expires_at, options.expires_in, now=now),
+            gives_up_at=now + self._expire_after,
         )
+        return await self._carry_out(command, refusal)
+
+    @property
+    def _expire_after(self) -> Millis:
+        return int(self._parts.step.rules.expire_after * 1000)
+
+    def _command(self, caller: Client, record: Record, action: Action, now: Millis) -> Command:
+        client = None if Right.READ in caller.rights else caller.name
+        return Command(action=action, id=record.id, at=now, by=caller.by, client=client)
+
+    async def _carry_out(self, command: Command, refusal: Condition) -> Response:
+        result = await self._spool.obey(command)
         match result:
             case Obeyed():
-                return await self._shown(await self._found(record.id))
+                return await self._shown(await self._found(command.id))
             case NotPossible():
                 raise Refused(refusal, result.detail)
             case NoSuchMessage():
@@ -164,7 +201,7 @@ class Messages:
 
     async def _visible(self, request: Request) -> tuple[Client, Record]:
         caller = self._parts.caller(request)
-        _may_look(caller)
+        may_look(caller)
         record = await self._found(known_id(request.path_params["message_id"]))
         if not caller.sees(record.client):
             raise no_message()
@@ -195,6 +232,7 @@ def install(app: FastAPI, parts: Parts) -> None:
     app.get(f"{one}/content", summary="The message as kept (.eml)", openapi_extra=extra)(messages.content)
     file = path_parameter("message_id", "number")
     app.get(f"{one}/attachments/{{number}}", summary="One file of it, decoded", openapi_extra=file)(messages.attachment)
+    app.patch(one, summary="Change times and priority while it waits", openapi_extra=extra)(messages.change)
     app.post(f"{one}/cancel", summary="Do not send it", openapi_extra=extra)(messages.cancel)
     app.post(f"{one}/retry", summary="Send it again", openapi_extra=extra)(messages.retry)
     app.post(f"{one}/release", summary="Let a held message go", openapi_extra=extra)(messages.release)
@@ -204,12 +242,6 @@ def install(app: FastAPI, parts: Parts) -> None:
 def _narrowed() -> dict[str, object]:
     properties = ListQuery.model_json_schema()["properties"]
     return {"parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]}
-
-
-def _may_look(caller: Client) -> None:
-    """``submit`` reads its own, ``read`` all (CONTRACT §3)."""
-    if Right.READ not in caller.rights:
-        must_have(caller, Right.SUBMIT)
 
 
 def _filters(query: dict[str, str], caller: Client) -> Filters:
@@ -232,6 +264,16 @@ def _filters(query: dict[str, str], caller: Client) -> Filters:
         before=_cursor("before", wanted.before),
         limit=wanted.limit,
     )
+
+
+def _check_times(change: Change, record: Record, now: Millis) -> None:
+    """Raises Refused where it would expire before it is due."""
+    due_at = record.due_at if change.due_at is None else change.due_at
+    expires_at = record.expires_at if change.expires_at is None else change.expires_at
+    if change.never_expires or expires_at is None or expires_at > max(due_at, now):
+        return
+    detail = "it would expire before it is due (scheduled_at, send_in)"
+    raise Refused(Condition.VALIDATION_ERROR, detail, errors=(FieldError("/expires_at", detail),))
 
 
 def _cursor(name: str, text: str | None) -> MessageId | None:

@@ -26,6 +26,7 @@ from pydantic_core import to_json
 from posthouse.compose import Arriving, Attachment, Letter, Person
 from posthouse.doors.rest.addresses import RuleError, people, person
 from posthouse.message import Envelope, Kind, Millis, OnUnconfirmed, Priority, Recipient
+from posthouse.records import Change
 from posthouse.submission import Wishes
 
 METADATA_LIMIT: Final = 4096
@@ -241,6 +242,41 @@ class RetryIn(BaseModel):
     accept_duplicate: bool = False
     expires_at: AwareDatetime | None = None
     expires_in: _Seconds | None = None
+
+
+class ChangeIn(BaseModel):
+    """What may be changed of a message that is not being sent; null takes a time away (at once, never)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    scheduled_at: AwareDatetime | None = None
+    send_in: _Seconds | None = None
+    expires_at: AwareDatetime | None = None
+    expires_in: _Seconds | None = None
+    priority: Literal["high", "normal", "low"] | None = None
+
+    @model_validator(mode="after")
+    def _something_and_one_time_each(self) -> Self:
+        if not self.model_fields_set:
+            raise RuleError("nothing to change: scheduled_at, send_in, expires_at, expires_in or priority", at="")
+        for one, other in (("scheduled_at", "send_in"), ("expires_at", "expires_in")):
+            if {one, other} <= self.model_fields_set:
+                raise RuleError(f"{one} or {other}, not both", at=f"/{other}")
+        if "priority" in self.model_fields_set and self.priority is None:
+            raise RuleError("a priority is high, normal or low", at="/priority")
+        return self
+
+    def change(self, now: Millis) -> Change:
+        """The same, resolved at ``now``."""
+        scheduled = {"scheduled_at", "send_in"} & self.model_fields_set
+        due_at = moment(self.scheduled_at, self.send_in, now=now)
+        expires_at = moment(self.expires_at, self.expires_in, now=now)
+        return Change(
+            due_at=max(due_at or now, now) if scheduled else None,
+            expires_at=expires_at,
+            never_expires=expires_at is None and bool({"expires_at", "expires_in"} & self.model_fields_set),
+            priority=None if self.priority is None else _PRIORITIES[self.priority],
+        )
 
 
 class SettleIn(BaseModel):

@@ -10,13 +10,15 @@ from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
 from posthouse.clients.keys import Keys
+from posthouse.concurrency import Ceiling
+from posthouse.limits import Discipline
 from posthouse.message import MessageId, parse_id
-from posthouse.policy import ADMINISTRATOR, Client
+from posthouse.policy import ADMINISTRATOR, Client, Right, must_have
 from posthouse.ports import Clock, Diagnosis, Spool
 from posthouse.records import TransportRow
 from posthouse.refusal import Condition, Refused
 from posthouse.submission import DoorStep
-from posthouse.watch import Watch
+from posthouse.watch import News, Watch
 
 DOOR: Final = "rest"
 
@@ -26,7 +28,8 @@ class Parts:
     """The collaborators; ``trusted`` says that whoever reaches this door is the administrator (a unix socket).
 
     ``ready`` gives None where mail can be kept durably, else the reason; ``transports`` what the circuits stand at;
-    ``resume_lane`` and ``resume_transport`` let one try again now, False where there is none.
+    ``ceiling`` the concurrency of a transport's app, where it is known here; ``spoken`` is called after a person said
+    something about a transport.
     """
 
     step: DoorStep
@@ -34,11 +37,13 @@ class Parts:
     keys: Keys
     clock: Clock
     watch: Watch
+    news: News
     diagnosis: Diagnosis
     ready: Callable[[], Awaitable[str | None]]
-    transports: Callable[[], Sequence[TransportRow]]
-    resume_lane: Callable[[str], Awaitable[bool]]
-    resume_transport: Callable[[str], bool]
+    discipline: Discipline
+    transports: Callable[[], Awaitable[Sequence[TransportRow]]]
+    ceiling: Callable[[str], Ceiling | None]
+    spoken: Callable[[], None]
     trusted: bool
 
     def caller(self, request: Request) -> Client:
@@ -94,6 +99,12 @@ def path_parameter(*names: str) -> dict[str, object]:
     """Parts of the address for the OpenAPI document."""
     text = {"in": "path", "required": True, "schema": {"type": "string"}}
     return {"parameters": [{"name": name} | text for name in names]}
+
+
+def may_look(caller: Client) -> None:
+    """``submit`` reads its own, ``read`` all (CONTRACT §3); raises Refused for who has neither."""
+    if Right.READ not in caller.rights:
+        must_have(caller, Right.SUBMIT)
 
 
 def known_id(text: str) -> MessageId:

@@ -2,16 +2,25 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from pydantic_core import to_json
 
+from posthouse.concurrency import Ceiling
+from posthouse.lanes import PAUSED_BY_PERSON
+from posthouse.limits import PLAIN, Discipline
 from posthouse.message import Event, MessageId, Millis, Status
+from posthouse.pace import kept
 from posthouse.ports import Diagnosis
-from posthouse.records import AttemptRow, KeyRow, LaneRow, Page, Pause, Record, TransportRow
+from posthouse.reckoning import Account, WaitsFor, lane_of
+from posthouse.records import AttemptRow, FeedEvent, FeedPage, KeyRow, Page, Pause, Presence, Record, TransportRow
 from posthouse.submission import Receipt
 from posthouse.ways import Way
 
 Json = dict[str, object]
+
+FOREVER: Final[Millis] = 253_402_300_799_000
+"""The end of the year 9999, until when what a person paused is paused."""
 
 
 def iso(at: Millis | None) -> str | None:
@@ -97,6 +106,7 @@ def record(one: Record, *, attempts: Sequence[AttemptRow] | None, diagnosis: Dia
         "finished_at": iso(one.finished_at),
         "held": _cause(one.held_cause, diagnosis) if one.status is Status.HELD else None,
         "unsettled": one.unsettled,
+        "erased_at": iso(one.erased_at),
         "recipients": [
             {"address": recipient.address, "kind": recipient.kind, "refused": recipient.refused}
             for recipient in one.recipients
@@ -119,6 +129,16 @@ def everything(items: Sequence[Json]) -> Json:
     return {"data": list(items), "has_more": False, "next": None}
 
 
+def feed(page: FeedPage) -> Json:
+    """Events of all messages; ``next`` goes on as ``after``, whether or not there was any."""
+    return {"data": [fed(one) for one in page.events], "has_more": page.has_more, "next": page.next, "gap": page.gap}
+
+
+def fed(one: FeedEvent) -> Json:
+    """An event with what its client gave the message to be told by."""
+    return event(one.event) | {"client": one.client, "reference": one.reference, "metadata": dict(one.metadata)}
+
+
 def event(one: Event) -> Json:
     """One line of a message's history."""
     return {
@@ -134,8 +154,20 @@ def _shown(name: str, value: object) -> object:
     return iso(value) if name.endswith("_at") and isinstance(value, int) else value
 
 
-def lane(one: LaneRow, *, diagnosis: Diagnosis) -> Json:
-    """What waits for an account, and until when."""
+def lane(
+    account: Account,
+    why: WaitsFor | None,
+    *,
+    discipline: Discipline,
+    proofs: Sequence[Presence],
+    diagnosis: Diagnosis,
+) -> Json:
+    """What waits for an account, for what, until when; how its limits stand; whether a doubtful send could be settled."""
+    one = account.row
+    pauses = [_pause(pause, diagnosis) for pause in one.pauses]
+    if one.told.paused:
+        told = Pause(None, FOREVER, PAUSED_BY_PERSON, blocked=False, since=one.told.at)
+        pauses.insert(0, _pause(told, diagnosis) | {"until": None, "by": one.told.by})
     return {
         "account": one.account,
         "waiting": one.waiting,
@@ -143,21 +175,79 @@ def lane(one: LaneRow, *, diagnosis: Diagnosis) -> Json:
         "held": one.held,
         "unconfirmed": one.unconfirmed,
         "oldest_due_at": iso(one.oldest_due_at),
-        "next_at": iso(one.next_at),
-        "pauses": [_pause(pause, diagnosis) for pause in one.pauses],
+        "next_at": None if one.told.paused else iso(one.next_at),
+        "waits_for": None if why is None else _waits_for(why, diagnosis),
+        **_limits(account, discipline),
+        "backlog": [
+            {
+                "priority": part.priority.name.lower(),
+                "client": part.client,
+                "waiting": part.count,
+                "due": part.due,
+                "oldest_due_at": iso(part.oldest_due_at),
+            }
+            for part in one.backlog
+        ],
+        "pauses": pauses,
+        "proofs": [_proof(proof) for proof in proofs],
     }
 
 
-def transport(one: TransportRow, *, kind: str, diagnosis: Diagnosis) -> Json:
-    """A way out and its circuit."""
-    closed = one.state == "closed"
+def _proof(one: Presence) -> Json:
+    return {
+        "kind": one.kind,
+        "message_ids": "ours" if one.own else "clients",
+        "level": one.level.value,
+        "proved_at": iso(one.proved_at),
+        "witness": None if one.witness is None else one.witness.id,
+        "asked_at": iso(one.asked_at),
+        "next_look_at": iso(one.ask_at),
+        "answer": one.answer,
+    }
+
+
+def _waits_for(why: WaitsFor, diagnosis: Diagnosis) -> Json:
+    return {"reason": why.reason, "until": iso(why.until), "advice": diagnosis.advice(why.reason)}
+
+
+def _limits(account: Account, discipline: Discipline) -> Json:
+    """How much of each limit is used; limits of 0 are none and shown as null."""
+    now, use = account.at, discipline.usual
+    lane, limits = lane_of(account, discipline), use.limits
+    starts, uploaded, recipients = lane.used(now, use)
+    start_at = lane.pace_at(now, use, PLAIN)
+    room_at = lane.day.room_at(now, limit=limits.recipients_per_day, recipients=1)
+    return {
+        "pace": _use(starts, limits.messages_per_minute)
+        | {"kept_for_high": kept(limits.messages_per_minute), "next_start_at": iso(start_at)},
+        "slots": _use(account.row.sending, limits.concurrent_requests)
+        | {"kept_for_high": kept(limits.concurrent_requests)},
+        "day": _use(recipients, limits.recipients_per_day) | {"room_at": iso(room_at) if room_at > now else None},
+        "upload": _use(uploaded, limits.upload_bytes_per_5_minutes),
+    }
+
+
+def _use(used: int, limit: int) -> Json:
+    return {"used": used, "limit": limit or None}
+
+
+def transport(one: TransportRow, *, kind: str, ceiling: Ceiling | None, diagnosis: Diagnosis) -> Json:
+    """A way out, its circuit, and how many requests its app may have under way in the process that answers."""
+    if one.told.paused:
+        state, until, reason, since = "paused", None, _cause(PAUSED_BY_PERSON, diagnosis), one.told.at
+    elif one.state == "closed":
+        state, until, reason, since = one.state, None, None, one.since
+    else:
+        state, until, reason, since = one.state, iso(one.until), _cause(one.reason, diagnosis), one.since
     return {
         "name": one.name,
         "kind": kind,
-        "state": one.state,
-        "until": None if closed else iso(one.until),
-        "since": iso(one.since) if one.since else None,
-        "reason": None if closed else _cause(one.reason, diagnosis),
+        "state": state,
+        "until": until,
+        "since": iso(since) if since else None,
+        "reason": reason,
+        "by": one.told.by if one.told.paused else None,
+        "concurrency": None if ceiling is None else {"limit": ceiling.limit, "under_way": ceiling.under_way},
     }
 
 

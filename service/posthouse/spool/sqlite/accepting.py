@@ -1,26 +1,15 @@
 """Accepting: prepares submissions on the event loop's thread and keeps a whole group of them with a few statements."""
 
+import itertools
 from collections.abc import Sequence
-from typing import Final, NamedTuple, cast
+from typing import NamedTuple, cast
 
-from posthouse.message import Millis
+from posthouse.message import Millis, id_bytes
 from posthouse.records import Added, AddResult, Idempotency, KeyReused, Replayed, Submission
-from posthouse.spool.loads import new_message
+from posthouse.spool.loads import ANSWER_KEPT, ENTRY_OVERHEAD, Stored, new_message, sealed
+from posthouse.spool.sealing import Keyring
+from posthouse.spool.sqlite.committing import Verb
 from posthouse.spool.sqlite.database import Database, array, to_json
-from posthouse.spool.sqlite.threads import Verb
-
-ANSWER_KEPT: Final[Millis] = 24 * 3_600_000
-"""An idempotency key is kept until 24 h after its last message is final (CONTRACT §2.1)."""
-_ENTRY_OVERHEAD: Final = 1_024
-
-
-class Stored(NamedTuple):
-    """A content as it goes into its row: ``data`` is the header, and the body too unless that lies in chunks."""
-
-    header_size: int
-    body_size: int
-    location: str
-    data: bytes
 
 
 class AddLoad(NamedTuple):
@@ -30,6 +19,7 @@ class AddLoad(NamedTuple):
     """
 
     first: int
+    ids: list[bytes]
     rows: list[str]
     accounts: list[str]
     contents: Sequence[Stored]
@@ -45,6 +35,7 @@ def prepare(submission: Submission, *, first: int, contents: Sequence[Stored]) -
     messages = submission.messages
     return AddLoad(
         first,
+        [id_bytes(message.id) for message in messages],
         [to_json(new_message(key, message)) for key, message in enumerate(messages, first)],
         [message.account for message in messages],
         contents,
@@ -52,11 +43,16 @@ def prepare(submission: Submission, *, first: int, contents: Sequence[Stored]) -
         messages[0].accepted_at,
         submission.answer,
         submission.idempotency,
-        sum([len(stored.data) for stored in contents]) + _ENTRY_OVERHEAD * len(messages) + len(submission.answer),
+        sum([len(stored.data) for stored in contents]) + ENTRY_OVERHEAD * len(messages) + len(submission.answer),
     )
 
 
-def _add_many(db: Database, loads: Sequence[AddLoad]) -> Sequence[AddResult]:
+def add_verb(keyring: Keyring) -> Verb[AddLoad, AddResult]:
+    """Keeps submissions; their contents are sealed on the writer's thread, where nobody waits for the processor."""
+    return Verb(rank=0, many=lambda db, loads: _add_many(db, loads, keyring))
+
+
+def _add_many(db: Database, loads: Sequence[AddLoad], keyring: Keyring) -> Sequence[AddResult]:
     given = _given(db, loads)
     fresh: list[AddLoad] = []
     results: list[AddResult] = []
@@ -72,7 +68,7 @@ def _add_many(db: Database, loads: Sequence[AddLoad]) -> Sequence[AddResult]:
             same = known[0] == load.idempotency.request_hash
             results.append(Replayed(known[1]) if same else KeyReused())
     if fresh:
-        _insert(db, fresh)
+        _insert(db, fresh, keyring)
     return results
 
 
@@ -85,19 +81,26 @@ def _given(db: Database, loads: Sequence[AddLoad]) -> dict[tuple[str, str], tupl
     return {(cast("str", r[0]), cast("str", r[1])): (cast("bytes", r[2]), cast("bytes", r[3])) for r in rows}
 
 
-def _insert(db: Database, loads: Sequence[AddLoad]) -> None:
+def _insert(db: Database, loads: Sequence[AddLoad], keyring: Keyring) -> None:
     contents: list[str] = []
+    pieces: list[bytes] = []
     offset = 1
     for load in loads:
-        for key, stored in enumerate(load.contents, load.first):
-            length = len(stored.data)
-            contents.append(f'[{key},{stored.header_size},{stored.body_size},"{stored.location}",{offset},{length}]')
-            offset += length
+        for key, id_, stored in zip(itertools.count(load.first), load.ids, load.contents, strict=False):
+            row = sealed(stored, id_, keyring)
+            wrapped = row.data_key or b""
+            name = f'"{row.key_id}"' if row.key_id else "null"
+            size, length = len(wrapped), len(row.body)
+            contents.append(
+                f'[{key},{stored.header_size},{stored.body_size},"{stored.location}",{name},{offset},{size},{length}]'
+            )
+            pieces += (wrapped, row.body)
+            offset += size + length
     db.run(
         "add",
         {
             "contents": array(contents),
-            "bytes": b"".join([stored.data for load in loads for stored in load.contents]),
+            "bytes": b"".join(pieces),
             "messages": db.binary(array([row for load in loads for row in load.rows])),
         },
     )
@@ -123,6 +126,3 @@ def _insert_keys(db: Database, loads: Sequence[AddLoad]) -> None:
         offset += length
     if keys:
         db.run("add_keys", {"keys": to_json(keys), "answers": b"".join(answers)})
-
-
-ADD: Final[Verb[AddLoad, AddResult]] = Verb(rank=0, many=_add_many)

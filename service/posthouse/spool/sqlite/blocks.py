@@ -5,25 +5,31 @@ from typing import Final, cast
 
 from posthouse.message import Millis
 from posthouse.records import SenderBlock
+from posthouse.spool.sqlite.committing import Job, Readers, Writer
 from posthouse.spool.sqlite.database import Database, Value, to_json
 from posthouse.spool.sqlite.sending import wake
-from posthouse.spool.sqlite.threads import Job, Readers, Writer
 
 ROWS_AT_ONCE: Final = 500
 """Rows changed in one transaction, so that accepting never waits long for a large block."""
 
 
-async def block(writer: Writer, readers: Readers, block: SenderBlock) -> None:
+async def block(writer: Writer, readers: Readers, block: SenderBlock) -> bool:
     """Write the block, then hold what is queued; new rows are held by ``add`` from the first step on."""
     pair = {"mailbox": block.mailbox, "sender": block.sender}
     row = {**pair, "since": block.since, "probe_at": block.probe_at, "reason": block.reason}
-    await writer.write(lambda db: db.run("block", row))
+
+    def write(db: Database) -> bool:
+        known = db.row("block_known", pair) is not None
+        db.run("block", row)
+        return not known
+
+    news = await writer.write(write)
     after = 0
     while True:
         asked = {**pair, "after": after, "most": ROWS_AT_ONCE}
         keys = await readers.read(lambda db, asked=asked: _keys(db, "queued_of_sender", asked))
         if not keys:
-            return
+            return news
         after = keys[-1]
         held = {"messages": to_json(keys), "at": block.since}
         await writer.write(lambda db, held=held: db.run("hold_blocked", held))
@@ -37,7 +43,7 @@ async def unblock(writer: Writer, readers: Readers, *, mailbox: str, sender: str
 
     def step(db: Database) -> bool:
         keys = _keys(db, "held_by_block", {**pair, "most": ROWS_AT_ONCE})
-        let_go(db, keys, at=at, cause="sender_unblocked")
+        let_go(db, [(key, "sender_unblocked") for key in keys], at=at)
         if len(keys) < ROWS_AT_ONCE:
             db.run("unblock", pair)
             return False
@@ -55,7 +61,7 @@ def probe(*, now: Millis, next_probe: Millis) -> Job[int]:
         for mailbox, sender in db.rows("probes_due", {"now": now}):
             pair = {"mailbox": mailbox, "sender": sender}
             keys = _keys(db, "held_by_block", {**pair, "most": 1})
-            let_go(db, keys, at=now, cause="sender_probe")
+            let_go(db, [(key, "sender_probe") for key in keys], at=now)
             db.run("probe_later", {**pair, "next_probe": next_probe})
             let += len(keys)
         return let
@@ -67,8 +73,8 @@ def _keys(db: Database, verb: str, asked: Mapping[str, Value]) -> Sequence[int]:
     return [cast("int", row[0]) for row in db.rows(verb, asked)]
 
 
-def let_go(db: Database, keys: Sequence[int], *, at: Millis, cause: str) -> None:
-    """Held rows go on, for a cause that their history names."""
-    if keys:
-        db.run("release_held", {"messages": to_json(keys), "at": at, "cause": cause})
-        wake(db, keys)
+def let_go(db: Database, held: Sequence[tuple[int, str]], *, at: Millis) -> None:
+    """Queue held rows again, each with why it may go."""
+    if held:
+        db.run("release_held", {"messages": to_json(held), "at": at})
+        wake(db, [key for key, _ in held])

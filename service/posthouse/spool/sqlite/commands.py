@@ -1,10 +1,10 @@
-"""Does what a person asked, as ``rules`` decides; each deed leaves an audit row and an event naming who."""
+"""Does what a person asked, as ``rules`` decides; each deed leaves an event naming who, and an audit row."""
 
 from posthouse.records import Command, CommandResult, NoSuchMessage, NotPossible, Obeyed
-from posthouse.spool.rules import audit_data, decide
+from posthouse.spool.rules import audit_data, decide, is_audited
+from posthouse.spool.sqlite.committing import Job
 from posthouse.spool.sqlite.database import Database, to_json
 from posthouse.spool.sqlite.standing import standing, write
-from posthouse.spool.sqlite.threads import Job
 
 
 def obey(command: Command) -> Job[CommandResult]:
@@ -18,10 +18,11 @@ def obey(command: Command) -> Job[CommandResult]:
         if isinstance(decision, NotPossible):
             return decision
         write(db, stands.key, command.at, decision.deeds)
-        data = audit_data(command, before=stands.status, after=decision.status)
-        action = f"message.{command.action.value}"
-        audit = {"at": command.at, "by": command.by, "action": action, "target": command.id, "data": to_json(data)}
-        db.run("audit", audit)
+        if is_audited(command, stands):
+            data = audit_data(command, before=stands.status, after=decision.status)
+            action = f"message.{command.action.value}"
+            audit = {"at": command.at, "by": command.by, "action": action, "target": command.id, "data": to_json(data)}
+            db.run("audit", audit)
         db.woken.add(stands.lane)
         return Obeyed(decision.status)
 

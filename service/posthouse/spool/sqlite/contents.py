@@ -13,11 +13,13 @@ from types import TracebackType
 from typing import Final, Self, TypeVar, cast
 
 from posthouse.message import Body, Bytes, Content
-from posthouse.ports import SpoolUnavailableError
+from posthouse.ports import ContentUnreadableError, SpoolUnavailableError
 from posthouse.records import Added
-from posthouse.spool.sqlite.accepting import Stored
-from posthouse.spool.sqlite.database import Database, Row
-from posthouse.spool.sqlite.threads import Job, Readers, Verb, Writer
+from posthouse.spool.loads import Stored
+from posthouse.spool.rows import ContentTuple, opened_row
+from posthouse.spool.sealing import Keyring, Seal
+from posthouse.spool.sqlite.committing import Job, Readers, Verb, Writer
+from posthouse.spool.sqlite.database import Database
 
 INLINE_BYTES: Final = 256 * 1024
 """Up to here a content is one row."""
@@ -29,13 +31,13 @@ _IN_FLIGHT: Final = 2
 """Chunks of one upload that wait for the disk: bounds its memory."""
 
 _R = TypeVar("_R")
-_Chunk = tuple[int, int, bytes]
+_Chunk = tuple[int, int, bytes, Seal | None]
 
 
 def _add_chunks(db: Database, chunks: Sequence[_Chunk]) -> Sequence[None]:
     db.forget_pages()
-    for content, n, body in chunks:
-        db.run("add_chunk", {"content": content, "n": n, "body": body})
+    for content, n, body, seal in chunks:
+        db.run("add_chunk", {"content": content, "n": n, "body": seal.close(n + 1, body) if seal else body})
     return [None] * len(chunks)
 
 
@@ -53,8 +55,9 @@ def inline(content: Content) -> Stored | None:
 class Storing:
     """The contents of one submission on their way; leaves no chunk behind unless ``kept`` was told of its commit."""
 
-    def __init__(self, writer: Writer, first: int) -> None:
+    def __init__(self, writer: Writer, first: int, *, keyring: Keyring) -> None:
         self._writer = writer
+        self._keyring = keyring
         self._key = first
         self._chunked: list[int] = []
 
@@ -63,12 +66,13 @@ class Storing:
         key, self._key = self._key, self._key + 1
         header, body = content.header, content.body
         if isinstance(body, StoredBody):
-            return Stored(len(header), body.size, "chunks", header)
+            return Stored(len(header), body.size, "chunks", header, body.seal)
         if len(header) + body.size <= INLINE_BYTES:
             data = b"".join([block async for block in body.blocks()])
             return Stored(len(header), len(data), "inline", header + data)
         self._chunked.append(key)
-        return Stored(len(header), await upload(self._writer, key, body.blocks()), "chunks", header)
+        seal = self._keyring.new() if self._keyring.seals else None
+        return Stored(len(header), await upload(self._writer, key, body.blocks(), seal), "chunks", header, seal)
 
     def kept(self, result: _R) -> _R:
         """The commit's answer, passed on."""
@@ -87,12 +91,12 @@ class Storing:
                 await drop_chunks(self._writer, key)
 
 
-async def upload(writer: Writer, key: int, blocks: AsyncIterator[bytes]) -> int:
+async def upload(writer: Writer, key: int, blocks: AsyncIterator[bytes], seal: Seal | None) -> int:
     """Write a body's chunks, each its own entry in the group commit, so that accepting goes on; bytes when all are durable."""
     waiting: deque[asyncio.Future[None]] = deque()
     size = n = 0
     async for chunk in _chunks(blocks):
-        writing = writer.submit(ADD_CHUNK, (key, n, chunk), size=len(chunk))
+        writing = writer.submit(ADD_CHUNK, (key, n, chunk, seal), size=len(chunk))
         writing.add_done_callback(_hear)  # the first that fails is told; the others behind it fail with it
         waiting.append(writing)
         size, n = size + len(chunk), n + 1
@@ -122,25 +126,26 @@ class ChunkedBody:
     readers: Readers
     content: int
     size: int
+    seal: Seal | None
 
     def blocks(self) -> AsyncIterator[bytes]:
-        """Blocks of 256 KB; raises SpoolUnavailableError where one is missing."""
+        """Blocks of 256 KB; raises ContentUnreadableError where one is missing or was changed."""
         return self.span(0, self.size)
 
     async def span(self, start: int, end: int) -> AsyncIterator[bytes]:
         """The same from ``start`` to before ``end``; only the chunks in between are read."""
         for n in range(start // CHUNK_BYTES, -(-end // CHUNK_BYTES)):
-            row = await self.readers.read(self._chunk(n))
-            if row is None:
-                raise SpoolUnavailableError("a part of the content is gone")
             at = n * CHUNK_BYTES
-            yield cast("bytes", row[0])[max(start - at, 0) : end - at]
+            yield (await self.readers.read(self._chunk(n)))[max(start - at, 0) : end - at]
 
-    def _chunk(self, n: int) -> Job[Row | None]:
-        def read(db: Database) -> Row | None:
+    def _chunk(self, n: int) -> Job[bytes]:
+        def read(db: Database) -> bytes:
             row = db.row("chunk", {"content": self.content, "n": n})
             db.forget_pages()
-            return row
+            if row is None:
+                raise ContentUnreadableError("a part of the content is gone")
+            body = cast("bytes", row[0])
+            return self.seal.open(n + 1, body) if self.seal else body
 
         return read
 
@@ -152,7 +157,7 @@ class StoredBody(ChunkedBody):
 
 @asynccontextmanager
 async def kept(
-    writer: Writer, readers: Readers, key: int, blocks: AsyncIterator[bytes], *, small: bool
+    writer: Writer, readers: Readers, key: int, blocks: AsyncIterator[bytes], *, seal: Seal | None, small: bool
 ) -> AsyncGenerator[Body]:
     """The body made of blocks, durable while the context lasts and longer only if a message with this key was added.
 
@@ -164,7 +169,7 @@ async def kept(
         yield Bytes(first)
         return
     try:
-        yield StoredBody(readers, key, await upload(writer, key, _again(first, chunks)))
+        yield StoredBody(readers, key, await upload(writer, key, _again(first, chunks), seal), seal)
     finally:
         with contextlib.suppress(SpoolUnavailableError):  # the next start drops what nothing refers to
             await drop_chunks(writer, key)
@@ -176,31 +181,38 @@ async def _again(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byte
         yield block
 
 
-async def read(readers: Readers, key: int) -> Content | None:
-    """A message's content; None where it was purged."""
-    row = await readers.read(lambda db: db.row("content", {"id": key}))
-    if row is None:
-        return None
-    header_size, body_size, location, data = cast("tuple[int, int, str, bytes]", row)
-    if location == "inline":
-        return Content(data[:header_size], Bytes(data[header_size:]))
-    return Content(data, ChunkedBody(readers, key, body_size))
+async def read(readers: Readers, key: int, *, keyring: Keyring) -> Content | None:
+    """A message's content; None where it was purged; raises ContentUnreadableError."""
+
+    def content(db: Database) -> Content | None:
+        row = db.row("content", {"id": key})
+        return None if row is None else _opened(cast("ContentTuple", row), key, readers, keyring)
+
+    return await readers.read(content)
+
+
+def _opened(row: ContentTuple, key: int, readers: Readers, keyring: Keyring) -> Content:
+    opened = opened_row(row, keyring)
+    if opened.chunked:
+        return Content(opened.data, ChunkedBody(readers, key, opened.body_size, opened.seal))
+    return Content(opened.data[: opened.header_size], Bytes(opened.data[opened.header_size :]))
 
 
 async def drop_chunks(writer: Writer, content: int) -> None:
     """Delete a content's chunks, a few in each transaction, if no message refers to them."""
-    while await writer.write(lambda db: _drop_some(db, content)) == CHUNKS_AT_ONCE:
+    while await writer.write(lambda db: drop_some(db, content)) == CHUNKS_AT_ONCE:
         pass
 
 
 def drop_lost(db: Database) -> None:
     """At start: delete chunks whose upload died with its process."""
     for row in db.rows("lost_chunks", {}):
-        while _drop_some(db, cast("int", row[0])) == CHUNKS_AT_ONCE:
+        while drop_some(db, cast("int", row[0])) == CHUNKS_AT_ONCE:
             pass
 
 
-def _drop_some(db: Database, content: int) -> int:
+def drop_some(db: Database, content: int) -> int:
+    """Delete a few chunks of a content that nothing refers to; how many."""
     db.run("drop_chunks", {"content": content})
     return db.changes()
 

@@ -109,7 +109,7 @@ class Database:
 
     def lanes_of(self, accounts: Iterable[str]) -> set[int]:
         """The lanes of these accounts, made where there is none."""
-        wanted = set(accounts)
+        wanted = dict.fromkeys(accounts)
         missing = [account for account in wanted if account not in self._lanes]
         if missing:
             for account, lane in self.rows("lanes_of", {"accounts": to_json(missing)}):

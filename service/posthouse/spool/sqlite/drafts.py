@@ -1,15 +1,15 @@
 """Drafts of Graph that attempts made: how far they came, what dead processes left of them, and what must be swept."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import cast
 
 from posthouse.message import Millis
 from posthouse.records import DraftNote, Stray
 from posthouse.spool import rows
 from posthouse.spool.sqlite.blocks import let_go
+from posthouse.spool.sqlite.committing import Job
 from posthouse.spool.sqlite.database import Database, millis, to_json
-from posthouse.spool.sqlite.sending import wake
-from posthouse.spool.sqlite.threads import Job
+from posthouse.spool.sqlite.sending import give_back, wake
 
 
 def note(key: int, number: int, note: DraftNote) -> Job[bool]:
@@ -28,6 +28,7 @@ def requeue_unsent(db: Database, *, now: Millis, worker: int) -> int:
     left = cast("Sequence[tuple[int, int]]", db.rows("left_unsent", {"worker": worker}))
     if left:
         db.run("requeue_unsent", {"now": now, "rows": to_json(left)})
+        give_back(db, left)
         wake(db, [key for key, _ in left])
     return len(left)
 
@@ -37,16 +38,31 @@ def free(*, now: Millis, before: Millis, most: int) -> Job[int]:
 
     def sweep(db: Database) -> int:
         found = db.rows("held_for_drafts", {"before": before, "most": most})
-        keys = [cast("int", row[0]) for row in found]
-        let_go(db, keys, at=now, cause="draft_permission_probe")
-        return len(keys)
+        let_go(db, [(cast("int", row[0]), "draft_permission_probe") for row in found], at=now)
+        return len(found)
 
     return sweep
 
 
-def strays(*, now: Millis, after: float, most: int) -> Job[Sequence[Stray]]:
-    """Messages that were final ``after`` seconds ago and may have left drafts."""
-    asked = {"now": now, "after": millis(after), "most": most}
+def unplanned(db: Database) -> bool:
+    """Whether a final message has drafts for which nothing is planned yet."""
+    return db.row("unplanned", {}) is not None
+
+
+def plan(*, after: float) -> Job[None]:
+    """Drafts of final messages are looked for ``after`` seconds after their end; one that became its mail alone is none."""
+
+    def write(db: Database) -> None:
+        lanes = {cast("int", row[0]) for row in db.rows("unplanned", {})}
+        db.run("plan_strays", {"after": millis(after)})
+        db.woken |= lanes
+
+    return write
+
+
+def strays(*, now: Millis, most: int, lanes: Collection[int]) -> Job[Sequence[Stray]]:
+    """Messages of these lanes whose drafts are looked for now."""
+    asked = {"now": now, "most": most, "lanes": to_json(sorted(lanes))}
     return lambda db: [rows.stray(cast("rows.StrayTuple", row)) for row in db.rows("strays", asked)]
 
 

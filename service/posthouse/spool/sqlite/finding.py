@@ -1,16 +1,15 @@
 """What clients and operators ask: one record, a page of them, attempts, lanes, counts."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, cast
+from collections.abc import Mapping, Sequence
+from typing import cast
 
-from posthouse.message import Event, MessageId, Millis, Status, id_bytes
+from posthouse.message import Event, MessageId, Millis, Status, id_bytes, id_from_bytes
 from posthouse.records import AttemptRow, Filters, LaneRow, Page, Record
 from posthouse.spool import rows
-from posthouse.spool.sqlite.database import Database, Row, Value
-from posthouse.spool.sqlite.threads import Job
-
-_CONDITIONS_OF_THEIR_OWN: Final = frozenset({Status.SCHEDULED, Status.QUEUED, Status.DEFERRED, Status.SENT})
-_PART: Final = "--: "
+from posthouse.spool.filters import narrowed
+from posthouse.spool.filters import parts as parts_of
+from posthouse.spool.sqlite.committing import Job
+from posthouse.spool.sqlite.database import Database, Row, Value, to_json
 
 
 def get(message_id: MessageId, *, now: Millis) -> Job[Record | None]:
@@ -28,8 +27,8 @@ def find(filters: Filters, *, now: Millis) -> Job[Page]:
     """A page of records, newest first: those older than ``after``, or the next newer than ``before``."""
 
     def read(db: Database) -> Page:
-        parts = _parts(db.text("find"))
-        conditions, values = _narrowed(parts, filters, now)
+        parts = parts_of(db.text("find"))
+        conditions, values = narrowed(parts, filters, now)
         wanted = filters.limit + 1
         if filters.before is None:
             if filters.after is not None:
@@ -47,7 +46,7 @@ def find(filters: Filters, *, now: Millis) -> Job[Page]:
 
 
 def _older(db: Database, conditions: str, values: Mapping[str, Value], last: MessageId) -> bool:
-    parts = _parts(db.text("find"))
+    parts = parts_of(db.text("find"))
     older = {**values, "after": _cursor(db, last, nudge=0), "limit": 1}
     return bool(_page(db, conditions + parts["after"] + parts["newest"], older))
 
@@ -60,52 +59,20 @@ def _cursor(db: Database, message_id: MessageId, *, nudge: int) -> int:
     return db.number("cursor", {"public_id": id_bytes(message_id), "nudge": nudge}) or 0
 
 
-def _parts(text: str) -> dict[str, str]:
-    """The named conditions of find.sql."""
-    found: dict[str, str] = {}
-    for part in text.split(_PART)[1:]:
-        name, _, condition = part.partition("\n")
-        found[name] = condition
-    return found
-
-
-def _narrowed(parts: Mapping[str, str], filters: Filters, now: Millis) -> tuple[str, dict[str, Value]]:
-    """The conditions of these filters and their values."""
-    values: dict[str, Value] = {}
-    text = ""
-    for name, value in _given(filters):
-        text += parts[name]
-        values[name] = value
-    if filters.status is not None:
-        text += parts[filters.status.value if filters.status in _CONDITIONS_OF_THEIR_OWN else "stored"]
-        values |= {"status": filters.status.value, "now": now}
-    for n, (tag, value) in enumerate(filters.tags.items()):
-        text += parts["tag"].replace("{n}", str(n))
-        values |= {f"tag_name_{n}": tag, f"tag_value_{n}": value}
-    return text, values
-
-
-def _given(filters: Filters) -> Iterator[tuple[str, Value]]:
-    subject = filters.subject
-    if subject is not None:
-        subject = "%" + subject.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    asked: dict[str, Value] = {
-        "sender": filters.sender,
-        "recipient": filters.recipient,
-        "subject": subject,
-        "reference": filters.reference,
-        "message_id": filters.message_id,
-        "client": filters.client,
-        "door": filters.door,
-        "transport": filters.transport,
-        "created_after": filters.created_after,
-        "created_before": filters.created_before,
-    }
-    return ((name, value) for name, value in asked.items() if value is not None)
-
-
 def _record(row: Row, now: Millis) -> Record:
     return rows.record(cast("rows.RecordTuple", row), now=now)
+
+
+def ended(message_ids: Sequence[MessageId]) -> Job[Mapping[MessageId, Status]]:
+    """Those of these messages that are final, and how."""
+
+    def read(db: Database) -> Mapping[MessageId, Status]:
+        found = db.rows("ended", {"public_ids": to_json([id_bytes(one).hex() for one in message_ids])})
+        return {
+            id_from_bytes(public_id): Status(status) for public_id, status in cast("Sequence[tuple[bytes, str]]", found)
+        }
+
+    return read
 
 
 def attempts(message_id: MessageId) -> Job[Sequence[AttemptRow]]:
@@ -128,9 +95,16 @@ def events(message_id: MessageId) -> Job[Sequence[Event]]:
     return read
 
 
-def lanes(db: Database) -> Sequence[LaneRow]:
-    """Every lane that has unfinished rows or a pause."""
-    return [rows.lane(cast("rows.LaneTuple", row)) for row in db.rows("lanes", {})]
+def lanes(*, now: Millis, account: str | None) -> Job[Sequence[LaneRow]]:
+    """Every lane that has unfinished rows or a pause, or the one of an account."""
+
+    def read(db: Database) -> Sequence[LaneRow]:
+        lane = None if account is None else db.number("lane_of", {"account": account})
+        if account is not None and lane is None:
+            return ()
+        return [rows.lane(cast("rows.LaneTuple", row)) for row in db.rows("lanes", {"lane": lane, "now": now})]
+
+    return read
 
 
 def counts(db: Database) -> Mapping[Status, int]:

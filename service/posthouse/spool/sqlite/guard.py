@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from posthouse.ports import Clock
+from posthouse.spool.refused import SpoolRefusedError
 
 _POLL: Final = 0.05
 _NETWORK: Final = frozenset(
@@ -67,10 +68,6 @@ _NETWORK_FUSE: Final = frozenset(
     ]
 )
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")
-
-
-class SpoolRefusedError(Exception):
-    """The spool was not opened; the text says why and what to do."""
 
 
 class Lock:

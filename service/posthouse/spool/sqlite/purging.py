@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from posthouse.message import Millis
-from posthouse.spool.sqlite.accepting import ANSWER_KEPT
+from posthouse.spool.loads import ANSWER_KEPT, first_hour
+from posthouse.spool.sqlite.committing import Readers, Writer
 from posthouse.spool.sqlite.contents import drop_chunks
 from posthouse.spool.sqlite.database import Database, millis, to_json
-from posthouse.spool.sqlite.threads import Readers, Writer
 
 ROWS_AT_ONCE: Final = 100
 """Rows in one transaction: 100 small messages take about 3 ms (SPOOL §7)."""
@@ -38,6 +38,7 @@ class Purge:
             done += some
         over = {"before": self._now - millis(AUDIT_KEPT), "most": ROWS_AT_ONCE}
         await self._writer.write(lambda db: db.run("audit_over", over))
+        await self._writer.write(lambda db: db.run("hours_over", {"hour": first_hour(self._now)}))
         if done:
             await self._writer.write(lambda db: db.run("free_pages", {}))
         return done
@@ -69,6 +70,6 @@ class Purge:
         found = await self._readers.read(lambda db: db.rows("messages_over", {"before": before, "most": most}))
         keys = [cast("int", row[0]) for row in found]
         if keys:
-            values = {"messages": to_json(keys)}
+            values = {"messages": to_json(keys), "now": self._now}
             await self._writer.write(lambda db: db.run("purge_messages", values))
         return len(keys)

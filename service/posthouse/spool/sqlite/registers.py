@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import cast
 
 from posthouse.message import Millis
-from posthouse.records import KeyRow, TransportRow
+from posthouse.records import AuditEntry, KeyRow, TransportRow
 from posthouse.spool import rows
+from posthouse.spool.sqlite.committing import Job
 from posthouse.spool.sqlite.database import Database, to_json
-from posthouse.spool.sqlite.threads import Job
 
 
 def save_key(key: KeyRow) -> Job[None]:
@@ -54,10 +54,28 @@ def save_transport(row: TransportRow) -> Job[None]:
         "opened": row.opened,
         "reason": row.reason,
         "since": row.since,
+        "block_ended_at": row.block_ended_at or None,
     }
     return lambda db: db.run("save_transport", values)
+
+
+def tell_transport(*, name: str, paused: bool, at: Millis, by: str) -> Job[None]:
+    """A person pauses or resumes a transport."""
+
+    def write(db: Database) -> None:
+        db.run("tell_transport", {"name": name, "paused": int(paused), "at": at, "by": by})
+        action = "transport.pause" if paused else "transport.resume"
+        db.run("audit", {"at": at, "by": by, "action": action, "target": name, "data": "{}"})
+
+    return write
 
 
 def transports(db: Database) -> Sequence[TransportRow]:
     """What was written down."""
     return [rows.transport(cast("rows.TransportTuple", row)) for row in db.rows("transports", {})]
+
+
+def audit(entry: AuditEntry) -> Job[None]:
+    """Who did something."""
+    values = {"at": entry.at, "by": entry.by, "action": entry.action, "target": entry.target}
+    return lambda db: db.run("audit", {**values, "data": to_json(dict(entry.data))})

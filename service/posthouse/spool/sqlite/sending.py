@@ -7,8 +7,8 @@ from typing import Final, cast
 from posthouse.outcome import RefusedRecipient
 from posthouse.records import Finish, Mark
 from posthouse.spool import loads
+from posthouse.spool.sqlite.committing import Job, Verb
 from posthouse.spool.sqlite.database import Database, Json, array, to_json
-from posthouse.spool.sqlite.threads import Job, Verb
 
 FinishLoad = tuple[Finish, str]
 """An outcome and its row as JSON text."""
@@ -24,7 +24,7 @@ def mark_verb(worker: int) -> Verb[MarkLoad, bool]:
     """Marks of this process: what it leaves in ``sending`` is known by ``worker`` after its death."""
 
     def mark_many(db: Database, marks: Sequence[MarkLoad]) -> Sequence[bool]:
-        db.lanes_of({mark.account for mark, _ in marks})
+        db.lanes_of(mark.account for mark, _ in marks)
         found = db.row("mark_eligible", {"marks": array(row for _, row in marks)})
         eligible = "[]" if found is None else cast("str", found[0])
         marked = {cast("list[str]", row)[2] for row in cast("list[Json]", json.loads(eligible))}
@@ -48,12 +48,16 @@ def _finish_many(db: Database, ends: Sequence[FinishLoad]) -> Sequence[bool]:
         _apply(db, due)
     if late:
         db.run("finish_late", {"late": to_json(loads.late(late))})
-    return [what != "late" for what in found]
+    return [what in {"apply", "again"} for what in found]
 
 
 def _apply(db: Database, ends: Sequence[FinishLoad]) -> None:
-    db.run("finish", {"ends": db.binary(array(row for _, row in ends))})
     finishes = [finish for finish, _ in ends]
+    db.lanes_of(loads.next_accounts(finishes))
+    db.run("finish", {"ends": db.binary(array(row for _, row in ends))})
+    not_sent = loads.not_sent(finishes)
+    if not_sent:
+        give_back(db, not_sent)
     _note_doubts(db, finishes)
     refused = [(finish.key, one) for finish in finishes for one in loads.refused_of(finish.outcome)]
     if refused:
@@ -67,14 +71,18 @@ def _apply(db: Database, ends: Sequence[FinishLoad]) -> None:
 def _note_doubts(db: Database, finishes: Sequence[Finish]) -> None:
     doubts = loads.doubts(finishes)
     if doubts:
-        doubtful = {row[0] for row in doubts}
         db.run("finish_doubt", {"doubts": to_json(doubts)})
-        db.woken |= {finish.lane for finish in finishes if finish.key in doubtful}
+        wake_looks(db, [cast("int", row[0]) for row in doubts])
 
 
 def refuse(db: Database, refused: Sequence[tuple[int, RefusedRecipient]]) -> None:
     """Write refused recipients down with their replies."""
     db.run("refuse", {"refused": to_json(loads.refused(refused))})
+
+
+def give_back(db: Database, attempts: Sequence[tuple[int, int]]) -> None:
+    """These attempts (message, number) certainly sent nothing: they do not count for their account's day."""
+    db.run("give_back", {"attempts": to_json(attempts)})
 
 
 def note_refused(key: int, number: int, refused: Sequence[RefusedRecipient]) -> Job[None]:
@@ -90,6 +98,11 @@ def note_refused(key: int, number: int, refused: Sequence[RefusedRecipient]) -> 
 def wake(db: Database, keys: Sequence[int]) -> None:
     """These messages are queued now: their lanes have something to do."""
     db.woken |= {cast("int", row[0]) for row in db.rows("wake_queued", {"messages": to_json(list(keys))})}
+
+
+def wake_looks(db: Database, keys: Sequence[int]) -> None:
+    """These messages are in doubt: their lanes have something to look for."""
+    db.woken |= {cast("int", row[0]) for row in db.rows("wake_looks", {"messages": to_json(list(keys))})}
 
 
 FINISH: Final[Verb[FinishLoad, bool]] = Verb(rank=2, many=_finish_many)

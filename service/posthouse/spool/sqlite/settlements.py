@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import cast
 
 from posthouse.message import MessageId, Millis, Status, id_from_bytes
-from posthouse.records import Settlement, TransportKind, Witness
-from posthouse.spool import rows, rules
+from posthouse.records import Presence, Settlement, TransportKind, Witness
+from posthouse.spool import loads, rows, rules
+from posthouse.spool.sqlite.committing import Job
 from posthouse.spool.sqlite.database import Database
+from posthouse.spool.sqlite.sending import wake_looks
 from posthouse.spool.sqlite.standing import standing, write
-from posthouse.spool.sqlite.threads import Job
 
 
 def settle(settlement: Settlement) -> Job[bool]:
@@ -33,7 +34,8 @@ def witnesses(
     asked = {"account": account, "kind": kind, "own": int(own), "before": before, "after": after, "most": most}
 
     def read(db: Database) -> Sequence[Witness]:
-        return [rows.witness(row) for row in cast("list[tuple[str, str, str, int]]", db.document(verb, asked))]
+        found = cast("list[tuple[str, str, str, int, str]]", db.document(verb, asked))
+        return [rows.witness(row) for row in found]
 
     return read
 
@@ -47,3 +49,31 @@ def sharing(*, account: str, message_id: str) -> Job[Sequence[tuple[MessageId, S
         return [(id_from_bytes(public_id), Status(status)) for public_id, status in pairs]
 
     return read
+
+
+def look_held(*, account: str, cause: str, at: Millis) -> Job[int]:
+    """Look at ``at`` for what is held for this cause and went out through this account; how many."""
+
+    def write(db: Database) -> int:
+        found = db.rows("held_looks", {"account": account, "cause": cause, "at": at})
+        wake_looks(db, [cast("int", row[0]) for row in found])
+        return len(found)
+
+    return write
+
+
+def save_presence(presence: Presence) -> Job[None]:
+    """Write down whether an account's copies are found; its lane wakes at ``ask_at``."""
+
+    def write(db: Database) -> None:
+        (lane,) = db.lanes_of({presence.account})
+        db.run("save_presence", {"account": lane, **loads.presence(presence)})
+        if presence.ask_at is not None:
+            db.woken.add(lane)
+
+    return write
+
+
+def slowest(*, after: Millis) -> Job[Millis]:
+    """The slowest appearance seen since ``after``; 0 where none was."""
+    return lambda db: db.number("slowest", {"after": after}) or 0

@@ -1,25 +1,15 @@
 """Where one message stands, and the deeds that ``rules`` decided on, written down."""
 
-from collections.abc import Mapping, Sequence
-from typing import assert_never, cast
+from collections.abc import Sequence
+from typing import cast
 
 from posthouse.message import MessageId, Millis, id_bytes
+from posthouse.records import Verdict
 from posthouse.spool import rows
-from posthouse.spool.rules import (
-    Deed,
-    End,
-    ForbidResend,
-    HoldUnsettled,
-    LookAgain,
-    LookNow,
-    NoteDraft,
-    NoteVerdict,
-    Requeue,
-    Standing,
-    Tell,
-)
-from posthouse.spool.sqlite.database import Database, to_json
-from posthouse.spool.sqlite.sending import wake
+from posthouse.spool.deeds import verb_of
+from posthouse.spool.rules import Alter, Deed, HoldAgain, LookAgain, LookNow, NoteVerdict, Requeue, Standing
+from posthouse.spool.sqlite.database import Database
+from posthouse.spool.sqlite.sending import give_back, wake, wake_looks
 
 
 def standing(db: Database, message_id: MessageId) -> Standing | None:
@@ -29,48 +19,13 @@ def standing(db: Database, message_id: MessageId) -> Standing | None:
 
 
 def write(db: Database, key: int, at: Millis, deeds: Sequence[Deed]) -> None:
-    """Write the deeds down, in their order."""
+    """Write the deeds down, in their order, and wake the lanes that have something to do for them."""
     for deed in deeds:
-        _write(db, key, at, deed)
-
-
-def _write(db: Database, key: int, at: Millis, deed: Deed) -> None:
-    match deed:
-        case Tell():
-            _tell(db, key, at, event=deed.event, data=deed.data)
-        case End():
-            db.run("end_message", {"message": key, "status": deed.status.value, "at": at})
-        case Requeue():
-            _requeue(db, key, deed)
-        case ForbidResend():
-            db.run("forbid_resend", {"message": key})
-        case LookNow():
-            db.run("look_now", {"message": key, "at": at})
-        case NoteVerdict():
-            db.run("attempt_settled", {"message": key, "number": deed.number, "verdict": deed.verdict.value})
-        case NoteDraft():
-            db.run("draft_stays", {"message": key, "stays": int(deed.stays)})
-        case LookAgain():
-            again = {"looks": deed.looks, "absent_at": deed.absent_at, "look_at": deed.look_at}
-            db.run("look_again", {"message": key, **again})
-        case HoldUnsettled():
-            db.run("hold_unsettled", {"message": key, "cause": deed.cause})
-        case _:
-            assert_never(deed)
-
-
-def _tell(db: Database, key: int, at: Millis, *, event: str, data: Mapping[str, object]) -> None:
-    told = {name: value for name, value in data.items() if value is not None}
-    db.run("event", {"message": key, "at": at, "type": event, "data": to_json(told)})
-
-
-def _requeue(db: Database, key: int, again: Requeue) -> None:
-    values = {
-        "message": key,
-        "due_at": again.due_at,
-        "accept_duplicate": int(again.accept_duplicate),
-        "expires_at": again.expires_at,
-        "gives_up_at": again.gives_up_at,
-    }
-    db.run("requeue", values)
-    wake(db, [key])
+        verb, values = verb_of(deed, key=key, at=at)
+        db.run(verb, values)
+        if isinstance(deed, NoteVerdict) and deed.verdict is Verdict.NOT_SENT:
+            give_back(db, [(key, deed.number)])
+        if isinstance(deed, Requeue | HoldAgain | Alter):
+            wake(db, [key])
+        if isinstance(deed, LookNow | LookAgain):
+            wake_looks(db, [key])

@@ -1,5 +1,6 @@
 """The way out by SMTP: one transaction a mail, in stages, so that what was certainly not sent is known (SDK §7)."""
 
+import asyncio
 from dataclasses import dataclass
 from email.utils import parseaddr
 from typing import Final, Literal
@@ -17,7 +18,7 @@ from posthouse.outcome import (
     TransientFailure,
     Unconfirmed,
 )
-from posthouse.ports import Clock, Dispatch, SpoolUnavailableError
+from posthouse.ports import Clock, Dispatch, NotBegunError, SpoolUnavailableError
 from posthouse.transports.faults import Fault, network_answer, one_line, public
 from posthouse.transports.smtp.connection import NoLogin, Over, Server, log_in, lost, reach, step
 from posthouse.transports.smtp.pool import Pool, leave
@@ -26,6 +27,13 @@ from posthouse.transports.smtp.stream import StalledError, pour
 
 _START: Final = 354
 _DONE: Final = 250
+
+
+@dataclass(slots=True)
+class _Poured:
+    """Whether the content began to leave."""
+
+    began: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,7 @@ class SmtpTransport:
 
     async def send(self, dispatch: Dispatch) -> Outcome:
         """One transaction; a connection that went stale while idle is replaced before anything was said on it."""
-        account = dispatch.account
+        account, poured = dispatch.account, _Poured()
         try:
             async with self._pool.slot(account):
                 client = self._pool.take(account)
@@ -60,7 +68,7 @@ class SmtpTransport:
                 client = client or await log_in(self._server, account)
                 self.offered = _offered(client, otherwise=self.offered)
                 try:
-                    result = await self._transact(client, dispatch)
+                    result = await self._transact(client, dispatch, poured)
                 except BaseException:
                     # a cancelled or unclear dialogue would pair late replies with the next mail (SDK §7)
                     client.close()
@@ -70,6 +78,11 @@ class SmtpTransport:
                 return result
         except Over as over:
             return over.outcome
+        except (Exception, asyncio.CancelledError) as fault:
+            # cut, or a fault of ours: before the content there is no doubt
+            if poured.began:
+                raise
+            raise NotBegunError from fault
 
     async def probe(self) -> bool:
         """Whether the server greets and, where asked for, speaks TLS."""
@@ -93,7 +106,7 @@ class SmtpTransport:
             return False
         return True
 
-    async def _transact(self, client: aiosmtplib.SMTP, dispatch: Dispatch) -> Outcome:
+    async def _transact(self, client: aiosmtplib.SMTP, dispatch: Dispatch, poured: _Poured) -> Outcome:
         try:
             _check(self._sender(dispatch))
             mail = await _mail(client, dispatch, sender=self._sender(dispatch))
@@ -110,6 +123,7 @@ class SmtpTransport:
             return _refused_message(
                 "an address cannot be written in SMTP", status="5.1.3", fix="smtp.recipient_refused"
             )
+        poured.began = True
         return await self._content(client, dispatch.content, refused, own_from=mail.own_from)
 
     def _sender(self, dispatch: Dispatch) -> str:

@@ -1,1 +1,2 @@
-select header_size, body_size, location, body from contents where id = :id;
+select c.header_size, c.body_size, c.location, c.key_id, c.data_key, m.public_id, c.body
+from contents c join messages m on m.id = c.id where c.id = :id;

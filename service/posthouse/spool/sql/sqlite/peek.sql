@@ -1,33 +1,19 @@
--- What is due in :lane at :now, by priority, then age: one index range per priority, so that rows scheduled for later
--- are never scanned (SPOOL §2). :without is a JSON array of routes whose rows are left out, because no transport of
--- theirs can be used now (NULL: none). One JSON array of arrays in the order of reading.py's _message.
+-- What is due in :lane at :now: the first :each rows of every strand of :strands, a JSON array of [priority, strand, due
+-- time and key of the last row that was taken]: one index range each, so that neither a long strand nor rows scheduled
+-- for later are scanned (SPOOL §2). One JSON array of arrays in the order of rows.py's MessageTuple.
 select json_group_array(json_array(
   m.id, hex(m.public_id), m.client, m.lane, l.account, m.mailbox, m.sender, d.envelope_sender,
   json((select json_group_array(json_array(r.address, r.kind) order by r.position) from recipients r where r.message = m.id)),
   d.message_id, d.own_message_id, json(d.route), m.next_transport, m.priority, m.size, m.accepted_at, m.due_at,
   m.expires_at, m.gives_up_at, m.attempts, d.on_unconfirmed, m.accept_duplicate,
-  (select a.started_at from attempts a where a.message = m.id and a.number = 1),
-  json((select json_array(b.transport, w.account, case r.state when 'submitted' then r.id end, r.pinned)
-   from drafts r join attempts b on b.message = r.message and b.number = r.number join lanes w on w.id = b.account
+  (select min(a.started_at) from attempts a where a.message = m.id and a.code is not 'restored'), m.strand,
+  json((select json_array(b.transport, y.account, case r.state when 'submitted' then r.id end, r.pinned)
+   from drafts r join attempts b on b.message = r.message and b.number = r.number join lanes y on y.id = b.account
    where r.message = m.id))
-  ) order by q.priority, q.due_at, q.id)
-from (
-  select * from (select id, priority, due_at from messages
-                 where status = 'queued' and lane = :lane and priority = 0 and due_at <= :now
-                   and (:without is null or (select route from details where message = messages.id)
-                        not in (select value from json_each(:without))) order by due_at, id limit :most)
-  union all
-  select * from (select id, priority, due_at from messages
-                 where status = 'queued' and lane = :lane and priority = 1 and due_at <= :now
-                   and (:without is null or (select route from details where message = messages.id)
-                        not in (select value from json_each(:without))) order by due_at, id limit :most)
-  union all
-  select * from (select id, priority, due_at from messages
-                 where status = 'queued' and lane = :lane and priority = 2 and due_at <= :now
-                   and (:without is null or (select route from details where message = messages.id)
-                        not in (select value from json_each(:without))) order by due_at, id limit :most)
-  order by priority, due_at, id limit :most
-) q
-join messages m on m.id = q.id
-join lanes l on l.id = m.lane
-join details d on d.message = m.id;
+  ) order by m.priority, m.due_at, m.id)
+from json_each(:strands) s
+cross join messages m on m.id in (
+  select id from messages where status = 'queued' and lane = :lane and priority = s.value->>0 and strand = s.value->>1
+    and due_at <= :now and (due_at, id) > (s.value->>2, s.value->>3) order by due_at, id limit :each)
+cross join lanes l on l.id = m.lane
+cross join details d on d.message = m.id;

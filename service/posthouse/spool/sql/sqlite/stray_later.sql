@@ -1,1 +1,1 @@
-update drafts set look_at = :again_at where message = :message;
+update drafts set look_at = :again_at, looked = 1 where message = :message;

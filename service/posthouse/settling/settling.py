@@ -1,0 +1,304 @@
+"""Finds out what became of unconfirmed messages: looks them up, lets ``proof`` judge, writes the verdict down.
+
+Looks run when their time comes (``settle_checks``), under the lane's lease, several ids in one question, in a slot of the
+lane. Each lane looks by itself, so that a mailbox whose look-up hangs keeps no other waiting.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from posthouse.delivery import Policy
+from posthouse.lanes import Board
+from posthouse.message import Message, Millis, Status
+from posthouse.ports import Clock, Evidence, Spool, SpoolUnavailableError
+from posthouse.proof import (
+    DAY,
+    Conclusion,
+    conclude,
+    conclude_draft,
+    copies_of,
+    needs_stranger,
+    next_check,
+    presence,
+    unanswered,
+)
+from posthouse.records import (
+    NoSight,
+    Presence,
+    Settlement,
+    Sightings,
+    TransportKind,
+    Unsettled,
+    Verdict,
+    Witness,
+)
+from posthouse.settling.looking import DENIED, IDS_IN_ONE_LOOK, Eyes, LookUps, Place
+from posthouse.settling.presence import Proofs
+from posthouse.telemetry import MESSAGE_HELD, MESSAGE_SETTLED, SERVICE_FAULT, log
+from posthouse.watch import Watch
+
+ROUND: Final = 200
+LONGEST_WAIT: Final = 30.0
+LOOKS_AT_ONCE: Final = 8
+FAULT_PAUSE: Final = 1.0
+"""Seconds that a lane rests whose look could not be judged or written down."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What settling works with; ``evidence`` by transport, empty where no Graph transport can look anything up."""
+
+    spool: Spool
+    evidence: Mapping[str, Evidence]
+    board: Board
+    policy: Policy
+    clock: Clock
+    watch: Watch
+    concurrent: int
+    chance: Callable[[int], bytes]
+    look_seconds: float = 20.0
+
+
+Group = tuple[str, TransportKind, bool]
+"""Account, kind of transport, origin of the Message-ID: what a witness must have in common."""
+
+
+class Settling:
+    """Looks up what is due in the lanes that this process holds, until stopped."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        eyes = Eyes(
+            spool=tools.spool,
+            evidence=tools.evidence,
+            board=tools.board,
+            clock=tools.clock,
+            concurrent=tools.concurrent,
+            seconds=tools.look_seconds,
+        )
+        self._look_ups = LookUps(eyes)
+        self._proofs = Proofs(eyes, self._look_ups, chance=tools.chance)
+        self._news = asyncio.Event()
+        self._stopping = False
+        self._at_once = asyncio.Semaphore(LOOKS_AT_ONCE)
+        self._busy: dict[int, asyncio.Task[None]] = {}
+        tools.board.watch(self._news.set)
+
+    def wake(self, _lanes: frozenset[int]) -> None:
+        """Something may have become unsettled."""
+        self._news.set()
+
+    def sent(self, message: Message, *, account: str, kind: TransportKind) -> None:
+        """A message left ordinarily: it can testify for others."""
+        self._proofs.sent(message, account=account, kind=kind)
+
+    async def stop(self) -> None:
+        """Begin no more look; those under way are broken off, a question is no harm."""
+        self._stopping = True
+        self._news.set()
+        looks = tuple(self._busy.values())
+        for look in looks:
+            look.cancel()
+        await asyncio.gather(*looks, return_exceptions=True)
+        await self._proofs.close()
+
+    async def run(self) -> None:
+        """Look when looks are due."""
+        await self._proofs.load()
+        while not self._stopping:
+            self._news.clear()
+            try:
+                pause = await self._round()
+            except SpoolUnavailableError:
+                pause = FAULT_PAUSE
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._news.wait()
+
+    async def _round(self) -> float:
+        """Start the looks that are due; the seconds until the next."""
+        spool, now = self._tools.spool, self._tools.clock.now()
+        free = self._tools.board.leased - self._busy.keys()
+        if not free or self._stopping:
+            return LONGEST_WAIT
+        due: defaultdict[int, list[Unsettled]] = defaultdict(list)
+        for item in await spool.unsettled(now=now, most=ROUND, lanes=free):
+            due[item.lane].append(item)
+        asks: defaultdict[int, list[Presence]] = defaultdict(list)
+        for lane, ask in await spool.asks(now=now, most=ROUND, lanes=free):
+            asks[lane].append(ask)
+        for lane in due.keys() | asks.keys():
+            task = asyncio.create_task(self._serve(lane, due[lane], asks[lane]), name=f"looks of lane {lane}")
+            self._busy[lane] = task
+        at = await spool.next_look(lanes=self._tools.board.leased - self._busy.keys())
+        if at is None:
+            return LONGEST_WAIT
+        return min(max((at - self._tools.clock.now()) / 1000, 0.0), LONGEST_WAIT)
+
+    async def _serve(self, lane: int, items: Sequence[Unsettled], asks: Sequence[Presence]) -> None:
+        """All looks of one lane that are due now, one after another."""
+        try:
+            groups: defaultdict[Group, list[Unsettled]] = defaultdict(list)
+            for item in sorted(items, key=lambda item: item.started_at):
+                groups[item.account, item.kind, item.message.own_message_id].append(item)
+            for group in groups.values():
+                async with self._at_once:
+                    await self._look(lane, group)
+            for ask in asks:
+                async with self._at_once:
+                    await self._proofs.look(lane, ask)
+        except Exception as fault:  # noqa: BLE001 - one lane's fault must not stop the others; it looks again
+            level = logging.WARNING if isinstance(fault, SpoolUnavailableError) else logging.ERROR
+            log(SERVICE_FAULT, level=level, lane=lane, error=type(fault).__name__, detail=str(fault)[:200])
+            await asyncio.sleep(FAULT_PAUSE)
+        finally:
+            del self._busy[lane]
+            self._news.set()
+
+    async def _look(self, lane: int, items: Sequence[Unsettled]) -> None:
+        """Questions for items of one group; without an answer that counts the rest of them is not asked about."""
+        first = items[0]
+        place = Place(first.account, first.transport, lane)
+        witnesses = await self._witnesses(items)
+        slowest = await self._tools.spool.slowest(after=self._tools.clock.now() - DAY)
+        size = IDS_IN_ONE_LOOK - len(witnesses)
+        for start in range(0, len(items), size):
+            batch = items[start : start + size]
+            ids = dict.fromkeys([*(item.message.message_id for item in batch), *(one.message_id for one in witnesses)])
+            seen = await self._look_ups.ask(place, tuple(ids))
+            if isinstance(seen, NoSight):
+                await self._unseen(items[start:], seen)
+                return
+            await self._seen(batch, seen, witnesses, slowest=slowest)
+
+    async def _seen(
+        self, items: Sequence[Unsettled], seen: Sightings, witnesses: Sequence[Witness], *, slowest: Millis
+    ) -> None:
+        """An answer that counts: judge each item, and learn what it proves about the mailbox."""
+        found = set(seen.sent)
+        strangers = await self._strangers(items, seen, witnesses)
+        found |= strangers.keys()
+        for item in items:
+            await self._judge(item, seen, [*witnesses, *strangers.values()], found, slowest=slowest)
+        first = items[0]
+        selves = [
+            Witness(item.message.id, item.account, item.message.message_id, item.started_at, item.transport)
+            for item in items
+        ]
+        await self._proofs.answered(
+            first.account,
+            first.kind,
+            own=first.message.own_message_id,
+            witnesses=[*witnesses, *(one for one in selves if one.message_id in found)],
+            found=found,
+        )
+
+    async def _witnesses(self, items: Sequence[Unsettled]) -> Sequence[Witness]:
+        """Of the account itself: the one that was found last, the latest sent, and some from before the oldest doubt."""
+        first, now = items[0], self._tools.clock.now()
+        account, kind, own = first.account, first.kind, first.message.own_message_id
+        kept = (await self._proofs.of(account, kind, own=own)).witness
+        found = list(await self._proofs.witnesses(account, kind, own=own, before=now))
+        if not any(one.sent_at < first.started_at for one in found):
+            found += await self._proofs.witnesses(account, kind, own=own, before=first.started_at)
+        return list({one.id: one for one in ([kept] if kept is not None else []) + found}.values())
+
+    async def _strangers(
+        self, items: Sequence[Unsettled], seen: Sightings, witnesses: Sequence[Witness]
+    ) -> Mapping[str, Witness]:
+        """Witnesses of other accounts of the same tenant that were found just now, where an item needs one."""
+        now, first = self._tools.clock.now(), items[0]
+        checks = self._tools.policy.settle_checks
+        wanting = [
+            item
+            for item in items
+            if item.message.message_id not in seen.sent
+            and next_check(item, now, checks) is None
+            and needs_stranger(item, witnesses, now=now)
+        ]
+        if not wanting:
+            return {}
+        asked: defaultdict[tuple[str, str], list[Witness]] = defaultdict(list)
+        for one in await self._proofs.witnesses(None, first.kind, own=first.message.own_message_id, before=now):
+            if one.account != first.account and self._look_ups.by(one.transport) is self._look_ups.by(first.transport):
+                asked[one.account, one.transport].append(one)
+        found: dict[str, Witness] = {}
+        for (account, transport), theirs in asked.items():
+            sight = await self._look_ups.ask(Place(account, transport), [one.message_id for one in theirs])
+            if isinstance(sight, Sightings):
+                found |= {one.message_id: one for one in theirs if one.message_id in sight.sent}
+        return found
+
+    async def _judge(
+        self, item: Unsettled, seen: Sightings, witnesses: Sequence[Witness], found: set[str], *, slowest: Millis
+    ) -> None:
+        now = self._tools.clock.now()
+        copies, checks = copies_of(item, seen), self._tools.policy.settle_checks
+        conclusion = conclude_draft(item, seen, now=now, slowest=slowest, checks=checks) or conclude(
+            item,
+            now=now,
+            copies=copies,
+            sharing=await self._tools.spool.sharing(account=item.account, message_id=item.message.message_id),
+            presence_proved=presence(item, witnesses, found=found, now=now),
+            slowest=slowest,
+            checks=checks,
+        )
+        await self._write(item, conclusion, {"copies": len(copies)}, absent=not copies)
+
+    async def _unseen(self, items: Sequence[Unsettled], seen: NoSight) -> None:
+        now, answer = self._tools.clock.now(), seen.answer
+        denied = answer.reply in DENIED
+        for item in items:
+            conclusion = unanswered(
+                item,
+                now=now,
+                denied=denied,
+                checks=self._tools.policy.settle_checks,
+                not_before=now + int((answer.retry_after or 0) * 1000),
+            )
+            await self._write(item, conclusion, {"look_up": answer.code})
+        if denied:
+            first = items[0]
+            known = await self._proofs.of(first.account, first.kind, own=first.message.own_message_id)
+            await self._proofs.denied(known, seen)
+
+    async def _write(
+        self, item: Unsettled, conclusion: Conclusion, data: Mapping[str, object], *, absent: bool = False
+    ) -> None:
+        now, verdict = self._tools.clock.now(), conclusion.verdict
+        appeared = verdict is Verdict.SENT and item.last_absent_at is not None
+        settlement = Settlement(
+            key=item.message.key,
+            id=item.message.id,
+            lane=item.message.lane,
+            number=item.number,
+            at=now,
+            verdict=verdict,
+            looks=item.looks + 1,
+            absent_at=now if absent else item.last_absent_at,
+            look_at=conclusion.look_at,
+            due_at=now if verdict is Verdict.NOT_SENT else None,
+            gives_up_at=now + int(self._tools.policy.expire_after * 1000) if verdict is Verdict.NOT_SENT else None,
+            # from its start: what nobody saw end may have been taken long before it was given up
+            took=max(now - item.started_at, 0) if appeared else None,
+            cause=conclusion.cause,
+            draft_stays=conclusion.draft_stays,
+            data={**data, "account": item.account, "look": item.looks + 1},
+        )
+        if not await self._tools.spool.settle(settlement):
+            return
+        match verdict:
+            case Verdict.SENT:
+                log(MESSAGE_SETTLED, message=item.message.id, verdict=verdict.value)
+                self._tools.watch.tell(item.message.id, Status.SENT)
+            case Verdict.NOT_SENT:
+                log(MESSAGE_SETTLED, message=item.message.id, verdict=verdict.value)
+            case Verdict.HELD if item.held is None:
+                log(MESSAGE_HELD, level=logging.WARNING, message=item.message.id, cause=conclusion.cause)
+            case _:
+                return

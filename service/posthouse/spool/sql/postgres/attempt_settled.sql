@@ -1,0 +1,1 @@
+update attempts set settled = :verdict where message = :message and number = :number;

@@ -1,0 +1,1 @@
+select 1 from blocks where mailbox = :mailbox and sender = :sender;

@@ -1,0 +1,1 @@
+select key_id, count(*) from contents group by key_id order by key_id;

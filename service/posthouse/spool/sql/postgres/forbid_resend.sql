@@ -1,0 +1,1 @@
+update unsettled set may_resend = false where message = :message;

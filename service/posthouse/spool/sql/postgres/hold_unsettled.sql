@@ -1,0 +1,1 @@
+update messages set status = 'held', held_cause = :cause where id = :message;

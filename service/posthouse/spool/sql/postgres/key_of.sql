@@ -1,0 +1,1 @@
+select id from messages where public_id = :public_id;

@@ -1,0 +1,2 @@
+select id, client, key_hash, senders, recipient_domains, scopes, created_at, expires_at, revoked_at, last_used_at
+from keys order by created_at, id;

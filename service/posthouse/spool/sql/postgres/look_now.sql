@@ -1,0 +1,1 @@
+update unsettled set look_at = :at where message = :message;

@@ -1,0 +1,1 @@
+where m.public_id = :public_id

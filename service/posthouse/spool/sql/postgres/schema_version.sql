@@ -1,0 +1,1 @@
+select version, oldest from schema_version order by version desc limit 1;

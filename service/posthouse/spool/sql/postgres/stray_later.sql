@@ -1,0 +1,1 @@
+update drafts set look_at = :again_at, looked = true where message = :message;

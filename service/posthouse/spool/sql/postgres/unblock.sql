@@ -1,0 +1,1 @@
+delete from blocks where mailbox = :mailbox and sender = :sender;

@@ -1,0 +1,1 @@
+insert into masters (key_id, since) values (:key_id, :at) on conflict (key_id) do nothing;

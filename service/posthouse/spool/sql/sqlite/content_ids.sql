@@ -1,0 +1,1 @@
+select id from contents where id > :after order by id limit :most;

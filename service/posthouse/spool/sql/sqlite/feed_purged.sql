@@ -1,0 +1,1 @@
+select purged from feed where only_row = 1;

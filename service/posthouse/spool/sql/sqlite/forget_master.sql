@@ -1,0 +1,1 @@
+delete from masters where key_id = :key_id;

@@ -1,0 +1,1 @@
+select id from lanes where account = :account;

@@ -1,0 +1,1 @@
+select key_id from masters order by since, key_id;

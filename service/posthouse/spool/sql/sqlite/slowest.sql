@@ -1,0 +1,1 @@
+select max(took) from appearances where at > :after;

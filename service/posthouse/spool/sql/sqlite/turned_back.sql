@@ -1,0 +1,12 @@
+-- The clock was set back by :by: what waits by our own reckoning (never what a client scheduled) waits no longer than it
+-- was made to; what lies in the future counts as now.
+update messages set due_at = max(:now, due_at - :by)
+where status = 'queued' and due_at > :now and (attempts > 0 or due_at = accepted_at);
+update unsettled set since = min(since, :now), look_at = case when look_at > :now then max(:now, look_at - :by) else look_at end;
+update presence set ask_at = max(:now, ask_at - :by) where ask_at > :now;
+update blocks set probe_at = max(:now, probe_at - :by) where probe_at > :now;
+update transports set until = max(:now, until - :by) where until > :now;
+update pauses set until = min(until, :now + coalesce(length, until - since)), since = min(since, :now) where until > :now;
+update lanes set paused_until = (select p.until from pauses p where p.lane = lanes.id and p.transport = '')
+where paused_until is not null and not told_paused;
+select id from lanes where next_at > :now;

@@ -1,0 +1,31 @@
+"""Every contract of the spool is kept by every engine: tests that use ``engine`` run once with each."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract import spools
+
+ENGINES = ("sqlite", "postgres")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Both engines, or those that the mark ``engine`` names."""
+    if "engine" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("engine")
+        metafunc.parametrize("engine", mark.args if mark else ENGINES, indirect=True)
+
+
+@pytest.fixture
+async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """The engine on which ``house(tmp_path)`` opens its spool."""
+    if request.param == "sqlite":
+        yield request.param
+        return
+    server = request.getfixturevalue("postgres_server")
+    dsn = await server.take()
+    spools.DATABASES[tmp_path] = dsn
+    yield request.param
+    del spools.DATABASES[tmp_path]
+    await server.give_back(dsn)

@@ -1,0 +1,64 @@
+"""Deterministic simulation, a bounded number of seeds: ``python -m tests.simulation`` runs as many as you have time for."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.simulation.drawing import draw
+from tests.simulation.minimise import minimised
+from tests.simulation.plants import PLANTS, planted
+from tests.simulation.run import bench, run_seed
+from tests.simulation.seeds import run_seeds
+
+SEEDS = 60
+"""Seeds of one test: well within its minute, on a busy machine too."""
+TESTS = 12
+FEW = 60
+"""Seeds within which a planted bug is found whose own seed does not find it any more."""
+
+
+@pytest.mark.parametrize("first", range(1, SEEDS * TESTS, SEEDS))
+def test_no_promise_is_broken_whatever_the_seed(first):
+    broken = [verdict for verdict in run_seeds(range(first, first + SEEDS)) if verdict.broken]
+
+    assert broken == []
+
+
+@pytest.mark.parametrize("seed", [3, 17, 29])
+def test_a_seed_replays_exactly_in_another_process(seed):
+    told = {_told(seed, hash_seed) for hash_seed in ("0", "1", "4711")}
+
+    assert len(told) == 1
+
+
+def _told(seed: int, hash_seed: str) -> str:
+    command = [sys.executable, "-m", "tests.simulation", "--seed", str(seed)]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True, timeout=50
+    )
+    (digest,) = re.findall(r"trace ([0-9a-f]{16})", done.stdout)
+    return digest
+
+
+@pytest.mark.parametrize("name", sorted(PLANTS))
+def test_a_planted_bug_is_found(name):
+    plant = PLANTS[name]
+    seeds = [plant.seed, *range(1, FEW)]
+
+    verdicts = run_seeds(seeds, plant=name)
+
+    assert any(line.startswith(f"{plant.promise}:") for verdict in verdicts for line in verdict.broken)
+
+
+def test_the_smallest_plan_that_fails_is_found():
+    plant = PLANTS["mark"]
+    with bench() as place, planted("mark"):
+        left_out = minimised(place, plant.seed, kind=plant.promise)
+        verdict = run_seed(place, plant.seed, without=left_out)
+
+    parts = {part.name for part in draw(plant.seed).without(left_out).parts}
+    assert any(line.startswith(plant.promise) for line in verdict.broken)
+    assert len(parts) <= 4

@@ -1,0 +1,301 @@
+"""A storm: thousands of messages, an ill Graph, workers that die; counted at the other side (PROMISES §1, §5, §7).
+
+``uv run python -m tests.system.storm --engine postgres --messages 10000`` prints what it counted. On PostgreSQL one
+doors and three workers share a database and a worker is killed every few seconds; on SQLite it is the one process.
+A reader pages through ``/v1/events`` meanwhile.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import apsw
+import httpx
+
+from posthouse.message import id_from_bytes
+from posthouse.sandbox.chaos import Rule, Target
+from posthouse.sandbox.emulator import Emulator
+from posthouse.sandbox.options import Options
+from tests import postgres
+from tests.system.fleet import Fleet
+from tests.system.harness import FINAL, Service, letter
+
+CLIENTS = 8
+ILL = (
+    Rule(target=Target.GRAPH, fault="504-after-send", share=0.05),
+    Rule(target=Target.GRAPH, fault="drop-after-send", share=0.05),
+    Rule(target=Target.GRAPH, fault="429", share=0.10),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weather:
+    """What a storm is made of; ``kill_every`` 0 means that nobody is killed, ``per_minute`` 0 that there is no limit."""
+
+    messages: int = 10_000
+    mailboxes: int = 40
+    faults: tuple[Rule, ...] = ILL
+    appear_after: float = 3.0
+    latency: float = 0.2
+    kill_every: float = 5.0
+    per_minute: int = 0
+    workers: int = 3
+    seconds: float = 1_500.0
+
+    @property
+    def senders(self) -> tuple[str, ...]:
+        """The mailboxes."""
+        return tuple(f"app{number}@contoso.example" for number in range(self.mailboxes))
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came of it; ``events`` as the reader got them, ``written`` as the spool holds them: message to positions."""
+
+    weather: Weather
+    seconds: float = 0.0
+    kills: int = 0
+    in_flight: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    causes: Counter[str] = field(default_factory=Counter)
+    received: Counter[str] = field(default_factory=Counter)
+    events: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    written: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    at_once: int = 0
+    violations: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def lost(self) -> int:
+        """Messages that were accepted and never arrived."""
+        return self.weather.messages - len(self.received)
+
+    @property
+    def doubled(self) -> int:
+        """Copies beyond the first."""
+        return sum(count - 1 for count in self.received.values())
+
+    @property
+    def told(self) -> str:
+        """One line."""
+        weather = self.weather
+        read, kept = sum(map(len, self.events.values())), sum(map(len, self.written.values()))
+        return (
+            f"{weather.messages} messages, {self.seconds:.0f} s, {self.kills} SIGKILLs with {self.in_flight} requests"
+            f" in flight: lost {self.lost}, doubled {self.doubled}, held {self.statuses['held']} {dict(self.causes)},"
+            f" {dict(self.statuses)}; at most {self.at_once} at once in a mailbox; violations {self.violations};"
+            f" events read {read} of {kept}, {'each once and in order' if self.events == self.written else 'WRONG'}"
+        )
+
+
+class Post:
+    """The processes of one storm: ``front`` takes mail, ``workers`` send it."""
+
+    def __init__(self, front: Service, workers: Sequence[Service]) -> None:
+        self.front = front
+        self.workers = list(workers)
+
+
+async def submit(front: Service, weather: Weather) -> list[str]:
+    """Submit everything with idempotency keys, as often as it takes; the ids."""
+    numbers = iter(range(weather.messages))
+    ids: list[str] = []
+
+    async def client() -> None:
+        for number in numbers:
+            message = letter(weather.senders[number % weather.mailboxes], number)
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    answer = await front.post(message, **{"idempotency-key": f"order-{number}"})
+                    if answer.status_code == 202:
+                        ids.append(answer.json()["id"])
+                        break
+                    assert answer.status_code in {429, 503}, answer.text
+                await asyncio.sleep(0.05)
+
+    await asyncio.gather(*(client() for _ in range(CLIENTS)))
+    return ids
+
+
+async def read(front: Service, tally: Tally, over: asyncio.Event) -> None:
+    """Page through the feed until it is over and nothing more comes."""
+    after: dict[str, str] = {}
+    while True:
+        last = over.is_set()
+        page: dict[str, Any] | None = None
+        with contextlib.suppress(httpx.TransportError):
+            answer = await front.http.get("/v1/events", params={"limit": "500", **after})
+            page = answer.json() if answer.status_code == 200 else None
+        if page is None:
+            await asyncio.sleep(0.2)
+            continue
+        assert not page["gap"]
+        for event in page["data"]:
+            tally.events[event["message"]].append(event["position"])
+        after = {"after": page["next"]}
+        if not page["has_more"]:
+            if last and not page["data"]:
+                return
+            await asyncio.sleep(0.2)
+
+
+async def kill(post: Post, emulator: Emulator, tally: Tally) -> None:
+    """Kill one worker after the other and start it again; until cancelled."""
+    turn = 0
+    while True:
+        await asyncio.sleep(tally.weather.kill_every)
+        worker = post.workers[turn % len(post.workers)]
+        turn += 1
+        tally.in_flight += sum(emulator.world.graph_gauge.now.values())
+        await worker.kill()
+        tally.kills += 1
+        await worker.start()
+
+
+async def until_all_end(front: Service, weather: Weather, emulator: Emulator) -> Counter[str]:
+    """Wait until every message is final or held; how many stand where."""
+    deadline = time.monotonic() + weather.seconds
+    while True:
+        with contextlib.suppress(httpx.TransportError, KeyError):
+            if len(emulator.world.received) >= weather.messages:
+                found = Counter((await front.statuses()).values())
+                if found.total() == weather.messages and found.keys() <= FINAL | {"held"}:
+                    return found
+        assert time.monotonic() < deadline, f"{len(emulator.world.received)} arrived; {front.log.read_text()[-2000:]}"
+        await asyncio.sleep(1.0)
+
+
+async def blow(post: Post, emulator: Emulator, weather: Weather) -> Tally:
+    """One storm, from the first submission to the last event."""
+    tally, over, began = Tally(weather), asyncio.Event(), time.monotonic()
+    world = emulator.world
+    world.faults = weather.faults
+    reader = asyncio.create_task(read(post.front, tally, over))
+    killer = asyncio.create_task(kill(post, emulator, tally)) if weather.kill_every else None
+    try:
+        ids = await submit(post.front, weather)
+        assert len(set(ids)) == weather.messages
+        tally.statuses = await until_all_end(post.front, weather, emulator)
+    finally:
+        if killer is not None:
+            killer.cancel()
+            await asyncio.gather(killer, return_exceptions=True)
+    tally.seconds = time.monotonic() - began
+    for worker in {post.front, *post.workers}:
+        if worker.process is None or worker.process.returncode is not None:
+            await worker.start()
+    over.set()
+    await asyncio.wait_for(reader, 120)
+    tally.received = Counter(one.subject for one in world.received)
+    tally.at_once = max(world.graph_gauge.peak.values(), default=0)
+    if tally.statuses["held"]:
+        page = (await post.front.http.get("/v1/messages", params={"status": "held", "limit": "100"})).json()
+        for row in page["data"]:
+            tally.causes[(await post.front.get(row["id"]))["held"]["cause"]] += 1
+    return tally
+
+
+def settings(weather: Weather) -> dict[str, Any]:
+    """What the processes are told."""
+    return {
+        "delivery": {"attempt_timeout": "5s", "settle_checks": ["2s", "6s", "12s"]},
+        "limits": {"messages_per_minute": weather.per_minute},
+    }
+
+
+@contextlib.asynccontextmanager
+async def microsoft(home: Path, weather: Weather) -> AsyncGenerator[Emulator]:
+    """The other side."""
+    (home / "microsoft").mkdir()
+    options = Options(
+        directory=home / "microsoft",
+        appear_after=weather.appear_after,
+        latency=weather.latency,
+        enforce_limits=bool(weather.per_minute),
+    )
+    async with Emulator(options) as emulator:
+        yield emulator
+
+
+async def on_sqlite(home: Path, weather: Weather) -> Tally:
+    """One process."""
+    (home / "service").mkdir()
+    async with microsoft(home, weather) as emulator:
+        service = Service(home / "service", emulator, **settings(weather))
+        try:
+            await service.start()
+            await service.make_key(*weather.senders)
+            tally = await blow(Post(service, [service]), emulator, weather)
+            spool = apsw.Connection(str(service.state / "spool.sqlite"), flags=apsw.SQLITE_OPEN_READONLY)
+            written = spool.execute(
+                "select hex(m.public_id), e.position from events e join messages m on m.id = e.message order by e.position"
+            ).fetchall()
+            spool.close()
+        finally:
+            await service.close()
+    _keep(tally, [(str(public_id), str(position)) for public_id, position in written])
+    return tally
+
+
+async def on_postgres(home: Path, weather: Weather, dsn: str) -> Tally:
+    """One doors, some workers."""
+    async with microsoft(home, weather) as emulator, Fleet(home, emulator, dsn) as fleet:
+        doors = await fleet.doors(**settings(weather))
+        workers = [await fleet.worker(**settings(weather)) for _ in range(weather.workers)]
+        await doors.make_key(*weather.senders)
+        tally = await blow(Post(doors, workers), emulator, weather)
+        written = await fleet.ask(
+            "select replace(m.public_id::text, '-', ''), e.feed, e.id"
+            " from events e join messages m on m.id = e.message order by e.feed, e.id"
+        )
+    _keep(tally, [(str(public_id), f"{feed}.{number}") for public_id, feed, number in written])
+    return tally
+
+
+def _keep(tally: Tally, written: Sequence[tuple[str, str]]) -> None:
+    for public_id, position in written:
+        tally.written[id_from_bytes(bytes.fromhex(public_id))].append(position)
+
+
+async def _main(arguments: argparse.Namespace) -> int:
+    weather = Weather(
+        messages=arguments.messages,
+        mailboxes=arguments.mailboxes,
+        kill_every=arguments.kill_every,
+        per_minute=arguments.per_minute,
+        appear_after=arguments.appear_after,
+        faults=() if arguments.fair else ILL,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.engine == "sqlite":
+            tally = await on_sqlite(Path(folder), weather)
+        else:
+            with postgres.server() as server:
+                dsn = await server.take()
+                tally = await on_postgres(Path(folder), weather, dsn)
+    sys.stdout.write(f"{arguments.engine}: {tally.told}\n")
+    return 0 if not tally.lost and not tally.doubled and tally.events == tally.written else 1
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--engine", choices=["sqlite", "postgres"], required=True)
+    parser.add_argument("--messages", type=int, default=10_000)
+    parser.add_argument("--mailboxes", type=int, default=40)
+    parser.add_argument("--kill-every", type=float, default=5.0, help="seconds; 0: nobody is killed")
+    parser.add_argument("--per-minute", type=int, default=0, help="messages of a mailbox, enforced by the emulator too")
+    parser.add_argument("--appear-after", type=float, default=3.0, help="seconds until a copy is found in Sent Items")
+    parser.add_argument("--fair", action="store_true", help="Graph is well")
+    return asyncio.run(_main(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
