@@ -12,6 +12,7 @@ from kiota_authentication_azure.azure_identity_authentication_provider import Az
 from kiota_http.middleware.options import ResponseHandlerOption
 from msgraph.graph_request_adapter import GraphRequestAdapter
 
+from posthouse.message import Message
 from posthouse.outcome import Answer
 from posthouse.ports import Clock
 from posthouse.records import NoSight
@@ -107,6 +108,11 @@ class Calls:
 def user(account: str) -> str:
     """The path of a mailbox."""
     return f"/users/{quote(account, safe='')}"
+
+
+def own_from(message: Message) -> bool:
+    """Whether the message comes from its mailbox itself, so that it needs no Send As."""
+    return message.sender.casefold() == message.mailbox.casefold()
 
 
 def before(error: BaseException) -> Answer:

@@ -14,6 +14,8 @@ MARK: Final = "String {5f4c9b8e-7a0d-4d52-9a57-0d6f9a1f7c33} Name posthouse"
 
 _FILE: Final = "#microsoft.graph.fileAttachment"
 _PLACE: Final = "\x00"
+_WIDER: Final = {"us-ascii": "utf-8", "ascii": "utf-8"}
+"""What is said of text that says nothing, or too little, of itself: UTF-8 holds all of it."""
 _THREE: Final = 3  # bytes that base64 writes as four characters
 
 
@@ -84,7 +86,7 @@ async def _text(outline: Outline, body: Body) -> str:
         return ""
     data = b"".join([block async for block in decoded(body, outline.text)])
     try:
-        return data.decode(outline.text.charset, "replace")
+        return data.decode(_WIDER.get(outline.text.charset.casefold(), outline.text.charset), "replace")
     except (LookupError, ValueError):
         return data.decode("utf-8", "replace")
 

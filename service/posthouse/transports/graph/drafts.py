@@ -22,7 +22,7 @@ from posthouse.ports import Dispatch, NotBegunError, SpoolUnavailableError
 from posthouse.records import DraftNote, DraftState, NoSight
 from posthouse.structure import Part, index_of
 from posthouse.transports.graph import draft_json, pages
-from posthouse.transports.graph.calls import CERTAIN, IMMUTABLE, Calls, after, before, user
+from posthouse.transports.graph.calls import CERTAIN, IMMUTABLE, Calls, after, before, own_from, user
 from posthouse.transports.graph.files import File
 from posthouse.transports.graph.replies import Facts, Refused, Reply, code_of, outcome
 from posthouse.transports.graph.sessions import Upload
@@ -173,7 +173,7 @@ class Drafts:
             raise Over(TransientFailure(scope=Scope.TRANSPORT, answer=answer)) from error
         refused = await self._calls.judge(dispatch.account, request, response)
         if response.status_code != _CREATED:
-            raise Over(unsent(self._calls.reply(response, waited=0.0), refused))
+            raise Over(unsent(self._calls.reply(response, waited=0.0), refused, own_from=own_from(dispatch.message)))
         return response
 
     async def _submit(self, dispatch: Dispatch, draft: str) -> Outcome:
@@ -195,8 +195,7 @@ class Drafts:
 
     async def _verdict(self, dispatch: Dispatch, draft: str, reply: Reply, refused: Refused) -> Outcome:
         message = dispatch.message
-        own_from = message.sender.casefold() == message.mailbox.casefold()
-        found = outcome(reply, Facts(own_from=own_from, unproven=self._unproven(message), refused=refused))
+        found = outcome(reply, Facts(own_from=own_from(message), unproven=self._unproven(message), refused=refused))
         if isinstance(found, PermanentFailure) and code_of(reply.body) == ITEM_GONE:
             # sent before, deleted by somebody, or not to be seen yet (SDK §6b): no refusal of the message
             try:
@@ -255,7 +254,7 @@ def _read(response: httpx.Response, name: str) -> str | None:
 
 
 def _unreadable(reply: Reply) -> Outcome:
-    answer = unsent(reply, Refused.MAILBOX).answer
+    answer = unsent(reply, Refused.MAILBOX, own_from=True).answer
     return TransientFailure(scope=Scope.TRANSPORT, answer=replace(answer, code="unreadable", fix="graph.redirect"))
 
 

@@ -17,7 +17,7 @@ from posthouse.ports import Clock, Dispatch, NotBegunError
 from posthouse.records import NoSight, Sightings, Stray
 from posthouse.telemetry import MESSAGE_RECIPIENTS_DROPPED, log, masked
 from posthouse.transports.graph import pages
-from posthouse.transports.graph.calls import CERTAIN, IMMUTABLE, Calls, after, before, user
+from posthouse.transports.graph.calls import CERTAIN, IMMUTABLE, Calls, after, before, own_from, user
 from posthouse.transports.graph.drafts import Drafts
 from posthouse.transports.graph.replies import Facts, outcome
 from posthouse.transports.graph.upload import Upload
@@ -169,7 +169,7 @@ class GraphTransport:
         # an answer before the last byte left was given to an incomplete request
         waited = 0.0 if ended_at is None else self._clock.monotonic() - ended_at
         facts = Facts(
-            own_from=message.sender.casefold() == message.mailbox.casefold(),
+            own_from=own_from(message),
             unproven=self._unproven(message),
             refused=refused,
         )

@@ -17,6 +17,7 @@ from posthouse.transports.graph.replies import Facts, Refused, Reply, code_of, o
 DRAFT_PERMISSION: Final = "draft_permission"
 """Why a message is held whose drafts the app may not write; a key of fixes."""
 ITEM_GONE: Final = "ErrorItemNotFound"
+SEND_AS: Final = "ErrorSendAsDenied"
 
 _FORBIDDEN: Final = 403
 _NOT_FOUND: Final = 404
@@ -33,13 +34,13 @@ class Over(Exception):
         self.outcome = outcome
 
 
-def unsent(reply: Reply, refused: Refused) -> Outcome:
+def unsent(reply: Reply, refused: Refused, *, own_from: bool) -> Outcome:
     """The table of PROMISES §4 where doubt is none: what would be uncertain of a send is a failure of Graph here.
 
-    A missing right holds this message alone: what needs no draft goes on.
+    A missing right to drafts holds this message alone: what needs no draft goes on; a missing Send As is no such right.
     """
-    verdict = outcome(reply, Facts(own_from=True, unproven=False, refused=refused))
-    if reply.status == _FORBIDDEN:
+    verdict = outcome(reply, Facts(own_from=own_from, unproven=False, refused=refused))
+    if reply.status == _FORBIDDEN and code_of(reply.body) != SEND_AS:
         answer = replace(verdict.answer, code=DRAFT_PERMISSION, fix=DRAFT_PERMISSION)
         return Blocked(scope=Scope.MESSAGE, answer=answer)
     if isinstance(verdict, Sent | Unconfirmed):
