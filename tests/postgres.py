@@ -41,6 +41,7 @@ begin
   where schemaname = 'public' and tablename not in ('schema_version', 'feed_base');
   if tables is not null then
     execute 'truncate ' || tables || ' restart identity cascade';
+    update feed_base set purged = 0;
     alter sequence message_keys restart;
   end if;
 end $$;

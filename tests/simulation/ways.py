@@ -16,7 +16,7 @@ from posthouse.outcome import (
     TransientFailure,
     Unconfirmed,
 )
-from posthouse.ports import Clock, Dispatch, Evidence, SpoolUnavailableError, Transport
+from posthouse.ports import Broom, Clock, Dispatch, Evidence, SpoolUnavailableError, Transport
 from posthouse.records import NoSight, Sightings, TransportKind
 from posthouse.settings.model import Settings
 from posthouse.transports.faults import Fault, network_answer
@@ -50,6 +50,10 @@ class SimulatedWays:
         self.evidence: Mapping[str, Evidence] = (
             {} if first is None else {name: graphs.get(name, first) for name in made}
         )
+        self.brooms: Mapping[str, Broom] = {}
+
+    def offered(self, name: str) -> None:  # noqa: ARG002 - no server of this world names a SIZE
+        return
 
     async def warm(self) -> None:
         await asyncio.sleep(FOREVER)
