@@ -55,6 +55,8 @@ async def test_a_backup_restored_in_an_empty_place_loses_nothing_and_doubles_not
     out = await checked(service, "spool", "backup", str(copy), "--with-master", str(master), "--json")
     assert json.loads(out)["file"] == str(copy)
     assert [one.name for one in copy.parent.iterdir()] == ["spool"]
+    code, _, error = await service.run("spool", "backup", str(tmp_path / "nowhere" / "spool"))
+    assert (code, error) == (1, f"posthouse: {tmp_path / 'nowhere'}: there is no such folder\n")
 
     await service.stop()
     hasten(service.state / "spool.sqlite", gone)
@@ -67,6 +69,8 @@ async def test_a_backup_restored_in_an_empty_place_loses_nothing_and_doubles_not
         shutil.copy(copy, other.state / "spool.sqlite")
         code, _, error = await other.run("serve")
         assert (code, "there is none" in error) == (3, True)
+        code, out, _ = await other.run("spool", "check")
+        assert (code, "put it back, then look again" in out, "restore a backup" in out) == (1, True, False)
         (other.state / "spool.sqlite.master").write_text(new_master())
         code, _, error = await other.run("serve")
         assert (code, "sealed under the master" in error) == (3, True)

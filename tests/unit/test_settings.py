@@ -162,6 +162,7 @@ def test_all_mistakes_are_named_at_once_with_their_place_and_what_to_do():
         ({"spool": {"url": "sqlite://spool"}}, "spool.url"),
         ({"spool": {"pooler": True}}, "spool.pooler"),
         ({"spool": {"url": "postgresql://db/posthouse", "listen_url": "tcp://db"}}, "spool.listen_url"),
+        ({"spool": {"url": "postgresql://db/posthouse"}}, "secrets.master"),
         ({"delivery": {"route": []}}, "delivery.route"),
         ({"delivery": {"route": ["graph", "graph"]}}, "delivery.route"),
         ({"delivery": {"retry_first": 5}}, "delivery.retry_first"),
@@ -284,7 +285,7 @@ def test_settings_cannot_be_changed():
 
 def test_a_spools_password_is_never_shown():
     url = "postgresql://posthouse:s3cret@db.contoso.com/posthouse"
-    loaded = settings(entra=ENTRA, spool={"url": url})
+    loaded = settings(entra=ENTRA, spool={"url": url}, secrets={"master": "0" * 64})
     assert loaded.spool_url() == url
     assert "s3cret" not in repr(loaded)
     assert loaded.model_dump(mode="json")["spool"]["url"] == "postgresql://posthouse:***@db.contoso.com/posthouse"
