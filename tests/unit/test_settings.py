@@ -245,6 +245,15 @@ def test_a_secret_file_is_read_again_each_time_and_without_its_line_end(tmp_path
         secret.read()
 
 
+def test_who_needs_only_the_spool_is_not_kept_by_what_is_wrong_elsewhere(tmp_path):
+    file = tmp_path / "my.toml"
+    file.write_text('[entra]\nclient_secret = "file:/run/credentials/gone"\n[spool]\nretention = "7d"\n')
+    assert load(file, {}, only=("spool", "secrets")).spool.retention == 7 * 86_400
+    file.write_text('[spool]\nretention = "7"\n')
+    with pytest.raises(SettingsError):
+        load(file, {}, only=("spool", "secrets"))
+
+
 def test_a_secret_is_never_shown():
     environ = {"GRAPH": "planted-in-the-environment", "POSTHOUSE_ENTRA__CLIENT_SECRET": "env:GRAPH"}
     smtp = {"kind": "smtp", "auth": "login", "username": "a", "password": "planted-in-the-file"}

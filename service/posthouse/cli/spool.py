@@ -217,7 +217,7 @@ def _here() -> tuple["Settings", "Secrets"]:
     if os.environ.get("POSTHOUSE_URL"):
         raise Stop(Code.USAGE, "this is done on the spool's own machine: unset POSTHOUSE_URL")
     try:
-        settings = load(None, os.environ)
+        settings = load(None, os.environ, only=("spool", "secrets"))
     except SettingsError as error:
         raise Stop(Code.CONFIGURATION, str(error)) from None
     return settings, secrets_of(settings)
