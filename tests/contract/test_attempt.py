@@ -140,15 +140,20 @@ async def test_a_fault_of_ours_in_writing_an_outcome_does_not_lose_it(tmp_path: 
 
 
 async def test_a_mark_that_cannot_be_written_sends_nothing_and_goes_when_it_can(tmp_path: Path) -> None:
+    """The lane is leased already, and its owner reads what is due: only the mark fails."""
     async with office(tmp_path) as at:
-        message = await at.put(due_at=at.house.clock.at + 1_000)
+        at.emulator.world.faults = (Rule(target=Target.GRAPH, fault="slow", seconds=0.3, times=1),)
+        first, second = await at.put(), await at.put(due_at=at.house.clock.at + 1_000)
+        await at.under_way()
         at.refuse_writes(refuse=True)
         at.house.clock.at += 1_000
         await asyncio.sleep(1.5)
-        assert at.emulator.world.counters.posts == 0
+        assert at.emulator.world.counters.posts == 1
         at.refuse_writes(refuse=False)
-        await at.until(message, Status.SENT)
-        assert await at.house.history(message) == ["accepted", "sending", "sent"]
+        await at.until(first, Status.SENT)
+        await at.until(second, Status.SENT)
+        assert await at.house.history(second) == ["accepted", "sending", "sent"]
+        assert at.emulator.world.counters.posts == 2
 
 
 async def test_a_mark_whose_answer_was_lost_is_taken_back_and_the_message_goes_once(tmp_path: Path) -> None:
