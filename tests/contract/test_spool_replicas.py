@@ -280,14 +280,13 @@ async def test_two_who_accept_for_one_sleeping_lane_do_not_wait_for_each_others_
     async with two(tmp_path) as (one, other):
         await one.go(SENT, Status.SENT)
         assert not await one.ask(AWAKE)
-        async with inside(one)._database.session() as session:
-            async with session.transaction():
-                await insert(one, session, one.new())
-                new = other.new()
-                adding = asyncio.create_task(other.add(new))
-                async with asyncio.timeout(10):
-                    while await other.spool.key_of(new.id) is None:
-                        await asyncio.sleep(0.01)
+        async with inside(one)._database.session() as session, session.transaction():
+            await insert(one, session, one.new())
+            new = other.new()
+            adding = asyncio.create_task(other.add(new))
+            async with asyncio.timeout(10):
+                while await other.spool.key_of(new.id) is None:
+                    await asyncio.sleep(0.01)
         assert await adding == Added()
         assert await other.ask(AWAKE)
 
@@ -379,7 +378,7 @@ async def test_a_newer_schema_is_refused_only_where_this_version_could_harm_its_
     tmp_path: Path, *, oldest: int, opens: bool
 ) -> None:
     async with house(tmp_path) as spool:
-        await spool.plant(f"insert into schema_version (version, oldest) values (99, {oldest})")
+        await spool.plant(f"insert into schema_version (version, oldest) values (99, {oldest})")  # noqa: S608 - our number
     try:
         if opens:
             async with house(tmp_path) as spool:
@@ -396,7 +395,7 @@ async def test_a_newer_schema_is_refused_only_where_this_version_could_harm_its_
 
 async def test_chunks_of_an_upload_that_died_with_its_process_go_after_an_hour(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
-        await spool.plant(f"insert into chunks (content, n, at, body) values (4711, 0, {NOON}, 'x')")
+        await spool.plant(f"insert into chunks (content, n, at, body) values (4711, 0, {NOON}, 'x')")  # noqa: S608 - ours
         await spool.put(body=Bytes(b"x" * 600_000))
         for at, left in ((NOON + HOUR // 2, 4), (NOON + HOUR + SECOND, 3)):
             await spool.spool.purge(now=at, retention=86_400.0, content_retention=86_400.0, most=9)
