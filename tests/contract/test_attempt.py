@@ -29,9 +29,7 @@ from posthouse.watch import Watch
 from tests.contract.spools import DAY, HOUR, NOON, SECOND, SHOP, House, house
 from tests.contract.transport_kit import dispatch, graph_to, listening, tokens_of
 
-DISCIPLINE = Discipline(
-    uses={"graph": Use(pace="", limits=Limits(messages_per_minute=30, concurrent_requests=4), slots=0)}
-)
+LIMITS = Limits(messages_per_minute=30, concurrent_requests=4)
 HEADER = b"From: shop@contoso.com\r\nTo: bob@fabrikam.com\r\nSubject: hello\r\n"
 
 
@@ -77,6 +75,7 @@ async def office(
     url: str | None = None,
     chance: Callable[[int], bytes] = bytes,
     policy: Policy = Policy(retry_first=0.05),  # noqa: B008 - frozen
+    limits: Limits = LIMITS,
 ) -> AsyncGenerator[Office]:
     async with (
         house(folder) as spool,
@@ -101,7 +100,8 @@ async def office(
             watch=Watch(),
             sent=lambda *_: None,
         )
-        dispatcher = Dispatcher(owner="me", tools=tools, board=board, discipline=DISCIPLINE)
+        discipline = Discipline(uses={"graph": Use(pace="", limits=limits, slots=0)})
+        dispatcher = Dispatcher(owner="me", tools=tools, board=board, discipline=discipline)
         spool.spool.on_wake(dispatcher.wake)
         running = asyncio.create_task(dispatcher.run())
 
