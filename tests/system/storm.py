@@ -86,7 +86,7 @@ async def kill(post: Post, emulator: Emulator, tally: Tally, over: asyncio.Event
     """Kill one worker after the other and start each again meanwhile; it lives at least as long as two kills are apart."""
     starts: dict[Service, asyncio.Task[None]] = {}
     try:
-        for worker in itertools.cycle(post.workers):
+        for worker in itertools.islice(itertools.cycle(post.workers), tally.weather.kills):
             if worker in starts:
                 await starts[worker]
             with contextlib.suppress(TimeoutError):
@@ -147,7 +147,7 @@ async def blow(post: Post, emulator: Emulator, weather: Weather) -> Tally:
 def settings(weather: Weather) -> dict[str, Any]:
     """What the processes are told."""
     return {
-        "delivery": {"attempt_timeout": "5s", "settle_checks": ["2s", "6s", "12s"]},
+        "delivery": {"attempt_timeout": weather.attempt_timeout, "settle_checks": list(weather.settle_checks)},
         "limits": {"messages_per_minute": weather.per_minute},
     }
 

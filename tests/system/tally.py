@@ -21,7 +21,11 @@ STARTS = "starts"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weather:
-    """What a storm is made of; ``kill_every`` 0 means that nobody is killed, ``per_minute`` 0 that there is no limit."""
+    """What a storm is made of.
+
+    ``kill_every`` 0 means that nobody is killed, ``kills`` None that there is no end to it; ``per_minute`` 0 that the
+    minute has no limit, else the other side enforces Microsoft's limits.
+    """
 
     messages: int = 10_000
     mailboxes: int = 40
@@ -29,7 +33,10 @@ class Weather:
     appear_after: float = 3.0
     latency: float = 0.2
     kill_every: float = 5.0
+    kills: int | None = None
     per_minute: int = 0
+    attempt_timeout: str = "5s"
+    settle_checks: tuple[str, ...] = ("2s", "6s", "12s")
     workers: int = 3
     seconds: float = 1_500.0
     """How long it may take."""
