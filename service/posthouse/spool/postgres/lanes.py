@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final, cast
+from typing import cast
 
 from posthouse.message import Millis
 from posthouse.records import Lease, Move, Moved, Past, Pause, Told
