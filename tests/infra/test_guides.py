@@ -127,6 +127,8 @@ def test_what_is_named_as_not_built_yet_is_not() -> None:
 def test_every_block_of_settings_is_read_by_the_program(path: Path) -> None:
     for block in blocks(path, "toml"):
         document = tomllib.loads("\n".join(line.strip() for line in block.splitlines()))
+        if "transports" in document:  # a fragment shows those that it is about
+            document.setdefault("delivery", {}).setdefault("route", list(document["transports"]))
         try:
             build({"entra": ENTRA, **document}, {})
         except SettingsError as error:
