@@ -44,7 +44,8 @@ class Office:
     stop: Callable[[float], Awaitable[None]]
 
     async def put(self, **changes) -> MessageId:
-        return await self.house.put(content=Content(HEADER, Bytes(b"hello\r\n")), route=("graph",), **changes)
+        header = HEADER.replace(SHOP.encode(), changes.get("account", SHOP).encode())
+        return await self.house.put(content=Content(header, Bytes(b"hello\r\n")), route=("graph",), **changes)
 
     async def until(self, message_id: MessageId, status: Status) -> None:
         """Wait until the message stands there."""
@@ -76,6 +77,7 @@ async def office(
     chance: Callable[[int], bytes] = bytes,
     policy: Policy = Policy(retry_first=0.05),  # noqa: B008 - frozen
     limits: Limits = LIMITS,
+    app: str = "",
 ) -> AsyncGenerator[Office]:
     async with (
         house(folder) as spool,
@@ -100,7 +102,7 @@ async def office(
             watch=Watch(),
             sent=lambda *_: None,
         )
-        discipline = Discipline(uses={"graph": Use(pace="", limits=limits, slots=0)})
+        discipline = Discipline(uses={"graph": Use(pace="", limits=limits, slots=0, app=app)})
         dispatcher = Dispatcher(owner="me", tools=tools, board=board, discipline=discipline)
         spool.spool.on_wake(dispatcher.wake)
         running = asyncio.create_task(dispatcher.run())

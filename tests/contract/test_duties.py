@@ -105,6 +105,39 @@ async def test_a_long_backlog_is_read_behind_what_was_taken_and_what_was_put_bac
         assert last < 60
 
 
+async def test_an_app_has_no_more_requests_under_way_than_its_ceiling_whoever_makes_them(tmp_path: Path) -> None:
+    async with office(tmp_path, app="app") as at:
+        at.board.ceiling("app").limit = 2
+        at.emulator.world.faults = (Rule(target=Target.GRAPH, fault="slow", seconds=0.2),)
+        put = [await at.put(account=f"{number}@contoso.com") for number in range(6)]
+        most = 0
+        while not all([await at.house.status(message) is Status.SENT for message in put]):
+            most = max(most, at.board.ceiling("app").under_way)
+            await asyncio.sleep(0.01)
+        assert most == 2
+
+
+async def test_an_app_that_is_throttled_in_two_mailboxes_halves_its_ceiling(tmp_path: Path) -> None:
+    async with office(tmp_path, app="app") as at:
+        before = at.board.ceiling("app").limit
+        at.emulator.world.faults = (
+            Rule(target=Target.GRAPH, fault="429", code="ApplicationThrottled", retry_after=1, times=2),
+        )
+        for account in ("one@contoso.com", "two@contoso.com"):
+            await at.until(await at.put(account=account), Status.DEFERRED)
+        assert at.board.ceiling("app").limit == before // 2
+
+
+async def test_who_stops_finishes_what_is_under_way_and_gives_its_lanes_back(tmp_path: Path) -> None:
+    async with office(tmp_path) as at:
+        at.emulator.world.faults = (Rule(target=Target.GRAPH, fault="slow", seconds=0.5),)
+        message = await at.put()
+        await at.under_way()
+        await at.stop(20.0)
+        assert await at.house.status(message) is Status.SENT
+        assert await at.house.ask("select owner from lanes") == [(None,)]
+
+
 async def whole_feed(at: Office) -> list[Event]:
     """Every event in the order of commits."""
     page = await at.house.spool.feed(after=None, types=(), client=None, most=1_000)
