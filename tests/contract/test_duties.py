@@ -128,6 +128,28 @@ async def test_an_app_that_is_throttled_in_two_mailboxes_halves_its_ceiling(tmp_
         assert at.board.ceiling("app").limit == before // 2
 
 
+async def test_what_waits_in_a_lane_that_rests_goes_back_to_where_it_belongs(tmp_path: Path) -> None:
+    """Graph is out, the relay's account took its mail and is told to rest: there it would not see Graph come back."""
+    one = Limits(messages_per_minute=0, concurrent_requests=1)
+    async with office(tmp_path, limits=one, relay="relay@contoso.com") as at:
+        gates = at.dispatcher._tools.gates
+        circuit = gates._circuits["graph"]
+        for key in (1, 2, 3):
+            circuit.failed(NOON, key=key, retry_after=3600.0, reason="refused")
+        at.emulator.world.faults = (Rule(target=Target.GRAPH, fault="429", retry_after=60),)
+        first, second = [await at.put(route=("graph", "relay")) for _ in range(2)]
+        async with asyncio.timeout(20):
+            while at.emulator.world.counters.posts_by_mailbox["relay@contoso.com"] == 0 or at.dispatcher.live():
+                await asyncio.sleep(0.01)
+            waits = first if await at.house.status(first) is Status.QUEUED else second
+            while (await at.house.record(waits)).account != SHOP:
+                await asyncio.sleep(0.01)
+        circuit.alive(NOON)
+        at.emulator.world.faults = ()
+        gates._changed(circuit, news=True)
+        await at.until(waits, Status.SENT)
+
+
 async def test_who_stops_finishes_what_is_under_way_and_gives_its_lanes_back(tmp_path: Path) -> None:
     async with office(tmp_path) as at:
         at.emulator.world.faults = (Rule(target=Target.GRAPH, fault="slow", seconds=0.5),)
