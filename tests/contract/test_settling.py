@@ -258,6 +258,37 @@ async def test_retry_after_of_a_look_up_is_obeyed_by_look_ups_and_sends_of_that_
 
 
 @pytest.mark.parametrize("transport", [None, "graph"])
+async def test_a_retry_after_that_comes_while_a_look_up_waits_for_its_slot_is_obeyed(tmp_path: Path) -> None:
+    async with bench(tmp_path) as on:
+        await witness(on)
+        await on.refused()
+        lane, now = on.board.lane(SHOP), on.clock.now()
+        slots = [lane.start(now, transport="graph", use=USE) for _ in range(4)]
+        looking = asyncio.ensure_future(on.look(after=5 * SECOND))
+        while not lane.looking:
+            await asyncio.sleep(0.01)
+        until = on.clock.now() + MINUTE
+        lane.pause(Pause(None, until, "graph.throttled", blocked=False, since=on.clock.now(), length=MINUTE))
+        for slot in slots:
+            lane.end(slot, on.clock.now())
+        await looking
+        assert on.emulator.world.counters.look_ups == 0
+        (item,) = await on.house.looks(at=until, most=9)
+        assert item.looks == 1
+
+
+async def test_what_a_restored_copy_put_in_doubt_goes_not_before_its_time(tmp_path: Path) -> None:
+    async with bench(tmp_path) as on:
+        await witness(on)
+        due_at = on.clock.now() + DAY
+        later = await on.house.put(due_at=due_at)
+        await on.house.spool.mark_restored(taken_at=on.clock.now() + HOUR)
+        assert await on.house.spool.restored(now=on.clock.now(), ways={"graph": Way("graph")}) == 1
+        await on.looks((5, 30, 120))
+        record = await on.house.record(later)
+        assert (record.status, record.message.due_at) == (Status.SCHEDULED, due_at)
+
+
 async def test_retry_after_of_a_send_is_obeyed_by_look_ups_too_a_block_or_a_used_day_is_not_waited_for(
     tmp_path: Path, transport: str | None
 ) -> None:
