@@ -26,7 +26,7 @@ from posthouse.message import Content, Message, Millis, Status
 from posthouse.outcome import Answer, Outcome, Scope, TransientFailure
 from posthouse.pace import Day, Pace, Volume
 from posthouse.ports import SpoolUnavailableError
-from posthouse.records import Finish, Mark, Submission
+from posthouse.records import SILENCE, Finish, Mark, Submission
 from posthouse.settling import settling
 from posthouse.spool import rules
 from posthouse.spool.sqlite import accepting, lanes, sweeping
@@ -241,6 +241,17 @@ def _by_the_wall(_was: object) -> object:
     return now
 
 
+def _deaf_to_people(was: Callable) -> object:
+    def paused(self: Lane, now: Millis) -> object:
+        told, self._told = self._told, SILENCE
+        try:
+            return was(self, now)
+        finally:
+            self._told = told
+
+    return paused
+
+
 async def _nothing(*_arguments, **_named) -> None:
     await asyncio.sleep(1e9)
 
@@ -285,7 +296,7 @@ PLANTS: Final[Mapping[Name, Plant]] = {
     "uploads": Plant("uploads have no limit", "uploads", Volume, "next_at", _at_once),
     "day": Plant("a day has no limit", "day", Day, "room_at", _at_once),
     "look-rest": Plant("look-ups do not rest", "retry_after", Lane, "looks_at", _look_at_once),
-    "pause-lane": Plant("a person's pause of a lane is not heard", "paused", Lane, "told", _always(value=False)),
+    "pause-lane": Plant("a person's pause of a lane is no pause", "paused", Lane, "paused", _deaf_to_people),
     "pause-transport": Plant(
         "a person's pause of a transport is not heard", "paused", Circuit, "hear", _always(value=False)
     ),
