@@ -78,7 +78,6 @@ class Lane:
             known = self._pauses.get(name)
             self._pauses[name] = pause if known is None else _merged(known, pause)
         self._told = lease.told
-        self._inherited = lease.inherited
         self.block_ended_at = max(self.block_ended_at, lease.block_ended_at)
 
     def _learn(self, past: Past, discipline: Discipline, now: Millis) -> None:
@@ -96,6 +95,7 @@ class Lane:
             self._senders[name].learn(senders[name], now)
         self._upload.learn(past.uploads, now)
         self.day.learn(past.hours)
+        self._inherited = past.alive
 
     # --- pauses
 

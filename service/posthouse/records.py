@@ -152,10 +152,12 @@ class Past:
     """What an account used up lately, as written down.
 
     ``starts`` of the last 60 s; ``uploads`` of the last 5 minutes as their end and bytes on the wire, gathered to 10 s;
-    ``hours`` since 1970 with their recipients, of the last 25.
+    ``hours`` since 1970 with their recipients, of the last 25; ``alive``: until when requests of a former owner that
+    nobody saw end may still be under way, and so count for the lane's slots (PROMISES §7).
     """
 
     starts: tuple[Start, ...] = ()
+    alive: tuple[Millis, ...] = ()
     uploads: tuple[tuple[Millis, int], ...] = ()
     hours: tuple[tuple[int, int], ...] = ()
 
@@ -164,8 +166,7 @@ class Past:
 class Lease:
     """The right to send for a lane, with what stands in its way; what it used up lately is asked for apart.
 
-    ``block_ended_at`` is when its latest block ended, 0 where there was none; ``inherited``: until when requests of a
-    former owner that may still be alive count as under way (PROMISES §7).
+    ``block_ended_at`` is when its latest block ended, 0 where there was none.
     """
 
     lane: int
@@ -174,7 +175,6 @@ class Lease:
     pauses: tuple[Pause, ...] = ()
     block_ended_at: Millis = 0
     told: Told = SILENCE
-    inherited: tuple[Millis, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

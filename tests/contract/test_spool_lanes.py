@@ -77,6 +77,18 @@ async def test_a_release_with_an_old_fence_takes_nobodys_lane(tmp_path: Path) ->
         assert await spool.spool.next_due() == NOON
 
 
+async def test_only_who_holds_a_lane_under_this_lease_is_told_that_it_holds_it(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        await spool.put()
+        old = await spool.lease()
+        assert await spool.spool.holds(lane=old.lane, fence=old.fence)
+        await spool.release(old)
+        assert not await spool.spool.holds(lane=old.lane, fence=old.fence)
+        new = await spool.lease()
+        assert not await spool.spool.holds(lane=new.lane, fence=old.fence)
+        assert await spool.spool.holds(lane=new.lane, fence=new.fence)
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_paused_lane_sleeps_until_the_end_of_the_pause(tmp_path: Path, when: str) -> None:
     async with house(tmp_path) as spool:
@@ -191,6 +203,31 @@ async def test_accounts_differing_in_case_share_a_lane(tmp_path: Path) -> None:
         await spool.put(account=A)
         await spool.put(account=A.upper())
         assert len(await spool.due((await spool.lease()).lane)) == 2
+
+
+@pytest.mark.engine("postgres")
+async def test_who_has_nothing_to_do_looks_again_when_the_owner_of_other_lanes_may_be_dead(tmp_path: Path) -> None:
+    async with house(tmp_path) as first, house(tmp_path, owner="other") as second:
+        await first.put()
+        await first.lease()
+        assert await first.spool.next_due() is None
+        due = await second.spool.next_due()
+        assert due is not None
+        assert NOON < due <= NOON + 10 * SECOND + 1
+
+
+@pytest.mark.engine("postgres")
+async def test_the_lanes_of_a_dead_worker_are_shared_out_to_those_who_live(tmp_path: Path) -> None:
+    async with house(tmp_path) as dead, house(tmp_path, owner="b") as one, house(tmp_path, owner="c") as other:
+        for number in range(8):
+            await dead.put(account=f"{number}@contoso.com")
+        while len(dead.running) < 8:
+            await dead.leases(most=64)
+        await dead.die()
+        assert len(await one.leases(most=64)) == 5
+        assert await one.spool.next_due() == 0
+        assert len(await other.leases(most=64)) == 2
+        assert len(await one.leases(most=64)) == 1
 
 
 async def shape(spool: House) -> dict[str, tuple[int, int, int, int, int | None]]:

@@ -146,6 +146,24 @@ async def test_a_dead_process_has_sent_until_somebody_knows_better(tmp_path: Pat
         assert await spool.spool.recipient_hours(since=NOON) == [(NOON // HOUR, 3)]
 
 
+@pytest.mark.parametrize("back", [0, HOUR])
+async def test_what_a_dead_process_left_under_way_counts_until_it_surely_ended_though_it_is_in_doubt_already(
+    tmp_path: Path, back: int
+) -> None:
+    async with house(tmp_path, owner="dead") as spool:
+        await spool.start(account=A)
+        await spool.die()
+    async with house(tmp_path, owner="alive", clock=Clock(NOON - back)) as spool:
+        assert await spool.spool.recover(now=NOON - back, grace=10.0) == 1
+        await spool.put(account=A)
+        row, lease = await spool.start(account=B)
+        assert (await spool.past(lease)).alive in {(), (NOON - back + 70 * SECOND,)}
+        assert await spool.finish(row, SENT, Status.SENT)
+        assert (await spool.past(lease)).alive == ()
+        lease = await spool.lease(A)
+        assert (await spool.past(lease)).alive == (NOON - back + 70 * SECOND,)
+
+
 async def test_the_tenants_day_is_the_sum_of_all_accounts_and_old_hours_are_dropped(tmp_path: Path) -> None:
     clock = Clock()
     async with house(tmp_path, clock=clock) as spool:

@@ -82,7 +82,7 @@ def test_a_new_owner_goes_on_with_the_minute_of_the_old_one_and_counts_as_now_wh
 
 
 def test_requests_of_a_former_owner_count_as_under_way_until_they_surely_ended():
-    lane = leased(inherited=(NOW + 5_000,) * 4)
+    lane = leased(past=Past(alive=(NOW + 5_000,) * 4))
     assert ask(lane, load=HIGH) == NOW + 5_000
     assert ask(lane, NOW + 5_000) == NOW + 5_000
 

@@ -123,6 +123,8 @@ class Front:
 
 def cut(transport: asyncio.Transport, *, reset: bool) -> None:
     """Close the connection under the client, with RST where ``reset``, else with FIN and no word of TLS."""
+    if transport.is_closing():  # the client is gone, and with it the socket
+        return
     own = transport.get_extra_info("socket")
     if reset and own is not None:
         own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)

@@ -31,6 +31,8 @@ ENTRY_OVERHEAD: Final = 1_024
 """Bytes of a message beside its content, about; what a group commit is bounded by."""
 
 
+GRACE: Final[Millis] = 10_000
+"""How long after its deadline the request of a former owner may still be alive (PROMISES §7)."""
 PACE_READ: Final[Millis] = 240_000
 """How far back attempts are read that may have ended in the last 60 s: one takes a minute and more (PROMISES §3)."""
 UPLOADS_READ: Final[Millis] = 480_000
@@ -178,8 +180,9 @@ def event_data(finish: Finish) -> dict[str, object]:
 
 
 def past_since(now: Millis) -> dict[str, Millis]:
-    """From when on past.sql reads: attempts, uploads, hours."""
-    return {"now": now, "starts": now - PACE_READ, "uploads": now - UPLOADS_READ, "hour": first_hour(now)}
+    """From when on past.sql reads: attempts, uploads, hours; how long an attempt may outlive its deadline."""
+    since = {"starts": now - PACE_READ, "uploads": now - UPLOADS_READ, "hour": first_hour(now)}
+    return {"now": now, "grace": GRACE, **since}
 
 
 def first_hour(now: Millis) -> int:

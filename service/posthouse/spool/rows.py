@@ -82,9 +82,12 @@ LaneTuple = tuple[int, str, int, int, int, int | None, str, str | None, int, int
 LeaseTuple = tuple[int, str, int, int, int, str, int]
 """The order is that of lease.sql."""
 PastTuples = tuple[
-    list[tuple[int, int | None, str, int | None, str | None]], list[tuple[int, int, int]], list[tuple[int, int, int]]
+    list[tuple[int, int | None, str, int | None, str | None, int | None]],
+    list[tuple[int, int, int]],
+    list[tuple[int, int, int]],
 ]
-"""The order is that of past.sql: the lane, then when an attempt ended, transport, priority, sender; end, bytes; hour, recipients."""
+"""The order is that of past.sql: the lane, then when an attempt ended, transport, priority, sender, until when it may be
+alive; end, bytes; hour, recipients."""
 PauseTuple = tuple[str, int, str, int, int, int]
 """Transport, until, reason, blocked, since, length."""
 EventTuple = tuple[int | str, int, str, str]
@@ -278,7 +281,7 @@ def told(row: tuple[int, int, str]) -> Told:
     return Told(at=at, paused=bool(paused), by=by)
 
 
-def lease(row: LeaseTuple, *, pauses: Sequence[Pause], inherited: Sequence[Millis] = ()) -> Lease:
+def lease(row: LeaseTuple, *, pauses: Sequence[Pause]) -> Lease:
     """A lane that was just taken."""
     key, account, fence, at, paused, by, block_ended_at = row
     return Lease(
@@ -288,7 +291,6 @@ def lease(row: LeaseTuple, *, pauses: Sequence[Pause], inherited: Sequence[Milli
         pauses=tuple(pauses),
         told=told((at, paused, by)),
         block_ended_at=block_ended_at,
-        inherited=tuple(inherited),
     )
 
 
@@ -299,9 +301,10 @@ def pasts(found: PastTuples, *, lanes: Sequence[int]) -> Mapping[int, Past]:
         lane: Past(
             starts=tuple(
                 Start(ended_at, transport, priority == Priority.HIGH, sender or "")
-                for of, ended_at, transport, priority, sender in starts
+                for of, ended_at, transport, priority, sender, _ in starts
                 if of == lane
             ),
+            alive=tuple(until for of, _, _, _, _, until in starts if of == lane and until is not None),
             uploads=tuple((at, size) for of, at, size in uploads if of == lane),
             hours=tuple((hour, count) for of, hour, count in hours if of == lane),
         )

@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final, cast
+from typing import cast
 
 from posthouse.message import Millis
 from posthouse.records import Lease, Move, Moved, Past, Pause, Told
@@ -12,11 +12,6 @@ from posthouse.spool.postgres.database import Session
 from posthouse.spool.postgres.standing import audit
 from posthouse.spool.postgres.waking import CHANNEL
 
-GRACE: Final[Millis] = 10_000
-"""How long after its deadline the request of a former owner may still be alive (PROMISES §7)."""
-
-_Found = tuple[list[tuple[int, *rows.PauseTuple]], list[tuple[int, Millis]]]
-
 
 async def lease(session: Session, *, worker: int, now: Millis, most: int, running: Collection[int]) -> Sequence[Lease]:
     """Take lanes that have something due; each new lease has a higher fence."""
@@ -24,20 +19,15 @@ async def lease(session: Session, *, worker: int, now: Millis, most: int, runnin
     taken = [cast("rows.LeaseTuple", tuple(row)) for row in found]
     if not taken:
         return ()
-    row = await session.row("lease_pauses", lanes=[one[0] for one in taken], worker=worker, grace=GRACE)
-    paused, sending = cast("_Found", _documents(row, 2))
     pauses: defaultdict[int, list[Pause]] = defaultdict(list)
-    for lane, *pause in paused:
-        pauses[lane].append(rows.pause(pause))
-    inherited: defaultdict[int, list[Millis]] = defaultdict(list)
-    for lane, until in sending:
-        inherited[lane].append(until)
-    return [rows.lease(one, pauses=pauses[one[0]], inherited=inherited[one[0]]) for one in taken]
+    for lane, *pause in await session.rows("lease_pauses", lanes=[one[0] for one in taken]):
+        pauses[cast("int", lane)].append(rows.pause(pause))
+    return [rows.lease(one, pauses=pauses[one[0]]) for one in taken]
 
 
-async def past(session: Session, *, lanes: Sequence[int], now: Millis) -> Mapping[int, Past]:
-    """What the accounts of these lanes used up lately."""
-    row = await session.row("past", lanes=list(lanes), **loads.past_since(now))
+async def past(session: Session, *, lanes: Sequence[int], now: Millis, worker: int) -> Mapping[int, Past]:
+    """What the accounts of these lanes used up lately, and what others left under way."""
+    row = await session.row("past", lanes=list(lanes), worker=worker, **loads.past_since(now))
     return rows.pasts(cast("rows.PastTuples", _documents(row, 3)), lanes=lanes)
 
 

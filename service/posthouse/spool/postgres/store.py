@@ -166,13 +166,13 @@ class PostgresSpool:
         return await self._ask(of_lanes.holds, lane=lane, fence=fence, worker=self._heart.worker)
 
     async def next_due(self) -> Millis | None:
-        """When the next lane without a living owner has something to do."""
+        """When the next lane without a living owner has something to do, or when an owner may be known to be dead."""
         async with self._database.session() as session:
-            return await session.number("next_due")
+            return await session.number("next_due", now=self._clock.now(), worker=self._heart.worker)
 
     async def past(self, *, lanes: Sequence[int], now: Millis) -> Mapping[int, Past]:
         """What the accounts of these lanes used up lately."""
-        return await self._ask(of_lanes.past, lanes=lanes, now=now)
+        return await self._ask(of_lanes.past, lanes=lanes, now=now, worker=self._heart.worker)
 
     async def peek(self, *, lane: int, now: Millis, most: int, after: Cursors = NOTHING_READ) -> Sequence[Message]:
         """What is due in a lane, by priority, then age: ``most`` rows shared out to its strands, each at least one."""
@@ -516,6 +516,9 @@ async def open_spool(
         keyring = await unlock(session, secrets, now=clock.now())
     finally:
         await drop(session)
+    if address.pooler:  # what answers through it is set up by others
+        async with database.session() as pooled:
+            await check_server(pooled)
     spool = PostgresSpool(database, owner=owner, clock=clock, sends=sends, keyring=keyring)
     try:
         await spool.start()
