@@ -199,6 +199,19 @@ async def test_fewer_copies_than_messages_of_one_message_id_say_nothing_about_an
         assert on.emulator.world.counters.accepted == 2
 
 
+async def test_copies_of_a_message_that_was_sent_twice_on_purpose_are_no_proof_for_another(tmp_path: Path) -> None:
+    same: dict = {"message_id": "<same@relay>", "own_message_id": False}
+    async with bench(tmp_path) as on:
+        await witness(on, own_message_id=False)
+        code = await on.arrived(**same, client="relay-1")
+        await on.house.obey(Action.RETRY, code.id, accept_duplicate=True)
+        await on.again(code)
+        refused = await on.refused(**same, client="relay-2")
+        await on.looks((5, 30, 120))
+        assert await on.stands(refused) == SHARED
+        assert on.emulator.world.counters.accepted == 3
+
+
 # --- look-ups that fail
 
 
