@@ -77,6 +77,8 @@ def test_a_draft_is_on_its_way_and_held_when_it_still_is_at_the_last_look():
     [
         ((False, False), SHARED, Verdict.SENT),
         ((False,), SHARED, Verdict.HELD),
+        ((False, False), (*SHARED, SHARED[-1]), Verdict.HELD),
+        ((False,), (SHARED[0], SHARED[0]), Verdict.SENT),
         ((), SHARED, Verdict.HELD),
         ((), ((MESSAGE.id, Status.UNCONFIRMED), (MessageId("msg_1"), Status.UNCONFIRMED)), Verdict.NOT_SENT),
     ],
