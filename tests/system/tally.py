@@ -139,7 +139,8 @@ class Tally:
         if pairs:
             lines.append(
                 f"violations after kills: {sum(found for _, found in pairs)}, with {sum(one for one, _ in pairs)} requests"
-                f" under way at the kills; kill by kill {[f'{found}/{one}' for one, found in pairs]}"
+                f" under way at the kills; kill by kill, where there were any: "
+                f"{[f'{found} with {one} under way' for one, found in pairs if found]}"
             )
         lines.append(f"violations that no kill excuses: {self.too_many}")
         return "\n  ".join(lines)
