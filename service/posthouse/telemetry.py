@@ -25,6 +25,7 @@ MESSAGE_UNCONFIRMED: Final = "message.unconfirmed"
 MESSAGE_HELD: Final = "message.held"
 MESSAGE_RELEASED: Final = "message.released"
 MESSAGE_RETRIED: Final = "message.retried"
+MESSAGE_CHANGED: Final = "message.changed"
 MESSAGE_FAILED: Final = "message.failed"
 MESSAGE_EXPIRED: Final = "message.expired"
 MESSAGE_CANCELED: Final = "message.canceled"
@@ -32,6 +33,7 @@ MESSAGE_SETTLED: Final = "message.settled"
 MESSAGE_LOOKED_UP: Final = "message.looked_up"
 MESSAGE_RESEND_WITHDRAWN: Final = "message.resend_withdrawn"
 MESSAGE_LATE_OUTCOME: Final = "message.late_outcome"
+MESSAGE_ERASED: Final = "message.erased"
 MESSAGE_RECIPIENTS_DROPPED: Final = "message.recipients_dropped"
 MESSAGE_EVENTS: Final = frozenset(
     {
@@ -44,6 +46,7 @@ MESSAGE_EVENTS: Final = frozenset(
         MESSAGE_HELD,
         MESSAGE_RELEASED,
         MESSAGE_RETRIED,
+        MESSAGE_CHANGED,
         MESSAGE_FAILED,
         MESSAGE_EXPIRED,
         MESSAGE_CANCELED,
@@ -51,6 +54,7 @@ MESSAGE_EVENTS: Final = frozenset(
         MESSAGE_LOOKED_UP,
         MESSAGE_RESEND_WITHDRAWN,
         MESSAGE_LATE_OUTCOME,
+        MESSAGE_ERASED,
     }
 )
 """What the history of a message, and so the feed, may hold."""
@@ -65,7 +69,6 @@ REFUSED: Final = "submission.refused"
 AUTHENTICATION_REFUSED: Final = "authentication.refused"
 KEY_CREATED: Final = "key.created"
 KEY_REVOKED: Final = "key.revoked"
-MESSAGE_ERASED: Final = "message.erased"
 RECIPIENT_ERASED: Final = "recipient.erased"
 SPOOL_RESEALED: Final = "spool.resealed"
 SPOOL_RESTORED: Final = "spool.restored"

@@ -18,18 +18,18 @@ from posthouse.dispatcher.gates import Gates
 from posthouse.lanes import Board
 from posthouse.limits import Discipline, Limits, Use
 from posthouse.message import Bytes, Content, MessageId, Status
-from posthouse.ports import NotBegunError
+from posthouse.outcome import Outcome
+from posthouse.ports import Dispatch, NotBegunError
+from posthouse.records import Action, Mark, Pause
 from posthouse.sandbox.chaos import Rule, Target
 from posthouse.sandbox.emulator import Emulator
 from posthouse.sandbox.options import Options
 from posthouse.transports.graph.transport import GraphTransport
 from posthouse.watch import Watch
-from tests.contract.spools import SHOP, House, house
+from tests.contract.spools import DAY, HOUR, NOON, SECOND, SHOP, House, house
 from tests.contract.transport_kit import dispatch, graph_to, listening, tokens_of
 
-DISCIPLINE = Discipline(
-    uses={"graph": Use(pace="", limits=Limits(messages_per_minute=30, concurrent_requests=4), slots=0)}
-)
+LIMITS = Limits(messages_per_minute=30, concurrent_requests=4)
 HEADER = b"From: shop@contoso.com\r\nTo: bob@fabrikam.com\r\nSubject: hello\r\n"
 
 
@@ -51,6 +51,13 @@ class Office:
         while await self.house.status(message_id) is not status:
             await asyncio.sleep(0.01)
 
+    async def ends(self, message_id: MessageId) -> Status:
+        """Let time pass until nothing more happens to the message."""
+        while not (status := await self.house.status(message_id)).final:
+            self.house.clock.at += SECOND // 50
+            await asyncio.sleep(0.02)
+        return status
+
     async def under_way(self, number: int = 1) -> None:
         """Wait until Graph has had so many requests."""
         while self.emulator.world.counters.posts < number:
@@ -63,7 +70,12 @@ class Office:
 
 @asynccontextmanager
 async def office(
-    folder: Path, *, url: str | None = None, chance: Callable[[int], bytes] = bytes
+    folder: Path,
+    *,
+    url: str | None = None,
+    chance: Callable[[int], bytes] = bytes,
+    policy: Policy = Policy(retry_first=0.05),  # noqa: B008 - frozen
+    limits: Limits = LIMITS,
 ) -> AsyncGenerator[Office]:
     async with (
         house(folder) as spool,
@@ -71,7 +83,7 @@ async def office(
         tokens_of(emulator) as tokens,
         graph_to(url or emulator.graph_url, tokens, emulator.ca_file) as graph,
     ):
-        policy, board, clock = Policy(retry_first=0.05), Board(), spool.clock
+        board, clock = Board(), spool.clock
         circuits = {"graph": Circuit("graph", patience=Patience())}
         gates = Gates(
             circuits=circuits, transports={"graph": graph}, spool=spool.spool, clock=clock, proven=frozenset()
@@ -88,7 +100,8 @@ async def office(
             watch=Watch(),
             sent=lambda *_: None,
         )
-        dispatcher = Dispatcher(owner="me", tools=tools, board=board, discipline=DISCIPLINE)
+        discipline = Discipline(uses={"graph": Use(pace="", limits=limits, slots=0)})
+        dispatcher = Dispatcher(owner="me", tools=tools, board=board, discipline=discipline)
         spool.spool.on_wake(dispatcher.wake)
         running = asyncio.create_task(dispatcher.run())
 
@@ -140,15 +153,20 @@ async def test_a_fault_of_ours_in_writing_an_outcome_does_not_lose_it(tmp_path: 
 
 
 async def test_a_mark_that_cannot_be_written_sends_nothing_and_goes_when_it_can(tmp_path: Path) -> None:
+    """The lane is leased already, and its owner reads what is due: only the mark fails."""
     async with office(tmp_path) as at:
-        message = await at.put(due_at=at.house.clock.at + 1_000)
+        at.emulator.world.faults = (Rule(target=Target.GRAPH, fault="slow", seconds=0.3, times=1),)
+        first, second = await at.put(), await at.put(due_at=at.house.clock.at + 1_000)
+        await at.under_way()
         at.refuse_writes(refuse=True)
         at.house.clock.at += 1_000
         await asyncio.sleep(1.5)
-        assert at.emulator.world.counters.posts == 0
+        assert at.emulator.world.counters.posts == 1
         at.refuse_writes(refuse=False)
-        await at.until(message, Status.SENT)
-        assert await at.house.history(message) == ["accepted", "sending", "sent"]
+        await at.until(first, Status.SENT)
+        await at.until(second, Status.SENT)
+        assert await at.house.history(second) == ["accepted", "sending", "sent"]
+        assert at.emulator.world.counters.posts == 2
 
 
 async def test_a_mark_whose_answer_was_lost_is_taken_back_and_the_message_goes_once(tmp_path: Path) -> None:
@@ -204,6 +222,90 @@ async def test_what_is_cut_before_anything_left_goes_again_what_is_cut_later_is_
         await at.under_way()
         await at.stop(0.1)
         assert await at.house.status(message) is Status.UNCONFIRMED
+
+
+async def test_what_was_canceled_after_it_was_read_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with office(tmp_path) as at:
+        mark = at.house.spool.mark
+
+        async def after_a_cancel(one: Mark) -> bool:
+            await at.house.obey(Action.CANCEL, one.id)
+            return await mark(one)
+
+        monkeypatch.setattr(at.house.spool, "mark", after_a_cancel)
+        message = await at.put()
+        await at.until(message, Status.CANCELED)
+        while at.board.lane(SHOP).in_flight or at.dispatcher.live():
+            await asyncio.sleep(0.01)
+        assert at.emulator.world.counters.posts == 0
+        assert await at.house.history(message) == ["accepted", "canceled"]
+
+
+async def test_what_is_not_on_the_wire_when_its_mailbox_is_told_to_rest_rests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office(tmp_path) as at:
+        mark, rest = at.house.spool.mark, NOON + 5 * SECOND
+
+        async def while_it_is_told(one: Mark) -> bool:
+            pause = Pause(None, rest, "graph.throttled", blocked=False, since=one.started_at)
+            at.board.lane(SHOP).pause(pause)
+            return await mark(one)
+
+        monkeypatch.setattr(at.house.spool, "mark", while_it_is_told)
+        message = await at.put()
+        await at.until(message, Status.DEFERRED)
+        monkeypatch.undo()
+        while at.house.clock.at < rest - SECOND // 50:
+            at.house.clock.at += SECOND // 50
+            await asyncio.sleep(0)
+        assert at.emulator.world.counters.posts == 0
+        assert await at.ends(message) is Status.SENT
+
+
+async def test_a_send_ends_at_its_deadline_and_is_in_doubt(tmp_path: Path) -> None:
+    async with office(tmp_path, policy=Policy(attempt_timeout=0.3)) as at:
+        at.emulator.world.faults = (Rule(target=Target.GRAPH, fault="hang"),)
+        message = await at.put()
+        await at.until(message, Status.UNCONFIRMED)
+        (attempt,) = await at.house.spool.attempts(message)
+        assert (attempt.code, at.emulator.world.counters.posts) == ("no_answer", 1)
+
+
+@pytest.mark.parametrize(("blocked", "ends"), [(False, Status.EXPIRED), (True, Status.SENT)])
+async def test_the_time_of_a_block_does_not_count_towards_the_default_expiry(
+    tmp_path: Path, *, blocked: bool, ends: Status
+) -> None:
+    async with office(tmp_path) as at:
+        at.emulator.world.faults = (Rule(target=Target.GRAPH, fault="503", times=2),)
+        if blocked:
+            at.board.lane(SHOP).block_ended_at = NOON - HOUR
+        message = await at.put(gives_up_at=NOON - DAY)
+        assert await at.ends(message) is ends
+
+
+async def test_recipients_that_are_deferred_count_as_refused_after_four_hours_or_where_no_other_try_would_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office(tmp_path) as at:
+        asked: list[bool] = []
+        graph = at.dispatcher._tools.transports["graph"]
+        send = graph.send
+
+        async def heard(dispatch: Dispatch) -> Outcome:
+            asked.append(dispatch.refuse_deferred)
+            return await send(dispatch)
+
+        monkeypatch.setattr(graph, "send", heard)
+        at.emulator.world.faults = (Rule(target=Target.GRAPH, fault="503", times=1),)
+        message = await at.put()
+        await at.until(message, Status.DEFERRED)
+        at.house.clock.at += 4 * HOUR
+        await at.ends(message)
+        assert asked == [False, True]
+        await at.ends(await at.put(expires_at=at.house.clock.at + HOUR))
+        await at.ends(await at.put(expires_at=at.house.clock.at + 45))
+        assert asked == [False, True, False, True]
 
 
 async def test_a_fault_of_ours_before_the_wire_is_certain(tmp_path: Path) -> None:

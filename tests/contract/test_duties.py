@@ -1,13 +1,14 @@
 """What goes on beside answering: it ends when it is told to, and two runs of one lane never mistake one for the other."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from posthouse.dispatcher.runner import LONGEST_WAIT
-from posthouse.message import Status
+from posthouse.limits import Limits
+from posthouse.message import Event, Message, Status
 from posthouse.records import Presence
 from posthouse.sandbox.chaos import Rule, Target
 from tests.contract.spools import NOON, SECOND, SHOP
@@ -78,3 +79,33 @@ async def test_a_lane_that_is_leased_again_before_its_former_run_heard_of_its_en
 
         assert at.dispatcher.live() == {await spool.key_of(second)}
         await at.until(second, Status.SENT)
+
+
+async def test_a_long_backlog_is_read_behind_what_was_taken_and_what_was_put_back_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first goes again at once, and lies before all that its owner has read since (SPOOL §2)."""
+    async with office(tmp_path, limits=Limits(messages_per_minute=0, concurrent_requests=4)) as at:
+        peek, behind = at.house.spool.peek, list[object]()
+
+        async def heard(**asked) -> Sequence[Message]:
+            behind.extend(asked.get("after", {}).values())
+            return await peek(**asked)
+
+        monkeypatch.setattr(at.house.spool, "peek", heard)
+        at.emulator.world.faults = (Rule(target=Target.GRAPH, fault="401", times=1),)
+        put = [await at.put(due_at=NOON + SECOND) for _ in range(80)]
+        at.house.clock.at += SECOND
+        for message in put:
+            await at.until(message, Status.SENT)
+        assert behind
+        tries = [event for event in await whole_feed(at) if event.type == "message.sending"]
+        (again,) = {one.message_id for one in tries if [o.message_id for o in tries].count(one.message_id) == 2}
+        last = max(number for number, one in enumerate(tries) if one.message_id == again)
+        assert last < 60
+
+
+async def whole_feed(at: Office) -> list[Event]:
+    """Every event in the order of commits."""
+    page = await at.house.spool.feed(after=None, types=(), client=None, most=1_000)
+    return [one.event for one in page.events]

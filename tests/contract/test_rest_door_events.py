@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from posthouse.cli.story import WORDS
 from posthouse.doors.rest import events
 from posthouse.message import Status
+from posthouse.telemetry import MESSAGE_EVENTS
 from tests.contract.rest_door import Door, rest_door
 from tests.contract.spools import SENT
 
@@ -122,6 +125,15 @@ async def test_types_narrow_the_feed_and_a_mistyped_one_is_refused(door: Door) -
     wrong = (await http.get("/v1/events", params={"type": "message.snet"})).json()
     assert (wrong["code"], wrong["errors"][0]["pointer"]) == ("validation_error", "/query/type")
     assert "message.sent" in wrong["detail"]
+
+
+def test_every_type_that_is_written_can_be_asked_for_and_is_told_in_words() -> None:
+    spool = Path(events.__file__).parents[2] / "spool"
+    texts = [path.read_text("utf-8") for path in (*spool.rglob("*.sql"), *spool.rglob("*.py"))]
+    written = {name for text in texts for name in re.findall(r"""["'](message\.[a-z_]+)["']""", text)}
+    assert "message.changed" in written
+    assert written - MESSAGE_EVENTS == set()
+    assert set(WORDS) == MESSAGE_EVENTS
 
 
 @pytest.mark.parametrize(

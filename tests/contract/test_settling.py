@@ -366,6 +366,19 @@ async def test_absence_waits_for_three_times_the_slowest_appearance_also_after_a
         assert await on.stands(refused) == AGAIN
 
 
+async def test_after_a_start_absence_counts_only_when_the_process_has_watched_for_itself(tmp_path: Path) -> None:
+    """An hour by the machine's clock may have been no time at all: somebody set it while nobody ran."""
+    async with bench(tmp_path) as on:
+        await witness(on)
+        refused = await on.refused()
+        on.clock.at += HOUR
+        on.settling = on.start()
+        await on.look()
+        assert (await on.stands(refused))[0] is Status.UNCONFIRMED
+        await on.look(after=LAST)
+        assert await on.stands(refused) == AGAIN
+
+
 async def test_an_appearance_counts_only_where_an_earlier_look_did_not_find_the_copy(tmp_path: Path) -> None:
     async with bench(tmp_path) as on:
         await witness(on)

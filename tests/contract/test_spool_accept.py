@@ -77,6 +77,33 @@ async def test_twins_that_wait_for_the_same_commit_are_kept_once(tmp_path: Path)
         assert await spool.spool.counts() == {Status.QUEUED: 2}
 
 
+PLANT = {
+    "sqlite": ("create trigger planted before insert on idempotency begin select raise(abort, 'planted'); end",),
+    "postgres": (
+        "create function planted() returns trigger language plpgsql as $$ begin raise exception 'planted'; end $$",
+        "create trigger planted before insert on idempotency for each row execute function planted()",
+    ),
+}
+UPROOT = {
+    "sqlite": ("drop trigger planted",),
+    "postgres": ("drop trigger planted on idempotency", "drop function planted"),
+}
+
+
+async def test_with_a_key_that_cannot_be_kept_no_message_is_kept(tmp_path: Path, engine: str) -> None:
+    async with house(tmp_path) as spool:
+        for command in PLANT[engine]:
+            await spool.plant(command)
+        try:
+            with pytest.raises(Exception, match="planted"):
+                await spool.add(spool.new(), key="order-1")
+        finally:
+            for command in UPROOT[engine]:
+                await spool.plant(command)
+        assert await spool.spool.counts() == {}
+        assert await spool.add(spool.new(), key="order-1") == Added()
+
+
 async def test_a_batch_is_kept_together_or_not_at_all(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         good, twin = spool.new(), spool.new()

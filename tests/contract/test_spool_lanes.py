@@ -77,6 +77,18 @@ async def test_a_release_with_an_old_fence_takes_nobodys_lane(tmp_path: Path) ->
         assert await spool.spool.next_due() == NOON
 
 
+async def test_only_who_holds_a_lane_under_this_lease_is_told_that_it_holds_it(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        await spool.put()
+        old = await spool.lease()
+        assert await spool.spool.holds(lane=old.lane, fence=old.fence)
+        await spool.release(old)
+        assert not await spool.spool.holds(lane=old.lane, fence=old.fence)
+        new = await spool.lease()
+        assert not await spool.spool.holds(lane=new.lane, fence=old.fence)
+        assert await spool.spool.holds(lane=new.lane, fence=new.fence)
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_paused_lane_sleeps_until_the_end_of_the_pause(tmp_path: Path, when: str) -> None:
     async with house(tmp_path) as spool:

@@ -12,13 +12,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import apsw
+import asyncpg
 import pytest
 
 from posthouse.message import Status
 from posthouse.ports import SpoolUnavailableError
+from posthouse.spool.postgres.database import Address
+from posthouse.spool.postgres.store import open_spool as open_postgres
 from posthouse.spool.sqlite.guard import SpoolRefusedError, network_file_system
 from posthouse.spool.sqlite.store import open_spool
-from tests.contract.spools import Clock, house
+from tests.contract.spools import DATABASES, MASTER, Clock, house
 
 HOLDER = textwrap.dedent("""
     import asyncio, sys, time
@@ -213,3 +216,37 @@ def plant(path: Path, statement: str) -> None:
     connection = apsw.Connection(str(path))
     connection.execute(statement).fetchall()
     connection.close()
+
+
+@pytest.mark.engine("postgres")
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize(
+    ("user", "base", "words"),
+    [("posthouse", "nowhere", "has no database"), ("nobody", "postgres", "refuses the login")],
+)
+async def test_an_address_that_is_wrong_is_told_apart_from_an_outage(
+    tmp_path: Path, user: str, base: str, words: str
+) -> None:
+    server = DATABASES[tmp_path].partition("@")[2].partition("/")[0]
+    address = Address(dsn=f"postgresql://{user}@{server}/{base}")
+    with pytest.raises(SpoolUnavailableError, match=words):
+        await open_postgres(address, owner="me", clock=Clock(), secrets=MASTER)
+
+
+@pytest.mark.engine("postgres")
+@pytest.mark.usefixtures("engine")
+async def test_behind_a_pooler_a_database_that_answers_before_it_is_durable_is_refused(tmp_path: Path) -> None:
+    dsn, clock = DATABASES[tmp_path], Clock()
+    name = dsn.rpartition("/")[2]
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(f'alter database "{name}" set synchronous_commit = off')
+    try:
+        # a pooler passes no setting of a session on
+        pooled = Address(dsn=dsn, pooler=True, listen_dsn=f"{dsn}?application_name=listener")
+        with pytest.raises(SpoolRefusedError, match="synchronous_commit"):
+            await open_postgres(pooled, owner="me", clock=clock, secrets=MASTER)
+        spool = await open_postgres(Address(dsn=dsn), owner="me", clock=clock, secrets=MASTER)
+        await spool.close()
+    finally:
+        await connection.execute(f'alter database "{name}" reset synchronous_commit')
+        await connection.close()

@@ -199,6 +199,24 @@ async def test_a_rotation_that_did_not_end_goes_on_at_the_next_start(tmp_path: P
         assert [(await whole(spool, one))[1] for one in before] == [SMALL] * 5
 
 
+@pytest.mark.engine("postgres")
+async def test_what_a_process_sealed_under_the_earlier_master_after_the_rotation_is_not_dropped(tmp_path: Path) -> None:
+    both = Secrets(master=NEW, previous=(OLD,))
+    async with house(tmp_path, owner="slow", secrets=Secrets(master=OLD, previous=(NEW,))) as slow:
+        async with house(tmp_path, owner="quick", secrets=both) as quick:
+            await rotated(quick)
+        late = await slow.put(body=SMALL)
+    async with house(tmp_path, owner="slow", secrets=both):
+        pass
+    with pytest.raises(SpoolRefusedError, match=key_id(OLD)):
+        async with house(tmp_path, secrets=Secrets(master=NEW)):
+            pass
+    async with house(tmp_path, secrets=both) as spool:
+        assert await rotated(spool)
+    async with house(tmp_path, secrets=Secrets(master=NEW)) as spool:
+        assert (await whole(spool, late))[1] == SMALL
+
+
 async def test_mail_is_accepted_and_read_while_a_rotation_runs(tmp_path: Path) -> None:
     async with house(tmp_path, secrets=Secrets(master=OLD)) as spool:
         before = [await spool.put(body=SMALL) for _ in range(60)]

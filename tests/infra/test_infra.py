@@ -11,31 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.settings.role import Role
+
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
 CONTAINERFILE = INFRA / "container" / "Containerfile"
 UNIT = INFRA / "linux" / "posthouse.service"
 README = (INFRA / "README.md").read_text(encoding="utf-8")
 PINNED = [INFRA / "requirements.txt", INFRA / "container" / "uv.txt"]
-
-# CONTRACT §5; None where the command has no verbs of its own.
-COMMANDS: dict[str, set[str] | None] = {
-    **dict.fromkeys(("serve", "sandbox", "send", "sendmail", "doctor", "setup", "status", "queue"), None),
-    **dict.fromkeys(("refusals", "version"), None),
-    "messages": {"list", "show", "events", "retry", "cancel", "release", "settle", "content", "tail", "erase"},
-    "lanes": {"list", "pause", "resume"},
-    "transports": {"list", "pause", "resume"},
-    "clients": None,
-    "webhooks": None,
-    "keys": {"create", "list", "hash", "rotate", "revoke"},
-    "spool": {"migrate", "copy", "backup", "restored", "check"},
-    "migrate": {"smtp-auth"},
-    "config": {"check", "show", "schema"},
-}
-# At the start of a line of shell, behind what may stand before a command there, and as a whole piece of inline code.
-CALL = re.compile(
-    r"^(?:sudo -u posthouse |sudo podman exec posthouse |[A-Z_]+=\S+ )*posthouse ([a-z-]+)(?: ([a-z-]+))?", re.MULTILINE
-)
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
@@ -62,9 +45,12 @@ def machine(tmp_path: Path) -> Path:
         UNIT: "etc/systemd/system/posthouse.service",
         UNIT.with_name("credentials.conf"): "etc/systemd/system/posthouse.service.d/credentials.conf",
         UNIT.with_name("posthouse.sysusers.conf"): "usr/lib/sysusers.d/posthouse.conf",
+        UNIT.with_name("role.conf"): "etc/systemd/system/posthouse-.service.d/role.conf",
     }.items():
         (tmp_path / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, tmp_path / target)
+    for role in ("doors", "worker"):
+        shutil.copy(UNIT, tmp_path / f"etc/systemd/system/posthouse-{role}.service")
     program = tmp_path / "opt/posthouse/bin/posthouse"
     program.parent.mkdir(parents=True)
     program.write_text("#!/bin/sh\n", encoding="utf-8")
@@ -129,17 +115,6 @@ def test_the_image_builds_with_a_uv_that_the_project_allows() -> None:
     assert low <= have < high
 
 
-def test_every_command_in_the_readme_and_the_examples_exists() -> None:
-    examples = "".join(path.read_text(encoding="utf-8") for path in UNIT.parent.glob("*.example"))
-    fenced = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    inline = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL))
-    commented = re.findall(r": (posthouse .*)$", examples, re.MULTILINE)
-    calls = CALL.findall("\n".join([*fenced, *inline, *commented]))
-    assert len(calls) >= 10
-    assert [call for call in calls if call[0] not in COMMANDS] == []
-    assert [call for call in calls if (verbs := COMMANDS[call[0]]) is not None and call[1] not in verbs] == []
-
-
 def test_every_file_that_the_readme_names_exists() -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
     paths = [INFRA / link for link in links] + [ROOT / path for path in re.findall(r"\binfra/[\w./-]*\w", README)]
@@ -167,6 +142,13 @@ def test_both_ways_to_run_it_wait_longer_than_draining_takes() -> None:
     assert min(*by_container, int(setting("TimeoutStopSec").removesuffix("s"))) > drain
 
 
+def test_the_roles_of_the_drop_in_are_those_of_the_program() -> None:
+    text = UNIT.with_name("role.conf").read_text(encoding="utf-8")
+    units = set(re.findall(r"posthouse-(\w+)\.service[ ,]", text))
+    assert units == {role.value for role in Role if role is not Role.ALL}
+    assert f"{setting('ExecStart')} --role %j" in text
+
+
 def test_trimming_keeps_what_sending_needs_and_compiles_only_what_is_loaded(tmp_path: Path) -> None:
     made = run(sys.executable, "-m", "venv", "--without-pip", tmp_path)
     assert made.returncode == 0, made.stderr
@@ -189,8 +171,11 @@ def test_trimming_keeps_what_sending_needs_and_compiles_only_what_is_loaded(tmp_
 
 
 @pytest.mark.apt
-def test_systemd_understands_every_line_of_the_unit_and_its_drop_in(systemd: Callable, machine: Path) -> None:
-    checked = systemd("systemd-analyze", "verify", f"--root={machine}", "--recursive-errors=no", "posthouse.service")
+@pytest.mark.parametrize("unit", ["posthouse.service", "posthouse-doors.service", "posthouse-worker.service"])
+def test_systemd_understands_every_line_of_the_unit_and_its_drop_ins(
+    systemd: Callable, machine: Path, unit: str
+) -> None:
+    checked = systemd("systemd-analyze", "verify", f"--root={machine}", "--recursive-errors=no", unit)
     # Its exit code is 0 for unknown keys too (INFRA B4): only silence counts.
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 

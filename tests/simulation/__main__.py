@@ -14,6 +14,9 @@ from tests.simulation.seeds import run_seeds
 SHOWN = 20
 """Seeds that are named of each kind of broken promise."""
 
+PROGRESS = 500
+"""Seeds after which it says how far it is."""
+
 
 def main() -> int:
     """Exit code 1 where a promise was broken."""
@@ -57,6 +60,8 @@ def _many(arguments: argparse.Namespace) -> int:
             print(f"{arguments.plant}: found by seed {verdict.seed}, after {done} seeds")
             return 0
         spent += verdict.spent
+        if done % PROGRESS == 0:
+            print(f"{done} seeds, {bad} of them with a broken promise", flush=True)
     took = time.perf_counter() - start
     print(
         f"{done} seeds, {messages} messages, {held} held for a person, {bad} seeds with a broken promise "

@@ -281,7 +281,7 @@ def on_one_file(file: File) -> Sequence[tuple[object, str, object]]:
         (opening, "load_verbs", verbs),
         (opening, "open_writer", file.open),
         (opening, "migrate", lambda _db: None),
-        (opening, "_inspect", lambda *_: False),
+        (opening, "_inspect", lambda *_arguments, **_named: False),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from posthouse.clock import RATE
 from tests.simulation.fates import Http
 from tests.simulation.plan import Climate
 
@@ -61,7 +62,7 @@ class Limits:
         self._calls: defaultdict[str, list[Call]] = defaultdict(list)
         self._rests: defaultdict[str, list[Rest]] = defaultdict(list)
         self.set_clock = False
-        """Whether the wall clock was ever set: then a day may end an hour early by it."""
+        """Whether the wall clock was ever set: then a day may end an hour early by it, and own time runs a little quicker."""
         self.forget()
 
     def forget(self) -> None:
@@ -90,6 +91,10 @@ class Limits:
             if limit and total > limit:
                 self._complain("day", f"{total} recipients in a day of {name or 'all'}, {limit} are allowed")
 
+    def _window(self, seconds: float) -> float:
+        """Seconds of the world that are so many of the service's own (``clock.RATE``)."""
+        return seconds * (1 - 1 / RATE) if self.set_clock else seconds
+
     def _check_slots(self, call: "Call") -> None:
         calls = self._calls[call.account] = [one for one in self._calls[call.account] if one.busy()]
         calls.append(call)
@@ -108,10 +113,10 @@ class Limits:
         own = climate.own_pace.get(call.transport)
         limit = climate.per_minute if own is None else own
         pace = call.account, "" if own is None else call.transport
-        if limit and (starts := self._starts[pace].add(now, 1, window=MINUTE)[0]) > limit:
+        if limit and (starts := self._starts[pace].add(now, 1, window=self._window(MINUTE))[0]) > limit:
             self._complain("pace", f"{starts} starts in 60 s for {pace}, {limit} are allowed")
         if climate.sender_pace and message.sender == climate.paced_sender:
-            starts = self._senders[call.account, message.sender].add(now, 1, window=MINUTE)[0]
+            starts = self._senders[call.account, message.sender].add(now, 1, window=self._window(MINUTE))[0]
             if starts > climate.sender_pace:
                 self._complain(
                     "pace", f"{starts} starts in 60 s as {message.sender}, {climate.sender_pace} are allowed"
@@ -121,7 +126,7 @@ class Limits:
         limit, message = self._climate.uploads, call.message
         if not limit or call.kind != "graph" or message is None:
             return
-        count, total = self._bytes[call.account].add(now, (message.size + 2) // 3 * 4, window=UPLOADS)
+        count, total = self._bytes[call.account].add(now, (message.size + 2) // 3 * 4, window=self._window(UPLOADS))
         if total > limit and count > 1:
             self._complain("uploads", f"{total} bytes in 5 minutes for {call.account}, {limit} are allowed")
 

@@ -168,7 +168,8 @@ def may_wait(run: Run, one: Waiting) -> bool:
         case "unconfirmed_shared_message_id":
             return order.message_id is not None
         case "unconfirmed_no_witness":
-            return climate.keeps_nothing or bool(climate.rewritten)
+            # where a day has a limit, no witness may be able to go within the day in which it would count
+            return climate.keeps_nothing or bool(climate.rewritten) or bool(climate.quota)
         case "unconfirmed_no_right":
             return all(kind_of(name) != "graph" for name in climate.route)
         case _:

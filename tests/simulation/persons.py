@@ -42,6 +42,8 @@ class Persons:
         climate = self.world.plan.climate
         way = heard.order.transport or climate.route[0]
         match deed.act:
+            case "pause" | "pause_transport" if self.world.calm:
+                return  # all that was paused goes on from now on
             case "pause" | "resume":
                 account = climate.account(way, heard.order.mailbox)
                 await self._tell("lane", account, paused=deed.act == "pause")

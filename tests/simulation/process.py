@@ -221,7 +221,8 @@ def settings_of(climate: Climate) -> Settings:
     aliases = {f"alias{n}@contoso.com": boxes if n == 1 and climate.shared else [boxes[n % len(boxes)]] for n in (0, 1)}
     delivery: dict[str, object] = {"route": list(climate.route)}
     if climate.quick:
-        delivery |= {"settle_checks": ["5s", "30s", "2m"], "retry_max": "1m", "blocked_probe": "2m"}
+        probe = "15m" if climate.quota else "2m"  # a sweep as often: too many for days
+        delivery |= {"settle_checks": ["5s", "30s", "3m"], "retry_max": "1m", "blocked_probe": probe}
     limits = {
         "messages_per_minute": climate.per_minute,
         "concurrent_requests": climate.concurrent,

@@ -41,6 +41,8 @@ POLLS: Final = (
 SWEEPS: Final = ((sweep, "EVERY"), (sweep, "MEND_EVERY"))
 LOOK: Final = 60.0
 """Seconds between looks at whether all is final."""
+LOOK_LATER: Final = 600.0
+"""The same when little goes on any more."""
 PATIENCE: Final = {True: 3 * 3600.0, False: 8 * 3600.0}
 """Seconds of calm after which what waits still waits for a person; by whether the settings are quick."""
 HOURLY: Final = 4200.0
@@ -202,7 +204,7 @@ class Run:
                 break
             if calm > HOURLY and all(oracle.may_wait(self, one) for one in left):
                 break  # every look that can still change something was made
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(LOOK if calm < HOURLY else LOOK_LATER)
         else:
             left = []
         self.held = {record.id: record.cause or "" for record in left}

@@ -1,6 +1,7 @@
 """Backups of the real program: taken under way, restored elsewhere, nothing lost and nothing sent twice (PROMISES §5)."""
 
 import json
+import re
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -55,6 +56,8 @@ async def test_a_backup_restored_in_an_empty_place_loses_nothing_and_doubles_not
     out = await checked(service, "spool", "backup", str(copy), "--with-master", str(master), "--json")
     assert json.loads(out)["file"] == str(copy)
     assert [one.name for one in copy.parent.iterdir()] == ["spool"]
+    code, _, error = await service.run("spool", "backup", str(tmp_path / "nowhere" / "spool"))
+    assert (code, error) == (1, f"posthouse: {tmp_path / 'nowhere'}: there is no such folder\n")
 
     await service.stop()
     hasten(service.state / "spool.sqlite", gone)
@@ -65,11 +68,7 @@ async def test_a_backup_restored_in_an_empty_place_loses_nothing_and_doubles_not
     other = elsewhere(service, emulator, tmp_path / "other")
     try:
         shutil.copy(copy, other.state / "spool.sqlite")
-        code, _, error = await other.run("serve")
-        assert (code, "there is none" in error) == (3, True)
-        (other.state / "spool.sqlite.master").write_text(new_master())
-        code, _, error = await other.run("serve")
-        assert (code, "sealed under the master" in error) == (3, True)
+        await refused_without_its_master(other)
         shutil.copy(master, other.state / "spool.sqlite.master")
         hasten(other.state / "spool.sqlite", [*gone, *waiting])  # an hour has passed
         await other.start()
@@ -89,6 +88,20 @@ async def test_a_backup_restored_in_an_empty_place_loses_nothing_and_doubles_not
         assert other.log.read_text().count('"event": "spool.restored"') == 1
     finally:
         await other.close()
+
+
+async def refused_without_its_master(other: Service) -> None:
+    """Neither without a master nor with another does it start; a look at it says which one is wanted."""
+    code, _, error = await other.run("serve")
+    assert (code, "there is none" in error) == (3, True)
+    settings = other.config.read_text()
+    other.config.write_text(re.sub("client_secret = .*", 'client_secret = "file:/run/credentials/gone"', settings))
+    code, out, _ = await other.run("spool", "check")  # a service that is down shows its secrets to nobody
+    other.config.write_text(settings)
+    assert (code, "put it back, then look again" in out, "restore a backup" in out) == (1, True, False)
+    (other.state / "spool.sqlite.master").write_text(new_master())
+    code, _, error = await other.run("serve")
+    assert (code, "sealed under the master" in error) == (3, True)
 
 
 async def checked(service: Service, *command: str) -> str:

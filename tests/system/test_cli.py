@@ -139,6 +139,22 @@ async def test_a_mailbox_and_a_transport_are_paused_and_resumed_and_the_queue_sa
     assert await shell("queue") == ""
 
 
+@pytest.mark.timeout(120)
+async def test_what_waits_is_changed_by_a_command(shell):
+    await shell.service.make_key(SENDER)
+    waits = [await shell.service.submit(letter(SENDER, n, send_in="1h")) for n in range(2)]
+    await shell("messages", "change", *waits, code=2)
+    told = await shell("messages", "change", *waits, "--send", "2h", "--priority", "high", "--expires", "3h")
+    assert told == "".join(f"{one} scheduled\n" for one in waits)
+    first = await shell.service.get(waits[0])
+    assert (first["priority"], first["expires_at"] > first["scheduled_at"]) == ("high", True)
+    (changed,) = await shell.json("messages", "change", waits[0], "--expires", "never", "--send", "now")
+    assert changed["expires_at"] is None
+    assert await shell.service.until(waits[:1]) == {waits[0]: "sent"}
+    assert "changed (" in await shell("messages", "show", waits[0])
+    await shell("messages", "change", waits[1], "--priority", "urgent", code=1)
+
+
 async def test_exit_codes_tell_scripts_whose_fault_it_is(shell):
     await shell("send", *MAIL, "--to", "nobody", code=1)
     assert "/to/1" in shell.errors

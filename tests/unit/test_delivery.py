@@ -140,3 +140,8 @@ def test_nothing_expires_by_default_at_its_first_attempt():
     late = replace(SITUATION, gives_up_at=NOW - 1, number=1)
 
     assert next_step(MESSAGE, transient(Scope.MESSAGE), late, POLICY) == RetryAt(NOW + 2500)
+
+
+def test_an_attempt_may_take_a_minute_and_its_size_at_a_hundred_kilobytes_a_second():
+    assert POLICY.attempt_seconds(0) == 60.0
+    assert POLICY.attempt_seconds(25_000_000) == 310.0

@@ -162,6 +162,7 @@ def test_all_mistakes_are_named_at_once_with_their_place_and_what_to_do():
         ({"spool": {"url": "sqlite://spool"}}, "spool.url"),
         ({"spool": {"pooler": True}}, "spool.pooler"),
         ({"spool": {"url": "postgresql://db/posthouse", "listen_url": "tcp://db"}}, "spool.listen_url"),
+        ({"spool": {"url": "postgresql://db/posthouse"}}, "secrets.master"),
         ({"delivery": {"route": []}}, "delivery.route"),
         ({"delivery": {"route": ["graph", "graph"]}}, "delivery.route"),
         ({"delivery": {"retry_first": 5}}, "delivery.retry_first"),
@@ -244,6 +245,15 @@ def test_a_secret_file_is_read_again_each_time_and_without_its_line_end(tmp_path
         secret.read()
 
 
+def test_who_needs_only_the_spool_is_not_kept_by_what_is_wrong_elsewhere(tmp_path):
+    file = tmp_path / "my.toml"
+    file.write_text('[entra]\nclient_secret = "file:/run/credentials/gone"\n[spool]\nretention = "7d"\n')
+    assert load(file, {}, only=("spool", "secrets")).spool.retention == 7 * 86_400
+    file.write_text('[spool]\nretention = "7"\n')
+    with pytest.raises(SettingsError):
+        load(file, {}, only=("spool", "secrets"))
+
+
 def test_a_secret_is_never_shown():
     environ = {"GRAPH": "planted-in-the-environment", "POSTHOUSE_ENTRA__CLIENT_SECRET": "env:GRAPH"}
     smtp = {"kind": "smtp", "auth": "login", "username": "a", "password": "planted-in-the-file"}
@@ -284,7 +294,7 @@ def test_settings_cannot_be_changed():
 
 def test_a_spools_password_is_never_shown():
     url = "postgresql://posthouse:s3cret@db.contoso.com/posthouse"
-    loaded = settings(entra=ENTRA, spool={"url": url})
+    loaded = settings(entra=ENTRA, spool={"url": url}, secrets={"master": "0" * 64})
     assert loaded.spool_url() == url
     assert "s3cret" not in repr(loaded)
     assert loaded.model_dump(mode="json")["spool"]["url"] == "postgresql://posthouse:***@db.contoso.com/posthouse"

@@ -42,6 +42,7 @@ def application() -> typer.Typer:
                 "show": messages.show,
                 "events": messages.events,
                 "retry": messages.retry,
+                "change": messages.change,
                 "cancel": messages.cancel,
                 "release": messages.release,
                 "settle": messages.settle,

@@ -140,6 +140,27 @@ def retry(
     _act(messages, "retry", body | ({"expires_at": later(expires)} if expires else {}), as_json=as_json)
 
 
+def change(
+    *,
+    messages: MessageIds,
+    send: Annotated[str | None, typer.Option("--send", help="When: now, 2h from now, or a time.")] = None,
+    expires: Annotated[
+        str | None, typer.Option("--expires", help="Never sent later: never, 2h from now, or a time.")
+    ] = None,
+    priority: Annotated[str | None, typer.Option("--priority", help="high, normal or low.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change times and priority of messages that wait."""
+    body: dict[str, object] = {} if priority is None else {"priority": priority}
+    if send is not None:
+        body["scheduled_at"] = None if send == "now" else later(send)
+    if expires is not None:
+        body["expires_at"] = None if expires == "never" else later(expires)
+    if not body:
+        raise typer.BadParameter("nothing to change: --send, --expires or --priority")
+    _act(messages, "", body, as_json=as_json)
+
+
 def cancel(messages: MessageIds, as_json: AsJson = False) -> None:
     """Do not send messages that were not sent yet."""
     _act(messages, "cancel", None, as_json=as_json)
@@ -217,14 +238,18 @@ def _show_erased(found: "Erased", out: Output) -> None:
 
 
 def _act(messages: Sequence[str], action: str, body: dict[str, object] | None, *, as_json: bool) -> None:
-    """One action on each message; the others go on where one fails (exit code 7, or its own where it is alone)."""
+    """One action on each message; the others go on where one fails (exit code 7, or its own where it is alone).
+
+    No ``action`` changes the message itself.
+    """
     from posthouse.cli.client import Alone, run
 
     async def work(desk: "Desk") -> Code | None:
         out, stops = output(as_json=as_json), list[Stop]()
         for message in messages:
             try:
-                found: Message = await desk.post(f"{_path(message)}/{action}", body)
+                method, path = ("POST", f"{_path(message)}/{action}") if action else ("PATCH", _path(message))
+                found: Message = (await desk.call(method, path, json=body)).json()
             except Stop as stop:
                 out.note(f"posthouse: {message}: {stop}")
                 stops.append(stop)

@@ -187,8 +187,17 @@ def _show(report: "Report", out: Output, *, rotating: bool) -> None:
     if rotating:
         kept = "is still needed" if report.previous_needed else "may be dropped: nothing depends on it any more"
         out.line(f"[secrets] previous {kept}")
-    verdict = "ok" if report.ok else "not sound; stop the service, keep the file, and restore a backup"
-    out.line(f"{report.place}, schema {report.schema}: {verdict}")
+    out.line(f"{report.place}, schema {report.schema}: {_verdict(report)}")
+
+
+def _verdict(report: "Report") -> str:
+    """In one line, with what to do where it is not sound."""
+    if report.ok:
+        return "ok"
+    lost = [use.key_id for use in report.keys if use.key_id is not None and use.master == "missing"]
+    if lost and not report.faults:
+        return f"not at hand: the master with the key id {', '.join(lost)}; put it back, then look again"
+    return "not sound; stop the service, keep what is there, and restore a backup"
 
 
 def _use(use: "KeyUse") -> str:
@@ -208,7 +217,7 @@ def _here() -> tuple["Settings", "Secrets"]:
     if os.environ.get("POSTHOUSE_URL"):
         raise Stop(Code.USAGE, "this is done on the spool's own machine: unset POSTHOUSE_URL")
     try:
-        settings = load(None, os.environ)
+        settings = load(None, os.environ, only=("spool", "secrets"))
     except SettingsError as error:
         raise Stop(Code.CONFIGURATION, str(error)) from None
     return settings, secrets_of(settings)
@@ -247,7 +256,8 @@ def _told(work: Callable[[], _R]) -> _R:
     except SpoolRefusedError as error:
         raise Stop(Code.CONFIGURATION, str(error)) from None
     except OSError as error:
-        raise Stop(Code.FAILED, str(error)) from error
+        place = f"{error.filename}: " if error.filename else ""
+        raise Stop(Code.FAILED, f"{place}{error.strerror or error}") from error
 
 
 def _master(path: Path, secrets: "Secrets") -> str:

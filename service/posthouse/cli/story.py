@@ -6,7 +6,7 @@ from typing import Final
 from posthouse.cli.output import count, moment
 from posthouse.cli.shapes import Attempt, Event, Message
 
-_WORDS: Final[Mapping[str, str]] = {
+WORDS: Final[Mapping[str, str]] = {
     "message.accepted": "accepted",
     "message.sending": "handed over",
     "message.sent": "sent: Microsoft 365 took responsibility",
@@ -18,13 +18,15 @@ _WORDS: Final[Mapping[str, str]] = {
     "message.held": "held",
     "message.released": "released",
     "message.retried": "to be sent again",
+    "message.changed": "changed",
     "message.failed": "failed for good",
     "message.expired": "expired",
     "message.canceled": "canceled",
     "message.erased": "erased at a person's request; only what accounting needs is left",
     "message.late_outcome": "an answer came after all was settled",
-    "message.recipients_dropped": "recipients in the header but not in the envelope did not get a copy",
+    "message.resend_withdrawn": "canceled while in doubt: it is not sent again, whatever a look-up says",
 }
+"""What the types of events mean."""
 _ASIDE: Final = frozenset(
     {"attempt", "attempt_id", "outcome", "scope", "status", "reply", "text", "fix", "next_attempt_at", "code"}
     | {"request_id", "retry_after"}
@@ -39,7 +41,7 @@ def story(message: Message, events: Sequence[Event]) -> Iterator[str]:
     yield ""
     attempts = {attempt["number"]: attempt for attempt in message.get("attempts", ())}
     for event in events:
-        yield f"{moment(event['at'])}  {_WORDS.get(event['type'], event['type'])}{_data(event)}"
+        yield f"{moment(event['at'])}  {WORDS.get(event['type'], event['type'])}{_data(event)}"
         yield from _why(event, attempts)
     yield ""
     yield from _now(message)

@@ -144,7 +144,6 @@ class LaneRunner:
                     await self._moving.send_guests_home()
                 if not await self._looks_soon(now):
                     return
-                at = None  # the verdict wakes the lane
             wait = LONGEST_WAIT if at is None or at >= NEVER else (at - now) / 1000
             try:
                 async with asyncio.timeout(min(max(wait, 0.0), look_every)):

@@ -35,7 +35,7 @@ _FOUND_BY_ITSELF: Final = frozenset({"managed_identity", "default"})
 def mistakes(settings: Settings, *, transports: Iterable[str]) -> Iterator[Problem]:
     """All mistakes between settings; ``transports`` are the names as written, also of those with mistakes inside."""
     yield from _doors(settings)
-    yield from _spool(settings.spool)
+    yield from _spool(settings.spool, settings.secrets)
     yield from _secrets(settings.secrets)
     names = sorted(transports)
     yield from _route("delivery.route", settings.delivery.route, names)
@@ -66,7 +66,7 @@ def _doors(settings: Settings) -> Iterator[Problem]:
         yield Problem("admin.listen", "two listeners cannot have the same address")
 
 
-def _spool(spool: SpoolSettings) -> Iterator[Problem]:
+def _spool(spool: SpoolSettings, secrets: SecretsSettings) -> Iterator[Problem]:
     for name in ("url", "listen_url"):
         yield from _secret(f"spool.{name}", getattr(spool, name))
     try:
@@ -78,6 +78,9 @@ def _spool(spool: SpoolSettings) -> Iterator[Problem]:
     if url and not many and not Path(url.removeprefix(SQLITE)).is_absolute():
         hint = "such as 'sqlite:///srv/mail/spool' or 'postgresql://posthouse@db.example.com/posthouse'"
         yield Problem("spool.url", "a spool is an absolute path of a local disk, or a PostgreSQL database", hint)
+    if many and secrets.master is None and not secrets.previous:
+        hint = "a file with the 64 digits of: openssl rand -hex 32"
+        yield Problem("secrets.master", "a spool in PostgreSQL needs a master, the same for all its processes", hint)
     for name, given in (("pooler", spool.pooler), ("listen_url", bool(listen))):
         if given and not many:
             yield Problem(f"spool.{name}", "only a spool in PostgreSQL has this", "spool.url = 'postgresql://…'")

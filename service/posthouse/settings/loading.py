@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -44,19 +44,32 @@ _LATER: Final = frozenset(
 Steps = tuple[str | int, ...]
 
 
-def load(path: Path | None, environ: Mapping[str, str], *, overrides: Mapping[str, object] = _NOTHING) -> Settings:
+def load(
+    path: Path | None,
+    environ: Mapping[str, str],
+    *,
+    overrides: Mapping[str, object] = _NOTHING,
+    only: Collection[str] | None = None,
+) -> Settings:
     """The settings: the file, above it the environment, above that ``overrides`` (``{"http.listen": …}``).
+
+    ``only``: the tables that somebody needs; what is wrong elsewhere is no hindrance, such as a secret that the service
+    manager shows to a running service alone.
 
     Raises:
         SettingsError: with all problems.
     """
     file = find(path, environ)
     document = {} if file is None else _read(file)
-    return build(document, environ, overrides=overrides)
+    return build(document, environ, overrides=overrides, only=only)
 
 
 def build(
-    document: Mapping[str, object], environ: Mapping[str, str], *, overrides: Mapping[str, object] = _NOTHING
+    document: Mapping[str, object],
+    environ: Mapping[str, str],
+    *,
+    overrides: Mapping[str, object] = _NOTHING,
+    only: Collection[str] | None = None,
 ) -> Settings:
     """The same with a document in place of a file; raises SettingsError."""
     draft = _Draft(_copied(document))
@@ -65,8 +78,9 @@ def build(
     for dotted, value in overrides.items():
         draft.put(tuple(dotted.split(".")), value, origin="")
     settings = draft.validated(environ)
-    if draft.problems:
-        raise SettingsError(sorted(draft.problems, key=lambda problem: problem.path))
+    problems = [one for one in draft.problems if only is None or one.path.partition(".")[0] in only]
+    if problems:
+        raise SettingsError(sorted(problems, key=lambda problem: problem.path))
     return settings
 
 

@@ -9,7 +9,7 @@ import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from posthouse.delivery import Policy
@@ -37,6 +37,9 @@ LONGEST_WAIT: Final = 30.0
 LOOKS_AT_ONCE: Final = 8
 FAULT_PAUSE: Final = 1.0
 """Seconds that a lane rests whose look could not be judged or written down."""
+WATCHED: Final = 180.0
+"""Seconds of its own, or the whole of ``settle_checks``, that a process watches before absence counts: what was written
+down before its start says nothing about how long ago that was, where somebody set the machine's clock meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +80,8 @@ class Settling:
         self._stopping = False
         self._at_once = asyncio.Semaphore(LOOKS_AT_ONCE)
         self._busy: dict[int, asyncio.Task[None]] = {}
+        checks = tools.policy.settle_checks
+        self._earliest = tools.clock.now() + int((min(checks[-1], WATCHED) - checks[-1]) * 1000)
         tools.board.watch(self._news.set)
 
     def wake(self, _lanes: frozenset[int]) -> None:
@@ -118,7 +123,7 @@ class Settling:
             return LONGEST_WAIT
         due: defaultdict[int, list[Unsettled]] = defaultdict(list)
         for item in await spool.unsettled(now=now, most=ROUND, lanes=free):
-            due[item.lane].append(item)
+            due[item.lane].append(replace(item, since=max(item.since, self._earliest)))
         asks: defaultdict[int, list[Presence]] = defaultdict(list)
         for lane, ask in await spool.asks(now=now, most=ROUND, lanes=free):
             asks[lane].append(ask)

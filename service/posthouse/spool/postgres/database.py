@@ -235,6 +235,10 @@ def unavailable(fault: BaseException) -> SpoolUnavailableError:
     """The fault of the store in words."""
     if isinstance(fault, pg.DiskFullError):
         return SpoolUnavailableError("the disk under the database is full", full=True)
+    if isinstance(fault, pg.InvalidAuthorizationSpecificationError):
+        return SpoolUnavailableError("the database refuses the login: see user and password in [spool] url")
+    if isinstance(fault, pg.InvalidCatalogNameError):
+        return SpoolUnavailableError("the server has no database of the name in [spool] url")
     if isinstance(fault, pg.PostgresError):
         return SpoolUnavailableError(f"the database says {getattr(fault, 'sqlstate', '?????')}: {type(fault).__name__}")
     if isinstance(fault, TimeoutError):

@@ -21,14 +21,19 @@ _LOCK: Final = 0x504F5354
 async def check_server(session: Session) -> None:
     """Raise SpoolRefusedError where the server is too old or not durable."""
     row = await session.row("server")
-    version, fsync, full_page_writes, in_recovery, encoding = cast(
-        "tuple[int, str, str, bool, str]", tuple(row or (0, "off", "off", True, ""))
+    version, fsync, full_page_writes, in_recovery, encoding, synchronous = cast(
+        "tuple[int, str, str, bool, str, str]", tuple(row or (0, "off", "off", True, "", "off"))
     )
     if version < OLDEST_SERVER:
         raise SpoolRefusedError(f"the database is PostgreSQL {version // 10_000}; 14 or later is needed.")
     if fsync != "on" or full_page_writes != "on":
         raise SpoolRefusedError(
             "the database runs with fsync or full_page_writes off and can lose answered mail: switch both on."
+        )
+    if synchronous == "off":  # our own sessions switch it on; a pooler has others
+        raise SpoolRefusedError(
+            "behind the pooler the database answers with synchronous_commit = off and can lose answered mail: alter role "
+            "… set synchronous_commit = on, for the user of [spool] url, and restart the pooler."
         )
     if in_recovery:
         raise SpoolRefusedError("the database is a standby, which cannot be written: give the address of the primary.")

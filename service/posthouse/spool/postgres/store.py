@@ -516,6 +516,9 @@ async def open_spool(
         keyring = await unlock(session, secrets, now=clock.now())
     finally:
         await drop(session)
+    if address.pooler:  # what answers through it is set up by others
+        async with database.session() as pooled:
+            await check_server(pooled)
     spool = PostgresSpool(database, owner=owner, clock=clock, sends=sends, keyring=keyring)
     try:
         await spool.start()

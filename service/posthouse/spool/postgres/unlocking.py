@@ -25,6 +25,10 @@ async def unlock(session: Session, secrets: Secrets, *, now: Millis) -> Keyring:
         )
     for name in strange:
         await session.run("forget_master", key_id=name)
+    for name in keyring.key_ids - {keyring.key_id, *known}:
+        # another process sealed under it after it was forgotten: it is wrapped again, and never dropped unseen
+        if await session.row("sealed_under", key_id=name):
+            await session.run("add_master", key_id=name, at=now)
     if keyring.seals and keyring.key_id not in known:
         await session.run("add_master", key_id=keyring.key_id, at=now)
     return keyring

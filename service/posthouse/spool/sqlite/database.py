@@ -125,15 +125,19 @@ class Database:
 def open_writer(path: Path, verbs: Mapping[str, str]) -> Database:
     """The one connection that writes and checkpoints (SPOOL §1, the WAL-reset trap)."""
     connection = apsw.Connection(str(path), statementcachesize=_CACHED_STATEMENTS)
-    for pragma in _WRITER:
-        connection.execute(pragma).fetchall()
-    return Database(connection, verbs)
+    return _ready(connection, _WRITER, verbs)
 
 
 def open_reader(path: Path, verbs: Mapping[str, str]) -> Database:
     """A connection that cannot write."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=_CACHED_STATEMENTS)
-    for pragma in _READER:
+    return _ready(connection, _READER, verbs)
+
+
+def _ready(connection: apsw.Connection, pragmas: Sequence[str], verbs: Mapping[str, str]) -> Database:
+    # plans must not depend on parameters: else a verb that reads a partial index is prepared again at each new value
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+    for pragma in pragmas:
         connection.execute(pragma).fetchall()
     return Database(connection, verbs)
 
