@@ -222,7 +222,8 @@ async def test_who_takes_a_lane_over_knows_until_when_the_others_requests_may_li
         await one.start()
         await one.die()
         taken = await other.lease()
-        assert taken.inherited == (NOON + 70 * SECOND,)
+        past = await other.spool.past(lanes=[taken.lane], now=other.clock.now())
+        assert past[taken.lane].alive == (NOON + 70 * SECOND,)
 
 
 async def test_what_a_living_worker_sends_is_not_in_doubt_for_another(tmp_path: Path) -> None:
