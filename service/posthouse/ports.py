@@ -346,7 +346,7 @@ class Spool(Protocol):
         ...
 
     async def sharing(self, *, account: str, message_id: str) -> Sequence[tuple[MessageId, Status]]:
-        """Every message that went out through this account with this Message-ID, and where it stands."""
+        """Every attempt that went out through this account with this Message-ID, or may have: its message, where that stands."""
         ...
 
     async def settle(self, settlement: Settlement) -> bool:

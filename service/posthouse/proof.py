@@ -61,11 +61,14 @@ def conclude(
     slowest: Millis,
     checks: Sequence[float],
 ) -> Conclusion:
-    """What an answered look-up means; ``copies`` are the ``isDraft`` flags of what was found."""
+    """What an answered look-up means; ``copies`` are the ``isDraft`` flags of what was found.
+
+    ``sharing`` are the messages of all attempts that may have left such a copy.
+    """
     later = next_check(item, now, checks)
     last = later is None
     out = sum(not is_draft for is_draft in copies)
-    if len(sharing) > 1 and (out or last):
+    if len({one for one, _ in sharing}) > 1 and (out or last):
         shared = _shared(out, sharing, now=now, later=later)
         if shared is not None:
             return shared
@@ -135,7 +138,10 @@ def presence(item: Unsettled, witnesses: Collection[Witness], *, found: Collecti
 def _shared(
     out: int, sharing: Sequence[tuple[MessageId, Status]], *, now: Millis, later: Millis | None
 ) -> Conclusion | None:
-    """Several messages carry the Message-ID: enough copies, none at all (None: absent), or nobody can tell."""
+    """Several messages carry the Message-ID: a copy for each attempt, none at all (None: absent), or nobody can tell.
+
+    Not one for each message: one that was sent again on purpose may have left two.
+    """
     if out >= len(sharing):
         return Conclusion(verdict=Verdict.SENT)
     if not out and all(status is not Status.SENT for _, status in sharing):

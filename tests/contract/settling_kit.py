@@ -85,6 +85,15 @@ class Bench:
             await self.settling._proofs.close()
         return row
 
+    async def again(self, message: Message) -> None:
+        """Send a message that is queued again."""
+        lease = await self.house.lease(message.account)
+        (row,) = await self.house.due(lease.lane)
+        assert await self.house.spool.mark(self.house.mark_of(row, fence=lease.fence))
+        assert isinstance(await self.graph.send(dispatch(row)), Sent)
+        assert await self.house.finish(row, SENT, Status.SENT)
+        await self.house.release(lease)
+
     async def arrived(self, **changes) -> Message:
         """A doubtful message that Exchange took."""
         return await self.send(Rule(target=Target.GRAPH, fault="504-after-send"), **changes)

@@ -8,7 +8,7 @@ import pytest
 from posthouse.lanes import DAY_USED
 from posthouse.limits import Limits, Load, Use
 from posthouse.message import Status
-from posthouse.records import Action, Pause, ProofLevel
+from posthouse.records import Action, Pause, ProofLevel, Way
 from posthouse.sandbox.chaos import Rule, Target
 from tests.contract.settling_kit import LAST, Bench, bench
 from tests.contract.spools import DAY, HOUR, SECOND, SHOP
@@ -155,12 +155,16 @@ async def test_another_mailbox_testifies_for_one_hour_only_where_this_one_has_no
 
 
 async def test_a_mailbox_of_another_tenant_does_not_testify(tmp_path: Path) -> None:
+    """Its copy is found, there: that says nothing about the mailboxes here."""
     async with bench(tmp_path) as on, bench(tmp_path / "abroad") as abroad:
+        here, on.graph = on.graph, abroad.graph
         await witness(on, account=OTHER)
+        on.graph = here
         await on.house.plant("update attempts set transport = 'abroad'")
         on.evidence["abroad"] = abroad.graph
         refused = await on.refused()
         await on.look(after=LAST)
+        assert len(abroad.emulator.world.received) == 1
         assert await on.stands(refused) == NO_WITNESS
 
 
@@ -197,6 +201,19 @@ async def test_fewer_copies_than_messages_of_one_message_id_say_nothing_about_an
         await on.look(after=LAST)
         assert await on.stands(refused) == SHARED
         assert on.emulator.world.counters.accepted == 2
+
+
+async def test_copies_of_a_message_that_was_sent_twice_on_purpose_are_no_proof_for_another(tmp_path: Path) -> None:
+    same: dict = {"message_id": "<same@relay>", "own_message_id": False}
+    async with bench(tmp_path) as on:
+        await witness(on, own_message_id=False)
+        code = await on.arrived(**same, client="relay-1")
+        await on.house.obey(Action.RETRY, code.id, accept_duplicate=True)
+        await on.again(code)
+        refused = await on.refused(**same, client="relay-2")
+        await on.looks((5, 30, 120))
+        assert await on.stands(refused) == SHARED
+        assert on.emulator.world.counters.accepted == 3
 
 
 # --- look-ups that fail
@@ -255,6 +272,37 @@ async def test_retry_after_of_a_look_up_is_obeyed_by_look_ups_and_sends_of_that_
         assert lane.paused(on.clock.at) is None
         assert not lane.unusable(on.clock.at)
         assert on.emulator.world.violations.early == 0
+
+
+async def test_a_retry_after_that_comes_while_a_look_up_waits_for_its_slot_is_obeyed(tmp_path: Path) -> None:
+    async with bench(tmp_path) as on:
+        await witness(on)
+        await on.refused()
+        lane, now = on.board.lane(SHOP), on.clock.now()
+        slots = [lane.start(now, transport="graph", use=USE) for _ in range(4)]
+        looking = asyncio.ensure_future(on.look(after=5 * SECOND))
+        while not lane.looking:
+            await asyncio.sleep(0.01)
+        until = on.clock.now() + MINUTE
+        lane.pause(Pause(None, until, "graph.throttled", blocked=False, since=on.clock.now(), length=MINUTE))
+        for slot in slots:
+            lane.end(slot, on.clock.now())
+        await looking
+        assert on.emulator.world.counters.lookups == 0
+        (item,) = await on.house.looks(at=until, most=9)
+        assert item.looks == 1
+
+
+async def test_what_a_restored_copy_put_in_doubt_goes_not_before_its_time(tmp_path: Path) -> None:
+    async with bench(tmp_path) as on:
+        await witness(on)
+        due_at = on.clock.now() + DAY
+        later = await on.house.put(due_at=due_at)
+        await on.house.spool.mark_restored(taken_at=on.clock.now() + HOUR)
+        assert await on.house.spool.restored(now=on.clock.now(), ways={"graph": Way("graph")}) == 1
+        await on.looks((5, 30, 120))
+        record = await on.house.record(later)
+        assert (record.status, record.due_at) == (Status.DEFERRED, due_at)
 
 
 @pytest.mark.parametrize("transport", [None, "graph"])
@@ -340,7 +388,8 @@ async def test_four_requests_at_once_are_the_lanes_whoever_makes_them(tmp_path: 
         await on.hold()
         await on.settling._round()
         (look,) = on.settling._busy.values()
-        await asyncio.sleep(0)
+        done, _ = await asyncio.wait({look}, timeout=0.5)
+        assert not done
         assert (await on.stands(arrived))[0] is Status.UNCONFIRMED
         lane.end(starts[0], on.clock.at)
         await asyncio.wait_for(look, 20)
@@ -505,3 +554,13 @@ async def test_where_nothing_can_be_looked_up_nothing_is_asked(tmp_path: Path) -
         (proof,) = await on.house.spool.presences()
         assert (proof.level, proof.answer) == (ProofLevel.NONE, "no_look_up")
         assert on.emulator.world.counters.lookups == 0
+
+
+async def test_many_doubtful_messages_of_a_mailbox_are_looked_for_in_few_questions(tmp_path: Path) -> None:
+    async with bench(tmp_path) as on:
+        await witness(on)
+        doubtful = [await on.arrived() for _ in range(24)]
+        before = on.emulator.world.counters.lookups
+        await on.look(after=5 * SECOND)
+        assert [await on.stands(row) for row in doubtful] == [SENT] * 24
+        assert on.emulator.world.counters.lookups - before <= 3

@@ -19,6 +19,7 @@ from posthouse.message import Status
 from posthouse.ports import SpoolUnavailableError
 from posthouse.spool.postgres.database import Address
 from posthouse.spool.postgres.store import open_spool as open_postgres
+from posthouse.spool.sqlite.database import load_verbs, open_reader
 from posthouse.spool.sqlite.guard import SpoolRefusedError, network_file_system
 from posthouse.spool.sqlite.store import open_spool
 from tests.contract.spools import DATABASES, MASTER, Clock, house
@@ -116,6 +117,22 @@ async def test_a_commit_is_on_the_disk_before_it_is_answered(tmp_path: Path) -> 
             lambda db: [db.ask(f"pragma {name}", {})[0][0] for name in ("journal_mode", "synchronous")]
         )
     assert kept == ["wal", 2]  # FULL: the log is synced in every commit (sqlite.org/pragma.html#pragma_synchronous)
+
+
+async def test_a_verb_is_prepared_once_whatever_it_is_asked_for(tmp_path: Path) -> None:
+    """The hot verbs read partial indexes: with plans that depend on parameters most of their time went into planning."""
+    async with house(tmp_path) as spool:
+        await spool.put()
+    db, again = open_reader(tmp_path / "spool.sqlite", load_verbs()), list[int]()
+    db.connection.trace_v2(
+        apsw.SQLITE_TRACE_PROFILE, lambda event: again.append(event["stmt_status"]["SQLITE_STMTSTATUS_REPREPARE"])
+    )
+    for lane in range(3):
+        asked = {"lane": lane, "lanes": f"[{lane}]", "now": lane, "after": lane, "most": 9}
+        for verb in ("strands", "next_in", "unsettled", "asks", "next_look"):
+            db.rows(verb, asked)
+    db.connection.close()
+    assert again == [0] * 15
 
 
 async def test_a_newer_schema_is_refused_where_this_version_could_harm_its_mail(tmp_path: Path) -> None:
@@ -216,6 +233,19 @@ def plant(path: Path, statement: str) -> None:
     connection = apsw.Connection(str(path))
     connection.execute(statement).fetchall()
     connection.close()
+
+
+async def test_who_may_wait_for_the_lock_opens_the_spool_when_the_other_has_gone(tmp_path: Path) -> None:
+    """A restart does not fail because the former process is still draining (PROMISES §9)."""
+    path = tmp_path / "spool.sqlite"
+    async with holding(path) as other:
+        opening = asyncio.create_task(open_spool(path, owner="me", clock=Clock(), wait=20.0))
+        done, _ = await asyncio.wait({opening}, timeout=0.5)
+        assert not done
+        assert other.stdin is not None
+        other.stdin.close()
+        spool = await asyncio.wait_for(opening, 30)
+        await spool.close()
 
 
 @pytest.mark.engine("postgres")

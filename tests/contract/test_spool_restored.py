@@ -53,6 +53,14 @@ async def test_what_was_due_is_looked_for_at_once_and_not_sent(tmp_path: Path) -
         assert await spool.history(queued) == ["accepted", "unconfirmed"]
 
 
+async def test_by_a_clock_that_stands_before_the_copy_everything_may_have_been_due(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        later = await spool.put(due_at=NOON + 3 * HOUR)
+        await spool.spool.mark_restored(taken_at=TAKEN)
+        assert await spool.spool.restored(now=NOON, ways=WAYS) == 1
+        assert await spool.status(later) is Status.UNCONFIRMED
+
+
 async def test_a_spool_that_is_no_copy_is_left_alone(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         message = await spool.put()

@@ -223,6 +223,7 @@ class NoLock(Lock):
         return
 
 
+IN_MEMORY: Final = Path(":memory:")
 Rows = Mapping[str, Sequence[tuple[object, ...]]]
 
 
@@ -234,9 +235,7 @@ class File:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.connection = open_writer(path, verbs()).connection
-        for pragma in ("locking_mode = exclusive", "journal_mode = memory", "synchronous = off"):
-            self.connection.execute(f"pragma {pragma}").fetchall()
+        self.connection = open_writer(IN_MEMORY, verbs()).connection
         migrate(self.open())
         self._empty = self._rows()
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from posthouse.clock import RATE
+from posthouse.message import Priority
 from tests.simulation.fates import Http
 from tests.simulation.plan import Climate
 
@@ -20,12 +21,19 @@ MINUTE: Final = 60.0
 UPLOADS: Final = 300.0
 DAY: Final = 86_400.0
 SMTP_CONNECTIONS: Final = 3
+ROOM_FOR_HIGH: Final = 5
+"""One in so many places, at least one of more than one, is kept for priority high (PROMISES §7)."""
 EPSILON: Final = 0.003
 """Times travel as whole milliseconds."""
 OF_MAILBOX: Final = frozenset({202, 429})
 """Answers whose Retry-After is meant for all requests of the mailbox."""
 
 Key = tuple[str, str]
+
+
+def kept(limit: int) -> int:
+    """The places that are kept for priority high."""
+    return max(1, limit // ROOM_FOR_HIGH) if limit > 1 else 0
 
 
 @dataclass(slots=True)
@@ -92,7 +100,7 @@ class Limits:
                 self._complain("day", f"{total} recipients in a day of {name or 'all'}, {limit} are allowed")
 
     def _window(self, seconds: float) -> float:
-        """Seconds of the world that are so many of the service's own (``clock.RATE``)."""
+        """Seconds of the world that so many of the service's own are at least (``clock.RATE``)."""
         return seconds * (1 - 1 / RATE) if self.set_clock else seconds
 
     def _check_slots(self, call: "Call") -> None:
@@ -103,6 +111,11 @@ class Limits:
         graph = sum(one.kind == "graph" for one in calls)
         if most and (len(calls) > most or graph > most):
             self._complain("concurrency", f"{len(calls)} requests at once for {call.account}, {most} are allowed")
+        others = [one for one in calls if one.message is None or one.message.priority is not Priority.HIGH]
+        if most and len(others) > most - kept(most):
+            self._complain(
+                "room", f"{len(others)} requests at once of {most} for {call.account}, and none of them is high"
+            )
         for name in climate.smtp:
             if sum(one.transport == name for one in calls) > SMTP_CONNECTIONS:
                 self._complain("concurrency", f"more than {SMTP_CONNECTIONS} connections of {call.account} by {name}")
@@ -150,7 +163,8 @@ class Limits:
             if not look and (rest.looks or (rest.transport is not None and rest.transport != call.transport)):
                 continue
             known = rest.life is call.life or rest.life.outlived(rest.heard)
-            if known and rest.heard < call.began and now < rest.until - EPSILON:
+            until = rest.heard + self._window(rest.until - rest.heard)
+            if known and rest.heard < call.began and now < until - EPSILON:
                 what = "a look-up" if look else "a send"
                 self._complain(
                     "retry_after", f"{what} of {call.account}, which was told to rest until {rest.until:.3f}"

@@ -14,14 +14,19 @@ from typing import Final
 import apsw
 
 from posthouse import delivery, proof
+from posthouse import lanes as of_lanes
+from posthouse.circuit import Circuit
+from posthouse.clock import SteadyClock
 from posthouse.delivery import RetryAt, Step, TryNext
 from posthouse.dispatcher import runner
 from posthouse.dispatcher.attempt import Attempt
 from posthouse.dispatcher.effects import Effects
+from posthouse.lanes import Lane
 from posthouse.message import Content, Message, Millis, Status
 from posthouse.outcome import Answer, Outcome, Scope, TransientFailure
+from posthouse.pace import Day, Pace, Volume
 from posthouse.ports import SpoolUnavailableError
-from posthouse.records import Finish, Mark, Submission
+from posthouse.records import SILENCE, Finish, Mark, Submission
 from posthouse.settling import settling
 from posthouse.spool import rules
 from posthouse.spool.sqlite import accepting, lanes, sweeping
@@ -209,6 +214,44 @@ def _cancel_all(_was: object) -> object:
     return cancel
 
 
+# --- limits, persons, clocks ---------------------------------------------------------------------------------------
+
+
+def _at_once(_was: object) -> object:
+    """Whatever counts, there is room now."""
+
+    def room_at(_self: object, now: Millis, **_named: object) -> Millis:
+        return now
+
+    return room_at
+
+
+def _look_at_once(_was: object) -> object:
+    def looks_at(_self: Lane, now: Millis, _transport: str) -> Millis:
+        return now
+
+    return looks_at
+
+
+def _by_the_wall(_was: object) -> object:
+    def now(self: SteadyClock) -> Millis:
+        self._latest = max(self._wall() // 1_000_000, self._latest)
+        return self._latest
+
+    return now
+
+
+def _deaf_to_people(was: Callable) -> object:
+    def paused(self: Lane, now: Millis) -> object:
+        told, self._told = self._told, SILENCE
+        try:
+            return was(self, now)
+        finally:
+            self._told = told
+
+    return paused
+
+
 async def _nothing(*_arguments, **_named) -> None:
     await asyncio.sleep(1e9)
 
@@ -239,6 +282,23 @@ PLANTS: Final[Mapping[Name, Plant]] = {
     "cancel": Plant("a cancel ends doubt", "untrue", rules, "_cancel", _cancel_all),
     "refused": Plant(
         "refused recipients are not noted before DATA", "refused", SqliteSpool, "note_refused", lambda _was: _no_note
+    ),
+    "restored": Plant(
+        "a restored copy sends before it settles", "doubled", SqliteSpool, "restored", lambda _was: _no_note
+    ),
+    "watched": Plant(
+        "absence counts by a clock that may have been set", "doubled", settling, "WATCHED", lambda _was: 0.0
+    ),
+    "clock": Plant("the service lives by the wall clock", "early", SteadyClock, "now", _by_the_wall),
+    "pace": Plant("a minute has no limit", "pace", Pace, "next_at", _at_once),
+    "slots": Plant("slots have no limit", "concurrency", Lane, "_full", _always(value=False)),
+    "room": Plant("no slot is kept for high", "room", of_lanes, "kept", _always(value=0)),
+    "uploads": Plant("uploads have no limit", "uploads", Volume, "next_at", _at_once),
+    "day": Plant("a day has no limit", "day", Day, "room_at", _at_once),
+    "look-rest": Plant("look-ups do not rest", "retry_after", Lane, "looks_at", _look_at_once),
+    "pause-lane": Plant("a person's pause of a lane is no pause", "paused", Lane, "paused", _deaf_to_people),
+    "pause-transport": Plant(
+        "a person's pause of a transport is not heard", "paused", Circuit, "hear", _always(value=False)
     ),
 }
 

@@ -15,6 +15,7 @@ from posthouse.clock import SteadyClock
 from posthouse.message import Millis
 from posthouse.ports import SpoolUnavailableError
 from posthouse.settings.model import Settings
+from posthouse.spool.loads import CLOCKS_WANDER
 from posthouse.spool.sqlite.database import Database
 from posthouse.spool.sqlite.restoring import COPIED_AT, mark
 from posthouse.spool.sqlite.store import SqliteSpool
@@ -134,6 +135,11 @@ class Process:
         if db.number("fact", {"name": COPIED_AT}) is None:
             mark(db, 0)  # ``spool restored``, by hand
         self.world.recall(copied.memory)
+        now = self.world.clock.wall()
+        if (
+            now >= (db.number("fact", {"name": COPIED_AT}) or 0) - CLOCKS_WANDER
+        ):  # else the service knows that it is wrong
+            self.world.forgive(now=now)
         self.world.trace.note("copy", "restored")
 
     async def ask(self, question: Callable[[Service, SqliteSpool, DoorStep], Awaitable[T]]) -> T:

@@ -139,6 +139,11 @@ class World:
             truth.restored = True
             truth.due_at, truth.expires_at, truth.canceled_at = then.due_at, then.expires_at, then.canceled_at
 
+    def forgive(self, *, now: Millis) -> None:
+        """A copy was restored whose machine's clock says ``now``: what it says is not due, nobody can know to be sent."""
+        for truth in self.truth.values():
+            truth.may_double |= truth.restored and bool(truth.taken) and truth.due_at > now
+
     # --- requests
 
     def begin(
@@ -203,9 +208,10 @@ class World:
         call.arrived = self.loop.time()
         if call.ended is None:
             self.limits.arrived(call, call.arrived)
-        if self.trouble("black_hole", call.transport) and call.message is not None and call.number % 2:
-            self.spawn(self._take(call, 0.05))
         refusal = self._refusal(call)
+        swallowed = self.trouble("black_hole", call.transport) and not self.trouble("busy", call.transport)
+        if swallowed and call.message is not None and call.number % 2:
+            self.spawn(self._take(call, 0.05))
         if refusal is not None:
             await asyncio.sleep(0.1)
             self._answer(call, refusal)

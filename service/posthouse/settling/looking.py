@@ -63,29 +63,35 @@ class LookUps:
         if evidence is None:
             text = "no Graph transport is configured to look with"
             return NoSight(Answer(status="4.7.0", text=text, code="no_look_up", reply=403))
-        now, lane = self._eyes.clock.now(), self._eyes.board.lane(place.account)
-        at = max(lane.looks_at(now, evidence.name), self._rests.get(place.account, 0))
-        if at > now:
-            text = "Graph asked to wait"
-            return NoSight(
-                Answer(status="4.4.5", text=text, code="throttled", reply=_TOO_MANY, retry_after=(at - now) / 1000)
-            )
-        seen = await self._look(evidence, lane, place, message_ids)
-        if isinstance(seen, NoSight):
+        lane = self._eyes.board.lane(place.account)
+        resting = self._resting(lane, place, evidence.name)
+        if resting is not None:
+            return resting
+        await self._take_slot(lane)
+        try:
+            resting = self._resting(lane, place, evidence.name)  # asked to wait while it waited for the slot
+            seen = resting or await self._look(evidence, place, message_ids)
+        finally:
+            lane.end_look()
+        if isinstance(seen, NoSight) and resting is None:
             await self._rest(lane, place, seen.answer, evidence.name)
         return seen
 
-    async def _look(
-        self, evidence: Evidence, lane: Lane, place: Place, message_ids: Sequence[str]
-    ) -> Sightings | NoSight:
-        await self._take_slot(lane)
+    def _resting(self, lane: Lane, place: Place, transport: str) -> NoSight | None:
+        """Why it may not look now."""
+        now = self._eyes.clock.now()
+        at = max(lane.looks_at(now, transport), self._rests.get(place.account, 0))
+        if at <= now:
+            return None
+        text, seconds = "Graph asked to wait", (at - now) / 1000
+        return NoSight(Answer(status="4.4.5", text=text, code="throttled", reply=_TOO_MANY, retry_after=seconds))
+
+    async def _look(self, evidence: Evidence, place: Place, message_ids: Sequence[str]) -> Sightings | NoSight:
         try:
             async with asyncio.timeout(self._eyes.seconds):
                 return await evidence.look_up(account=place.account, message_ids=message_ids)
         except TimeoutError:
             return NoSight(Answer(status="4.4.7", text="the look-up took too long", code="no_answer", fix="no_answer"))
-        finally:
-            lane.end_look()
 
     async def _take_slot(self, lane: Lane) -> None:
         room = asyncio.Event()

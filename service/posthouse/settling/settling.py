@@ -287,7 +287,8 @@ class Settling:
             looks=item.looks + 1,
             absent_at=now if absent else item.last_absent_at,
             look_at=conclusion.look_at,
-            due_at=now if verdict is Verdict.NOT_SENT else None,
+            # what a restored copy put in doubt may be scheduled for later
+            due_at=max(now, item.message.due_at) if verdict is Verdict.NOT_SENT else None,
             gives_up_at=now + int(self._tools.policy.expire_after * 1000) if verdict is Verdict.NOT_SENT else None,
             # from its start: what nobody saw end may have been taken long before it was given up
             took=max(now - item.started_at, 0) if appeared else None,

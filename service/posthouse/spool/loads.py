@@ -43,6 +43,7 @@ DAY_READ: Final = 25
 
 DIED: Final = {"code": "process_died", "text": "the process ended while the attempt was under way"}
 LOST: Final = {"code": "attempt_lost", "text": "the attempt ended inside the service without an outcome"}
+FOREVER: Final[Millis] = 1 << 62
 CLOCKS_WANDER: Final[Millis] = 60_000
 """What was written less than this ahead of now is no sign that a clock was set back: clocks differ."""
 
@@ -226,6 +227,14 @@ def next_accounts(finishes: Sequence[Finish]) -> set[str]:
 def again(finishes: Sequence[Finish]) -> list[int]:
     """The messages that an outcome put back into the queue."""
     return [finish.key for finish in finishes if finish.status is Status.QUEUED]
+
+
+def due_by(now: Millis, taken_at: Millis) -> Millis:
+    """By when a row of a restored copy was due that may have been sent since.
+
+    A clock that stands before the copy was made says nothing about how long ago that was: then all of them.
+    """
+    return now if now >= taken_at - CLOCKS_WANDER else FOREVER
 
 
 def restored(doubt: Doubt, now: Millis) -> tuple[object, ...]:

@@ -63,6 +63,6 @@ async def witnesses(session: Session, *, account: str | None, **asked: object) -
 
 
 async def sharing(session: Session, *, account: str, message_id: str) -> Sequence[tuple[MessageId, Status]]:
-    """Messages with this Message-ID that went out through this account, or may have."""
+    """The messages of all attempts with this Message-ID that went out through this account, or may have."""
     found = cast("Sequence[tuple[bytes, str]]", await session.rows("sharing", account=account, message_id=message_id))
     return [(id_from_bytes(public_id), Status(status)) for public_id, status in found]

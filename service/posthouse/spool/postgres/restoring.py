@@ -63,8 +63,8 @@ class Restoring:
     async def _found(
         self, session: Session, status: Status, after: int, *, now: Millis, taken_at: Millis
     ) -> Sequence[rows.Waiting]:
-        asked = {"status": status.value, "after": after, "now": now, "taken_at": taken_at, "most": ROWS_AT_ONCE}
-        found = await session.rows("restorable", **asked)
+        asked = {"status": status.value, "after": after, "taken_at": taken_at, "most": ROWS_AT_ONCE}
+        found = await session.rows("restorable", due_by=loads.due_by(now, taken_at), **asked)
         return [rows.waiting(cast("rows.WaitingTuple", row)) for row in found]
 
     async def _write(self, session: Session, doubts: Sequence[Doubt], *, now: Millis, taken_at: Millis) -> list[int]:

@@ -48,7 +48,8 @@ def _step(
     """One transaction: where to go on, None at the end, and how many came into doubt."""
 
     def step(db: Database) -> tuple[int | None, int]:
-        asked = {"status": status.value, "after": after, "now": values["now"], "taken_at": values["taken_at"]}
+        taken_at, due_by = values["taken_at"], loads.due_by(values["now"], values["taken_at"])
+        asked = {"status": status.value, "after": after, "due_by": due_by, "taken_at": taken_at}
         found = [
             rows.waiting(cast("rows.WaitingTuple", row))
             for row in db.rows("restorable", {**asked, "most": ROWS_AT_ONCE})

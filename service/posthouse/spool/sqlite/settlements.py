@@ -41,7 +41,7 @@ def witnesses(
 
 
 def sharing(*, account: str, message_id: str) -> Job[Sequence[tuple[MessageId, Status]]]:
-    """Messages with this Message-ID that went out through this account, or may have."""
+    """The messages of all attempts with this Message-ID that went out through this account, or may have."""
 
     def read(db: Database) -> Sequence[tuple[MessageId, Status]]:
         found = db.rows("sharing", {"account": account, "message_id": message_id})
