@@ -75,6 +75,14 @@ def test_a_transport_with_its_own_limits_does_not_use_up_the_lanes_minute():
     assert ask(other) == NOW
 
 
+def test_a_transport_with_a_pace_of_its_own_keeps_it_whatever_the_lanes_minute_holds():
+    own = Use(pace="hve", limits=Limits(messages_per_minute=1, concurrent_requests=4), slots=3)
+    lane = leased()
+    lane.end(start(lane, transport="hve", use=own, load=HIGH), NOW)
+    assert ask(lane, transport="hve", use=own, load=HIGH) == NOW + MINUTE
+    assert ask(lane) == NOW
+
+
 def test_a_new_owner_goes_on_with_the_minute_of_the_old_one_and_counts_as_now_what_may_still_be_under_way():
     assert ask(leased(past=past_of(30, NOW - 10_000))) == NOW + 50_000
     assert ask(leased(past=past_of(30, None))) == NOW + MINUTE
