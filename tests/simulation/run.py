@@ -209,10 +209,11 @@ class Run:
             left = []
         self.held = {record.id: record.cause or "" for record in left}
         oracle.judge_waiting(self, left)
-        end = self.loop.time() + LAST_WORDS
+        end = self.loop.time() + LAST_WORDS + self._days() * DAY
         while (left := oracle.unfinished(self)) and self.loop.time() < end:
             for one in left:
-                await self.persons.settle(one.id)
+                if one.status != "queued":
+                    await self.persons.settle(one.id)
             await asyncio.sleep(LOOK)
 
     def _days(self) -> int:
