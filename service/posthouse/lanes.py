@@ -229,6 +229,7 @@ class Lane:
         return self._paces[use.pace].used(now), self._upload.used(now), self.day.used(now)
 
     def _full(self, now: Millis, transport: str, use: Use, *, high: bool) -> bool:
+        alive = self._alive(now)
         if use.slots:
             own = self._in_flight if high else self._others
             if (
@@ -240,7 +241,7 @@ class Lane:
         if not concurrent:
             return False
         looks = self._looking + self._looks_wanted
-        taken = sum(self._in_flight.values()) + looks + self._alive(now)
+        taken = sum(self._in_flight.values()) + looks + alive
         others = sum(self._others.values()) + looks
         return taken >= concurrent or (not high and others >= concurrent - kept(concurrent))
 

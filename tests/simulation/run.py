@@ -171,7 +171,7 @@ class Run:
         for box in plan.climate.mailboxes:
             for way in plan.climate.route:
                 for own in (True, False):
-                    if not ((box, own) in left or (own and way == plan.climate.route[0])):
+                    if not ((box, own) in left or plan.restores or (own and way == plan.climate.route[0])):
                         continue
                     name = f"witness-{box.partition('@')[0]}-{way}-{own}"
                     message_id = None if own else f"<{name}@shop.example>"
