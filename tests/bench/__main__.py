@@ -1,4 +1,4 @@
-"""All benchmarks, one after the other: ``uv run python -m tests.bench``; about four minutes."""
+"""All benchmarks, one after the other: ``uv run python -m tests.bench``; about ten minutes."""
 
 import subprocess
 import sys

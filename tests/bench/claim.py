@@ -1,6 +1,6 @@
 """What a huge backlog costs: claim time per message with 1,000,000 waiting, 900,000 of them in a paused lane, to 1,000.
 
-``uv run python -m tests.bench.claim [sqlite|postgres ...]``; some minutes, 1 GB of temporary files.
+``uv run python -m tests.bench.claim [sqlite|postgres ...]``; ten minutes, 2 GB of temporary files.
 A claim is what the dispatcher does: lease, past, peek, four marks at once, four finishes at once, release. Both sides
 take turns lane by lane in one run.
 """

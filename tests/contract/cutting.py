@@ -7,15 +7,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from posthouse.spool.postgres.waking import CHANNEL
 from tests.contract import spools
 
 
 class Line:
-    """Passes all on; what holds ``needle`` reaches the database, and its answer never comes back."""
+    """Passes all on; what holds ``needle`` reaches the database, and its answer never comes back.
+
+    A ``deaf`` one keeps from the client what the database tells of itself, as a pooler in transaction mode does.
+    """
 
     def __init__(self, port: int) -> None:
         self._port = port
         self.needle = b""
+        self.deaf = False
         self.cuts = 0
         self.open = True
         self._writers: set[asyncio.StreamWriter] = set()
@@ -58,6 +63,8 @@ class Line:
             if asked.is_set():
                 self.cuts += 1
                 raise ConnectionAbortedError
+            if self.deaf and CHANNEL.encode() in data:
+                continue
             writer.write(data)
         raise ConnectionResetError
 

@@ -44,7 +44,9 @@ class Office:
     stop: Callable[[float], Awaitable[None]]
 
     async def put(self, **changes) -> MessageId:
-        return await self.house.put(content=Content(HEADER, Bytes(b"hello\r\n")), route=("graph",), **changes)
+        header = HEADER.replace(SHOP.encode(), changes.get("account", SHOP).encode())
+        given = {"route": ("graph",), **changes}
+        return await self.house.put(content=Content(header, Bytes(b"hello\r\n")), **given)
 
     async def until(self, message_id: MessageId, status: Status) -> None:
         """Wait until the message stands there."""
@@ -76,6 +78,8 @@ async def office(
     chance: Callable[[int], bytes] = bytes,
     policy: Policy = Policy(retry_first=0.05),  # noqa: B008 - frozen
     limits: Limits = LIMITS,
+    app: str = "",
+    relay: str = "",
 ) -> AsyncGenerator[Office]:
     async with (
         house(folder) as spool,
@@ -84,14 +88,13 @@ async def office(
         graph_to(url or emulator.graph_url, tokens, emulator.ca_file) as graph,
     ):
         board, clock = Board(), spool.clock
-        circuits = {"graph": Circuit("graph", patience=Patience())}
-        gates = Gates(
-            circuits=circuits, transports={"graph": graph}, spool=spool.spool, clock=clock, proven=frozenset()
-        )
+        ways = {"graph": graph, "relay": graph} if relay else {"graph": graph}
+        circuits = {name: Circuit(name, patience=Patience()) for name in ways}
+        gates = Gates(circuits=circuits, transports=ways, spool=spool.spool, clock=clock, proven=frozenset())
         tools = Tools(
             spool=spool.spool,
-            transports={"graph": graph},
-            accounts=lambda _name, mailbox: mailbox,
+            transports=ways,
+            accounts=lambda name, mailbox: relay if name == "relay" else mailbox,
             gates=gates,
             effects=Effects(spool=spool.spool, policy=policy, clock=clock, chance=bytes, proven=set()),
             policy=policy,
@@ -100,7 +103,7 @@ async def office(
             watch=Watch(),
             sent=lambda *_: None,
         )
-        discipline = Discipline(uses={"graph": Use(pace="", limits=limits, slots=0)})
+        discipline = Discipline(uses=dict.fromkeys(ways, Use(pace="", limits=limits, slots=0, app=app)))
         dispatcher = Dispatcher(owner="me", tools=tools, board=board, discipline=discipline)
         spool.spool.on_wake(dispatcher.wake)
         running = asyncio.create_task(dispatcher.run())

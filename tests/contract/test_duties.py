@@ -105,6 +105,61 @@ async def test_a_long_backlog_is_read_behind_what_was_taken_and_what_was_put_bac
         assert last < 60
 
 
+async def test_an_app_has_no_more_requests_under_way_than_its_ceiling_whoever_makes_them(tmp_path: Path) -> None:
+    async with office(tmp_path, app="app") as at:
+        ceiling, over = at.board.ceiling("app"), 0
+        ceiling.limit = 2
+        at.emulator.world.faults = (Rule(target=Target.GRAPH, fault="slow", seconds=0.2),)
+        put = [await at.put(account=f"{number}@contoso.com") for number in range(6)]
+        while not all([await at.house.status(message) is Status.SENT for message in put]):
+            over = max(over, ceiling.under_way - ceiling.limit)
+            await asyncio.sleep(0.01)
+        assert not over
+
+
+async def test_an_app_that_is_throttled_in_two_mailboxes_halves_its_ceiling(tmp_path: Path) -> None:
+    async with office(tmp_path, app="app") as at:
+        before = at.board.ceiling("app").limit
+        at.emulator.world.faults = (
+            Rule(target=Target.GRAPH, fault="429", code="ApplicationThrottled", retry_after=1, times=2),
+        )
+        for account in ("one@contoso.com", "two@contoso.com"):
+            await at.until(await at.put(account=account), Status.DEFERRED)
+        assert at.board.ceiling("app").limit == before // 2
+
+
+async def test_what_waits_in_a_lane_that_rests_goes_back_to_where_it_belongs(tmp_path: Path) -> None:
+    """Graph is out, the relay's account took its mail and is told to rest: there it would not see Graph come back."""
+    one = Limits(messages_per_minute=0, concurrent_requests=1)
+    async with office(tmp_path, limits=one, relay="relay@contoso.com") as at:
+        gates = at.dispatcher._tools.gates
+        circuit = gates._circuits["graph"]
+        for key in (1, 2, 3):
+            circuit.failed(NOON, key=key, retry_after=3600.0, reason="refused")
+        at.emulator.world.faults = (Rule(target=Target.GRAPH, fault="429", retry_after=60),)
+        first, second = [await at.put(route=("graph", "relay")) for _ in range(2)]
+        async with asyncio.timeout(20):
+            while at.emulator.world.counters.posts_by_mailbox["relay@contoso.com"] == 0 or at.dispatcher.live():
+                await asyncio.sleep(0.01)
+            waits = first if await at.house.status(first) is Status.QUEUED else second
+            while (await at.house.record(waits)).account != SHOP:
+                await asyncio.sleep(0.01)
+        circuit.alive(NOON)
+        at.emulator.world.faults = ()
+        gates._changed(circuit, news=True)
+        await at.until(waits, Status.SENT)
+
+
+async def test_who_stops_finishes_what_is_under_way_and_gives_its_lanes_back(tmp_path: Path) -> None:
+    async with office(tmp_path) as at:
+        at.emulator.world.faults = (Rule(target=Target.GRAPH, fault="slow", seconds=0.5),)
+        message = await at.put()
+        await at.under_way()
+        await at.stop(20.0)
+        assert await at.house.status(message) is Status.SENT
+        assert await at.house.ask("select owner from lanes") == [(None,)]
+
+
 async def whole_feed(at: Office) -> list[Event]:
     """Every event in the order of commits."""
     page = await at.house.spool.feed(after=None, types=(), client=None, most=1_000)

@@ -458,8 +458,8 @@ async def test_no_answer_comes(client, fault):
     assert len(client.emulator.world.received) == int("after" in fault)
 
 
-async def test_a_reset_is_a_reset(microsoft365, client):
-    microsoft365.world.faults = [Rule(target=Target.GRAPH, fault="drop-after-send")]
+async def by_hand(microsoft365, client):
+    """A connection on which a request was just written."""
     trusted = ssl.create_default_context(cafile=str(microsoft365.ca_file))
     port = int(microsoft365.https_url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusted, server_hostname="localhost")
@@ -472,9 +472,28 @@ async def test_a_reset_is_a_reset(microsoft365, client):
         f"Content-Length: {len(body)}",
     ]
     writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+    return reader, writer
+
+
+async def test_a_reset_is_a_reset(microsoft365, client):
+    microsoft365.world.faults = [Rule(target=Target.GRAPH, fault="drop-after-send")]
+    reader, writer = await by_hand(microsoft365, client)
     with pytest.raises(ConnectionResetError):
         await reader.read()
     writer.close()
+
+
+async def test_what_is_to_be_cut_may_have_gone_already(microsoft365, client, caplog):
+    microsoft365.world.faults = [Rule(target=Target.GRAPH, fault="drop-after-send", seconds=0.3)]
+    _, writer = await by_hand(microsoft365, client)
+    while not microsoft365.world.graph_gauge.now[ALERTS]:
+        await asyncio.sleep(0.01)
+    writer.transport.abort()
+    while microsoft365.world.graph_gauge.now[ALERTS]:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
+    assert len(microsoft365.world.received) == 1
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
 
 
 async def test_forms_of_an_error_body(client):

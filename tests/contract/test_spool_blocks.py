@@ -6,7 +6,7 @@ import pytest
 
 from posthouse.message import MessageId, Status
 from posthouse.records import KeyRow, SenderBlock, TransportRow
-from tests.contract.spools import HOUR, NOON, SECOND, SHOP, House, house
+from tests.contract.spools import DAY, HOUR, NOON, SECOND, SHOP, House, house
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -138,3 +138,13 @@ async def test_a_keys_last_use_is_known_to_the_minute(tmp_path: Path) -> None:
             await spool.spool.used(key_id=KEY.id, at=at)
         (key,) = await spool.spool.keys()
         assert key.last_used_at == NOON + 61 * SECOND
+
+
+async def test_the_time_held_for_a_block_does_not_count_towards_the_default_expiry(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        await blocked(spool, gives_up_at=NOON + 5 * DAY)
+        await spool.spool.block_sender(BLOCK)
+        later = NOON + 6 * DAY
+        await spool.spool.unblock_sender(mailbox=BLOCK.mailbox, sender=BLOCK.sender, at=later)
+        (row,) = await spool.due((await spool.lease()).lane)
+        assert row.gives_up_at == later + 5 * DAY

@@ -169,6 +169,15 @@ async def test_expiry_ends_queued_and_held_rows_only_when_it_has_come(tmp_path: 
         assert (await spool.history(queued))[-1] == "expired"
 
 
+async def test_the_default_expiry_ends_nothing_by_itself(tmp_path: Path) -> None:
+    """It is judged after an attempt that failed: whatever kept it waiting so long was no failure of its own (PROMISES §6)."""
+    async with house(tmp_path) as spool:
+        waits = await spool.put(gives_up_at=NOON + HOUR)
+        held = await spool.put(gives_up_at=NOON + HOUR, held_cause="client_paused")
+        assert await spool.spool.expire(now=NOON + 99 * DAY, most=9) == 0
+        assert [await spool.status(one) for one in (waits, held)] == [Status.QUEUED, Status.HELD]
+
+
 async def test_expiry_takes_an_unsettled_held_ones_right_once(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         row = await spool.doubt(expires_at=NOON + SECOND)

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import apsw
 import pytest
 
 from posthouse.message import Status
@@ -29,6 +30,36 @@ async def test_a_full_disk_fails_exactly_who_waited_and_says_so(tmp_path: Path) 
         await fill(spool, full=False)
         after = await spool.put(body=big)
         assert [await spool.status(m) for m in (before, after)] == [Status.QUEUED, Status.QUEUED]
+
+
+class SyncError(apsw.IOError):
+    """What SQLite says of a sync that failed."""
+
+    extendedresult = apsw.SQLITE_IOERR_FSYNC
+
+
+async def test_after_a_failed_sync_nothing_more_is_taken_until_a_new_process_has_looked(tmp_path: Path) -> None:
+    """The kernel may have dropped the pages: only a new process can know what is on disk (fsync(2))."""
+
+    def fail(_connection: apsw.Connection, _name: str, _pages: int) -> int:
+        raise SyncError("planted")
+
+    def pass_on(_connection: apsw.Connection, _name: str, _pages: int) -> int:
+        return apsw.SQLITE_OK
+
+    async with house(tmp_path) as spool:
+        kept = await spool.put()
+        hook = spool.sqlite._writer._db.connection.set_wal_hook
+        hook(fail)
+        with pytest.raises(SpoolUnavailableError):
+            await spool.put()
+        hook(pass_on)
+        with pytest.raises(SpoolUnavailableError):
+            await spool.put()
+        assert await spool.spool.writable() is not None
+    async with house(tmp_path) as spool:
+        assert await spool.status(kept) is Status.QUEUED
+        await spool.put()
 
 
 async def test_an_outcome_that_could_not_be_written_can_be_written_later(tmp_path: Path) -> None:

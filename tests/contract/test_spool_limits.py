@@ -8,6 +8,7 @@ import pytest
 from posthouse.message import Envelope, Kind, Message, Priority, Recipient, Status
 from posthouse.outcome import Answer, Blocked, Scope
 from posthouse.records import Lease, Move, Moved, Pause, SenderBlock, Start, Told, Verdict
+from posthouse.spool.postgres.store import PostgresSpool
 from tests.contract.spools import DAY, HOUR, LATER, LOST, NOON, SECOND, SENT, SHOP, Clock, House, house
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -157,7 +158,8 @@ async def test_what_a_dead_process_left_under_way_counts_until_it_surely_ended_t
         assert await spool.spool.recover(now=NOON - back, grace=10.0) == 1
         await spool.put(account=A)
         row, lease = await spool.start(account=B)
-        assert (await spool.past(lease)).alive in {(), (NOON - back + 70 * SECOND,)}
+        if isinstance(spool.spool, PostgresSpool):  # knows its own, which the lane counts itself
+            assert (await spool.past(lease)).alive == ()
         assert await spool.finish(row, SENT, Status.SENT)
         assert (await spool.past(lease)).alive == ()
         lease = await spool.lease(A)

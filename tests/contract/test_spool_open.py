@@ -235,6 +235,19 @@ def plant(path: Path, statement: str) -> None:
     connection.close()
 
 
+async def test_who_may_wait_for_the_lock_opens_the_spool_when_the_other_has_gone(tmp_path: Path) -> None:
+    """A restart does not fail because the former process is still draining (PROMISES §9)."""
+    path = tmp_path / "spool.sqlite"
+    async with holding(path) as other:
+        opening = asyncio.create_task(open_spool(path, owner="me", clock=Clock(), wait=20.0))
+        done, _ = await asyncio.wait({opening}, timeout=0.5)
+        assert not done
+        assert other.stdin is not None
+        other.stdin.close()
+        spool = await asyncio.wait_for(opening, 30)
+        await spool.close()
+
+
 @pytest.mark.engine("postgres")
 @pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize(

@@ -141,3 +141,17 @@ async def rows(spool: House) -> dict[str, object]:
         text = f"select count(*) from {table}"  # noqa: S608 - our own names
         counted[table] = (await spool.ask(text))[0][0]
     return counted
+
+
+@pytest.mark.engine("sqlite")
+async def test_what_was_purged_makes_room_on_the_disk_again(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        rows = [await spool.start(account=f"{n}@contoso.com", body=b"x" * 200_000) for n in range(20)]
+        for row, _ in rows:
+            await spool.finish(row, SENT, Status.SENT)
+        ((before,),) = await spool.ask("pragma page_count")
+        for _ in range(20):
+            await spool.put(due_at=NOON + 99 * DAY)
+            await purge(spool, NOON + DAY, most=1)
+        ((after,),) = await spool.ask("pragma page_count")
+        assert after < before / 2

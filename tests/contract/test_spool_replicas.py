@@ -13,7 +13,7 @@ from posthouse.message import Bytes, Status
 from posthouse.outcome import Answer, Sent
 from posthouse.ports import SpoolUnavailableError
 from posthouse.records import Added, NewMessage, Replayed, Submission
-from posthouse.spool.postgres import accepting, contents, heart
+from posthouse.spool.postgres import accepting, contents, heart, listening
 from posthouse.spool.postgres import committer as committing
 from posthouse.spool.postgres.database import Session
 from posthouse.spool.postgres.store import PostgresSpool
@@ -222,7 +222,7 @@ async def test_who_takes_a_lane_over_knows_until_when_the_others_requests_may_li
         await one.start()
         await one.die()
         taken = await other.lease()
-        assert taken.inherited == (NOON + 70 * SECOND,)
+        assert (await other.past(taken)).alive == (NOON + 70 * SECOND,)
 
 
 async def test_what_a_living_worker_sends_is_not_in_doubt_for_another(tmp_path: Path) -> None:
@@ -325,6 +325,20 @@ async def test_a_worker_hears_of_mail_that_another_process_accepted(tmp_path: Pa
         await one.put()
         await until(lambda: other.woken)
         assert [lease.account for lease in await other.leases()] == [SHOP]
+
+
+async def test_a_process_that_hears_nothing_of_what_others_tell_knows_it_and_looks_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "PROOF_SECONDS", 0.3)
+    async with line(tmp_path) as cut:
+        cut.deaf = True
+        async with house(tmp_path) as spool:
+            await until(lambda: inside(spool)._listener._nonce)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(2):
+                    while not inside(spool).hears:
+                        await asyncio.sleep(0.01)
 
 
 # --- the feed

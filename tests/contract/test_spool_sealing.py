@@ -139,6 +139,17 @@ async def test_another_master_is_refused_and_the_one_that_is_missing_is_named(tm
         await whole(spool, message)
 
 
+@pytest.mark.engine("postgres")
+async def test_a_process_with_another_master_than_the_databases_takes_no_part(tmp_path: Path) -> None:
+    async with house(tmp_path, secrets=Secrets(master=OLD)) as spool:
+        message = await spool.put()
+    with pytest.raises(SpoolRefusedError, match=f"{key_id(OLD)}.*{key_id(NEW)}.*previous"):
+        async with house(tmp_path, secrets=Secrets(master=NEW)):
+            pass
+    async with house(tmp_path, secrets=Secrets(master=OLD)) as spool:
+        await whole(spool, message)
+
+
 async def test_a_master_on_which_nothing_depends_any_more_may_be_lost(tmp_path: Path) -> None:
     async with house(tmp_path, secrets=Secrets(master=OLD)) as spool:
         row = await spool.go(SENT, Status.SENT)

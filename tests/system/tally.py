@@ -1,9 +1,9 @@
 """What a storm is made of, and what was counted of it at both ends: mails, violations of limits, events."""
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from posthouse.sandbox.chaos import Rule, Target
 from posthouse.sandbox.world import World
@@ -101,10 +101,10 @@ class Tally:
     @property
     def after_kills(self) -> list[tuple[int, int]]:
         """For each kill the requests under way at that moment, and the violations until the next kill or the end."""
-        ends = [*(kill.violations for kill in self.kills[1:]), self.violations]
+        counted = [*(sum(kill.violations.values()) for kill in self.kills), sum(self.violations.values())]
         return [
-            (kill.in_flight, sum(end.values()) - sum(kill.violations.values()))
-            for kill, end in zip(self.kills, ends, strict=True)
+            (kill.in_flight, after - before)
+            for kill, (before, after) in zip(self.kills, itertools.pairwise(counted), strict=True)
         ]
 
     @property
@@ -139,13 +139,14 @@ class Tally:
         if pairs:
             lines.append(
                 f"violations after kills: {sum(found for _, found in pairs)}, with {sum(one for one, _ in pairs)} requests"
-                f" under way at the kills; kill by kill {[f'{found}/{one}' for one, found in pairs]}"
+                f" under way at the kills; kill by kill, where there were any: "
+                f"{[f'{found} with {one} under way' for one, found in pairs if found]}"
             )
         lines.append(f"violations that no kill excuses: {self.too_many}")
         return "\n  ".join(lines)
 
 
-def examples(world: World, kinds: Mapping[str, Any]) -> list[str]:
+def examples(world: World, kinds: Mapping[str, int]) -> list[str]:
     """The latest violations of these kinds, in words."""
     found = [one for one in world.violations.examples if kinds.get(one.kind)]
     return [f"{one.at:.3f} {one.kind} {one.mailbox}: {one.detail}" for one in found[-20:]]

@@ -138,10 +138,11 @@ async def test_per_kill_no_more_requests_than_were_under_way_break_a_limit(launc
     assert counts["connections"] == counts["uploads"] == counts["recipients"] == 0
 
 
+@pytest.mark.timeout(120)
 async def test_what_a_killed_process_left_under_way_keeps_its_slots_until_it_surely_ended(launch, emulator):
-    service = await launch(delivery={"route": ["graph"], "attempt_timeout": "2s"})
+    service = await launch(delivery={"route": ["graph"], "attempt_timeout": "10s"})
     await service.make_key(A)
-    emulator.world.faults = (Rule(target=Target.GRAPH, fault="slow", seconds=6, times=3),)
+    emulator.world.faults = (Rule(target=Target.GRAPH, fault="slow", seconds=15, times=3),)
     ids = await submit(service, [letter(A, number) for number in range(60)])
     while emulator.world.graph_gauge.now[A] < 3:
         await asyncio.sleep(0.01)
@@ -149,7 +150,7 @@ async def test_what_a_killed_process_left_under_way_keeps_its_slots_until_it_sur
     await service.kill()
     await service.start()
 
-    assert set((await service.until(ids)).values()) == {"sent"}
+    assert set((await service.until(ids, seconds=90)).values()) == {"sent"}
     assert len(subjects(emulator)) == len(set(subjects(emulator))) == 60
     assert broken(emulator) == {}, emulator.world.violations.examples
 

@@ -23,13 +23,13 @@ def blow(tmp_path: Path, request: pytest.FixtureRequest) -> Blow:
 
 async def test_an_ill_graph_and_dying_workers_lose_double_hold_and_disorder_nothing(blow: Blow) -> None:
     weather = Weather(
-        messages=300,
+        messages=240,
         mailboxes=10,
         appear_after=1.5,
         kill_every=2,
-        kills=4,
+        kills=3,
         attempt_timeout="1s",
-        settle_checks=("0.5s", "2.5s"),
+        settle_checks=("2s", "3s"),
     )
     tally = await blow(weather)
 
@@ -38,6 +38,7 @@ async def test_an_ill_graph_and_dying_workers_lose_double_hold_and_disorder_noth
     assert set(tally.statuses) == {"sent"}, tally.told
     assert tally.in_order, tally.told
     assert tally.too_many == 0, tally.told
+    assert tally.kept
 
 
 async def test_where_nobody_dies_an_ill_graph_that_enforces_its_limits_sees_none_of_them_broken(blow: Blow) -> None:
@@ -46,7 +47,5 @@ async def test_where_nobody_dies_an_ill_graph_that_enforces_its_limits_sees_none
     )
     tally = await blow(weather)
 
-    assert (tally.lost, tally.doubled, tally.held) == (0, 0, 0), tally.told
-    assert tally.in_order, tally.told
-    assert not any(tally.violations.values()), tally.told
-    assert tally.violations["starts"] == 0
+    assert tally.kept, tally.told
+    assert tally.violations == dict.fromkeys(("at_once", "starts", "early", "uploads", "recipients", "connections"), 0)

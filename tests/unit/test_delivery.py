@@ -145,3 +145,8 @@ def test_nothing_expires_by_default_at_its_first_attempt():
 def test_an_attempt_may_take_a_minute_and_its_size_at_a_hundred_kilobytes_a_second():
     assert POLICY.attempt_seconds(0) == 60.0
     assert POLICY.attempt_seconds(25_000_000) == 310.0
+
+
+def test_a_one_time_code_in_doubt_that_would_go_again_too_late_is_looked_for_and_not_ended():
+    code = replace(MESSAGE, on_unconfirmed=OnUnconfirmed.RETRY, expires_at=NOW + 1_000)
+    assert next_step(code, Unconfirmed(answer=ANSWER), SITUATION, POLICY) == Settle(NOW + 5_000)

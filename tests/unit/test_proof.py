@@ -59,6 +59,14 @@ def test_absence_waits_for_three_times_the_slowest_appearance():
     assert judge(now=NOW + 300_000, slowest=100_000).verdict is Verdict.NOT_SENT
 
 
+def test_an_appearance_that_took_longer_than_an_hour_makes_nobody_wait_for_more_than_three():
+    """It tells of a look that came late, not of Exchange."""
+    three_hours = 3 * 3_600_000
+
+    assert judge(slowest=30 * three_hours).look_at == NOW + three_hours
+    assert judge(now=NOW + three_hours, slowest=30 * three_hours).verdict is Verdict.NOT_SENT
+
+
 def test_a_draft_is_on_its_way_and_held_when_it_still_is_at_the_last_look():
     assert judge(True, now=NOW + 5000).verdict is Verdict.LATER
     assert judge(True).cause == "unconfirmed_draft"
