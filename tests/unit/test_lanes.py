@@ -67,6 +67,22 @@ def test_smtp_takes_no_more_than_its_connections_and_keeps_one_for_high():
     assert ask(lane, transport="smtp", use=SMTP, load=HIGH) == NEVER
 
 
+def test_smtp_takes_no_more_than_its_connections_when_a_former_owners_requests_are_over():
+    lane = leased(past=Past(alive=(NOW + 1_000,)))
+    for _ in range(2):
+        start(lane, transport="smtp", use=SMTP)
+    assert lane.start_at(NOW + 2_000, transport="smtp", use=SMTP, load=PLAIN) == NEVER
+
+
+def test_what_took_its_room_before_the_day_was_used_up_goes():
+    lane = Lane()
+    start(lane)
+    lane.pause(Pause(None, NOW + 1_000, DAY_USED, blocked=False, since=NOW))
+    assert not lane.rests_since(NOW, NOW, "graph")
+    lane.pause(Pause("graph", NOW + 1_000, "graph.busy", blocked=False, since=NOW))
+    assert lane.rests_since(NOW, NOW, "graph")
+
+
 def test_a_transport_with_its_own_limits_does_not_use_up_the_lanes_minute():
     lane = leased(past=past_of(30))
     assert ask(lane) > NOW
