@@ -148,8 +148,9 @@ class Lane:
         """Whether a pause began after ``at`` that this transport must obey: what is not on the wire must not go."""
         if self._told.paused and self._told.at >= at:
             return True
-        pauses = (self._pauses.get(None), self._pauses.get(transport))
-        return any(pause is not None and pause.since >= at and pause.until > now for pause in pauses)
+        # a used day is no reason: what took its room before must go, or nothing goes that day
+        pauses = [one for name in (None, transport) if (one := self._pauses.get(name)) and one.reason not in OURS]
+        return any(pause.since >= at and pause.until > now for pause in pauses)
 
     def pause(self, pause: Pause) -> Pause:
         """Pause; what stands now: the later end counts, a block stays one until a success or a person ends it."""
@@ -229,6 +230,7 @@ class Lane:
         return self._paces[use.pace].used(now), self._upload.used(now), self.day.used(now)
 
     def _full(self, now: Millis, transport: str, use: Use, *, high: bool) -> bool:
+        alive = self._alive(now)
         if use.slots:
             own = self._in_flight if high else self._others
             if (
@@ -240,7 +242,7 @@ class Lane:
         if not concurrent:
             return False
         looks = self._looking + self._looks_wanted
-        taken = sum(self._in_flight.values()) + looks + self._alive(now)
+        taken = sum(self._in_flight.values()) + looks + alive
         others = sum(self._others.values()) + looks
         return taken >= concurrent or (not high and others >= concurrent - kept(concurrent))
 

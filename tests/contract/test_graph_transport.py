@@ -250,11 +250,12 @@ async def test_a_message_over_the_request_limit_is_not_even_tried(microsoft365, 
     assert microsoft365.world.counters.posts == 1
 
 
-async def test_the_bcc_that_is_added_at_the_wire_counts_towards_the_limit(graph):
-    one = dispatch()
+async def test_the_bcc_that_is_added_at_the_wire_counts_towards_the_limit(graph, microsoft365):
+    one, before = dispatch(), microsoft365.world.counters.posts
     room = MIME_LIMIT - one.content.size + one.content.body.size
     outcome = await graph.send(dispatch(message(to=("bob@example.org", "b@x.org")), body=Bytes(b"x" * room)))
     assert isinstance(outcome, PermanentFailure)
+    assert microsoft365.world.counters.posts == before
 
 
 async def test_an_unproven_mailbox_fails_the_message_instead_of_blocking_a_lane_for_ever(microsoft365):

@@ -448,6 +448,14 @@ async def test_mail_from_is_the_account_and_carries_the_parameters_that_the_serv
     assert f"MAIL FROM:<{ALERTS}> SIZE={size} BODY=8BITMIME" in script.commands
 
 
+@pytest.mark.parametrize("account", [ALERTS, "relay@contoso.com"])
+async def test_mail_from_is_the_account_that_logs_in_whoever_the_mail_is_from(account: str):
+    script = Script({"EHLO": "250-mx.test\r\n250 AUTH PLAIN", "AUTH": "235 2.7.0 ok"})
+    one = dataclasses.replace(dispatch(message(sender="info@contoso.com")), account=account)
+    assert isinstance(await send_to(script, one, auth=Login(account, lambda: "secret")), Sent)
+    assert f"MAIL FROM:<{account}>" in script.commands
+
+
 async def test_with_a_user_name_that_is_no_address_mail_from_is_the_mailbox():
     script = Script({"EHLO": "250-mx.test\r\n250 AUTH PLAIN", "AUTH": "235 2.7.0 ok"})
     one = dataclasses.replace(dispatch(), account="relay-user")

@@ -212,6 +212,23 @@ async def test_witnesses_are_sent_messages_of_the_account_latest_first(tmp_path:
         assert set(await ids(spool, account=None)) == {other.id, found.id, first.id}
 
 
+async def test_a_message_id_that_went_by_two_kinds_of_transport_testifies_for_neither(tmp_path: Path) -> None:
+    """The copy that is found may be the other's."""
+    async with house(tmp_path) as spool:
+        same: dict = {"message_id": "<same@shop>", "own_message_id": False}
+        code = await spool.go(LOST, Status.QUEUED, finish={"due_at": NOON}, **same)
+        lease = await spool.lease()
+        (row,) = await spool.due(lease.lane)
+        assert await spool.spool.mark(spool.mark_of(row, fence=lease.fence, transport="smtp"))
+        assert await spool.finish(row, SENT, Status.SENT)
+        assert (await spool.status(code.id), await ids(spool, own=False, kind="smtp")) == (Status.SENT, [])
+        await spool.release(lease)
+        await spool.go(SENT, Status.SENT, **same)
+        assert await ids(spool, own=False, account=None) == []
+        other = await spool.go(SENT, Status.SENT, message_id="<other@shop>", own_message_id=False)
+        assert await ids(spool, own=False) == await ids(spool, own=False, account=None) == [other.id]
+
+
 async def test_messages_that_share_a_message_id_are_known_by_what_reached_the_wire(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         same: dict = {"message_id": "<same@shop>", "own_message_id": False}

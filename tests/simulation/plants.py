@@ -26,9 +26,9 @@ from posthouse.message import Content, Message, Millis, Status
 from posthouse.outcome import Answer, Outcome, Scope, TransientFailure
 from posthouse.pace import Day, Pace, Volume
 from posthouse.ports import SpoolUnavailableError
-from posthouse.records import SILENCE, Finish, Mark, Submission
+from posthouse.records import SILENCE, Finish, Mark, Past, Submission
 from posthouse.settling import settling
-from posthouse.spool import rules
+from posthouse.spool import loads, rules
 from posthouse.spool.sqlite import accepting, lanes, sweeping
 from posthouse.spool.sqlite.committing import Committed, Committer, Entry, Failure, Job
 from posthouse.spool.sqlite.database import Database
@@ -172,20 +172,25 @@ def _key_apart(was: Callable) -> object:
     return add
 
 
-def _forget_past(was: Callable) -> object:
-    """A new owner of a lane knows neither its starts nor its pauses."""
-
+def _forget_pauses(was: Callable) -> object:
     def lease(**named) -> Job:
         take = was(**named)
-        return lambda db: [replace(one, starts=(), pauses=()) for one in take(db)]
+        return lambda db: [replace(one, pauses=()) for one in take(db)]
 
     return lease
+
+
+def _forget_past(_was: object) -> object:
+    async def past(_self: SqliteSpool, *, lanes: Sequence[int], **_named: object) -> Mapping[int, Past]:
+        return {lane: Past() for lane in lanes}
+
+    return past
 
 
 def _queue_again(_was: object) -> object:
     """What a dead process left in ``sending`` goes again at once."""
 
-    def recovered(_wish: object) -> tuple[Status, None, bool, str]:
+    def recovered(_left: object, **_named: object) -> tuple[Status, None, bool, str]:
         return Status.QUEUED, None, False, "message.deferred"
 
     return recovered
@@ -276,8 +281,9 @@ PLANTS: Final[Mapping[Name, Plant]] = {
     "sweep": Plant("nothing is swept", "stranded", Sweep, "run", lambda _was: _nothing),
     "group": Plant("one bad entry fails its group", "fault", Committer, "commit", _whole_group_fails),
     "idempotency": Plant("the key is kept after its message", "spool", SqliteSpool, "add", _key_apart),
-    "recover": Plant("a crash is no doubt", "doubled", sweeping, "recovered", _queue_again),
-    "lease-past": Plant("a new owner knows no past", "retry_after", lanes, "lease", _forget_past),
+    "recover": Plant("a crash is no doubt", "doubled", loads, "judged", _queue_again),
+    "lease-pauses": Plant("a new owner knows no pause", "retry_after", lanes, "lease", _forget_pauses),
+    "lease-starts": Plant("a new owner knows no start", "pace", SqliteSpool, "past", _forget_past),
     "expiry": Plant("expiry ends doubt", "untrue", sweeping, "expire", _expire_all),
     "cancel": Plant("a cancel ends doubt", "untrue", rules, "_cancel", _cancel_all),
     "refused": Plant(

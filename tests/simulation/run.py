@@ -171,7 +171,7 @@ class Run:
         for box in plan.climate.mailboxes:
             for way in plan.climate.route:
                 for own in (True, False):
-                    if not ((box, own) in left or (own and way == plan.climate.route[0])):
+                    if not ((box, own) in left or plan.restores or (own and way == plan.climate.route[0])):
                         continue
                     name = f"witness-{box.partition('@')[0]}-{way}-{own}"
                     message_id = None if own else f"<{name}@shop.example>"
@@ -209,10 +209,11 @@ class Run:
             left = []
         self.held = {record.id: record.cause or "" for record in left}
         oracle.judge_waiting(self, left)
-        end = self.loop.time() + LAST_WORDS
+        end = self.loop.time() + LAST_WORDS + self._days() * DAY
         while (left := oracle.unfinished(self)) and self.loop.time() < end:
             for one in left:
-                await self.persons.settle(one.id)
+                if one.status != "queued":
+                    await self.persons.settle(one.id)
             await asyncio.sleep(LOOK)
 
     def _days(self) -> int:

@@ -67,12 +67,36 @@ def test_smtp_takes_no_more_than_its_connections_and_keeps_one_for_high():
     assert ask(lane, transport="smtp", use=SMTP, load=HIGH) == NEVER
 
 
+def test_smtp_takes_no_more_than_its_connections_when_a_former_owners_requests_are_over():
+    lane = leased(past=Past(alive=(NOW + 1_000,)))
+    for _ in range(2):
+        start(lane, transport="smtp", use=SMTP)
+    assert lane.start_at(NOW + 2_000, transport="smtp", use=SMTP, load=PLAIN) == NEVER
+
+
+def test_what_took_its_room_before_the_day_was_used_up_goes():
+    lane = Lane()
+    start(lane)
+    lane.pause(Pause(None, NOW + 1_000, DAY_USED, blocked=False, since=NOW))
+    assert not lane.rests_since(NOW, NOW, "graph")
+    lane.pause(Pause("graph", NOW + 1_000, "graph.busy", blocked=False, since=NOW))
+    assert lane.rests_since(NOW, NOW, "graph")
+
+
 def test_a_transport_with_its_own_limits_does_not_use_up_the_lanes_minute():
     lane = leased(past=past_of(30))
     assert ask(lane) > NOW
     assert ask(lane, transport="hve", use=OWN) == NOW
     other = leased(past=past_of(30, transport="hve"))
     assert ask(other) == NOW
+
+
+def test_a_transport_with_a_pace_of_its_own_keeps_it_whatever_the_lanes_minute_holds():
+    own = Use(pace="hve", limits=Limits(messages_per_minute=1, concurrent_requests=4), slots=3)
+    lane = leased()
+    lane.end(start(lane, transport="hve", use=own, load=HIGH), NOW)
+    assert ask(lane, transport="hve", use=own, load=HIGH) == NOW + MINUTE
+    assert ask(lane) == NOW
 
 
 def test_a_new_owner_goes_on_with_the_minute_of_the_old_one_and_counts_as_now_what_may_still_be_under_way():

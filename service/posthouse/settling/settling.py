@@ -194,6 +194,7 @@ class Settling:
         selves = [
             Witness(item.message.id, item.account, item.message.message_id, item.started_at, item.transport)
             for item in items
+            if item.message.own_message_id and item.number == 1  # else the copy may be another attempt's
         ]
         await self._proofs.answered(
             first.account,
@@ -207,7 +208,8 @@ class Settling:
         """Of the account itself: the one that was found last, the latest sent, and some from before the oldest doubt."""
         first, now = items[0], self._tools.clock.now()
         account, kind, own = first.account, first.kind, first.message.own_message_id
-        kept = (await self._proofs.of(account, kind, own=own)).witness
+        # another message may carry a client's Message-ID since
+        kept = (await self._proofs.of(account, kind, own=own)).witness if own else None
         found = list(await self._proofs.witnesses(account, kind, own=own, before=now))
         if not any(one.sent_at < first.started_at for one in found):
             found += await self._proofs.witnesses(account, kind, own=own, before=first.started_at)

@@ -8,5 +8,10 @@ select json_group_array(json_array(hex(public_id), account, message_id, started_
     and a.started_at >= :after and a.started_at < :before
   join details d on d.message = m.id and d.own_message_id = :own
   join lanes w on w.id = a.account
+  where not exists (
+    -- a copy that may have been left by another kind of transport proves nothing about this one
+    select 1 from details o join attempts b on b.message = o.message
+    where o.message_id = d.message_id and b.kind <> :kind and (b.outcome is null or b.outcome = 'sent'
+      or (b.outcome = 'unconfirmed' and coalesce(b.settled, '') <> 'not_sent')))
   order by a.started_at desc limit :most
 );
