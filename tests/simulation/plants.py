@@ -271,7 +271,7 @@ PLANTS: Final[Mapping[Name, Plant]] = {
         "doubt falls back to the next transport", "doubled", delivery, "_after_doubt", _fall_back_on_doubt
     ),
     "witness": Plant("absence needs no witness", "doubled", settling, "presence", _always(value=True)),
-    "witness-kind": Plant("any witness will do", "doubled", SqliteSpool, "witnesses", _any_witness),
+    "witness-kind": Plant("any witness will do", "doubled", SqliteSpool, "witnesses", _any_witness, seed=84),
     "shared-message-id": Plant("a shared Message-ID is nobody else's", "lost", settling, "conclude", _alone),
     "early-absence": Plant("absence counts at the first look", "doubled", proof, "next_check", _always(value=None)),
     "draft": Plant("a draft counts as sent", "lost", settling, "conclude", _drafts_count),
@@ -285,9 +285,14 @@ PLANTS: Final[Mapping[Name, Plant]] = {
     "lease-pauses": Plant("a new owner knows no pause", "retry_after", lanes, "lease", _forget_pauses),
     "lease-starts": Plant("a new owner knows no start", "pace", SqliteSpool, "past", _forget_past),
     "expiry": Plant("expiry ends doubt", "untrue", sweeping, "expire", _expire_all),
-    "cancel": Plant("a cancel ends doubt", "untrue", rules, "_cancel", _cancel_all),
+    "cancel": Plant("a cancel ends doubt", "untrue", rules, "_cancel", _cancel_all, seed=161),
     "refused": Plant(
-        "refused recipients are not noted before DATA", "refused", SqliteSpool, "note_refused", lambda _was: _no_note
+        "refused recipients are not noted before DATA",
+        "refused",
+        SqliteSpool,
+        "note_refused",
+        lambda _was: _no_note,
+        seed=75,
     ),
     "restored": Plant(
         "a restored copy sends before it settles", "doubled", SqliteSpool, "restored", lambda _was: _no_note
