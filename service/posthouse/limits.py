@@ -7,6 +7,10 @@ from typing import Final
 from posthouse.message import Message, Millis, Priority
 
 
+ONE_REQUEST: Final = 3_145_728
+"""Bytes of a message on the wire that one request of Graph carries as MIME; larger ones go as drafts (FACTS 0.4)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What an account may do (FACTS B1); 0 means no limit."""
@@ -31,8 +35,10 @@ class Use:
     uploads: bool = False
 
     def wire_bytes(self, size: int) -> int:
-        """What a message of so many bytes takes of the account's uploads."""
-        return (size + 2) // 3 * 4 if self.uploads else 0
+        """What a message of so many bytes takes of the account's uploads; a draft gets its files decoded."""
+        if not self.uploads:
+            return 0
+        return size // 4 * 3 if size > ONE_REQUEST else (size + 2) // 3 * 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
