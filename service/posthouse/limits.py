@@ -6,7 +6,6 @@ from typing import Final
 
 from posthouse.message import Message, Millis, Priority
 
-
 ONE_REQUEST: Final = 3_145_728
 """Bytes of a message on the wire that one request of Graph carries as MIME; larger ones go as drafts (FACTS 0.4)."""
 
