@@ -239,7 +239,6 @@ class Service:
                 clock=self._clock,
                 after=self._policy.settle_checks[-1],
                 concurrent=self.settings.limits.concurrent_requests,
-                blocked_probe=self._policy.blocked_probe,
             )
         )
 

@@ -12,8 +12,8 @@ from posthouse.ports import Broom, Clock, Spool, SpoolUnavailableError
 from posthouse.records import Stray
 from posthouse.telemetry import DRAFTS_LEFT, log
 
-EVERY: Final = 5.0
-"""Seconds between looks for messages whose drafts are due."""
+EVERY: Final = 30.0
+"""Seconds between looks for messages whose drafts are due: nobody waits for them."""
 AGAIN: Final[Millis] = 3_600_000
 """When a mailbox is looked at again that could not be swept."""
 ROWS: Final = 20
@@ -31,7 +31,6 @@ class Tools:
     clock: Clock
     after: float
     concurrent: int
-    blocked_probe: float
 
 
 class Strays:
@@ -49,9 +48,7 @@ class Strays:
     async def once(self) -> None:
         """One round; what the spool cannot write now is swept again, which does no harm."""
         tools, now = self._tools, self._tools.clock.now()
-        before = now - int(tools.blocked_probe * 1000)
         try:
-            await tools.spool.free_drafts(now=now, before=before, most=ROWS)
             leased = tools.board.leased
             for stray in await tools.spool.strays(now=now, after=tools.after, most=ROWS, lanes=leased):
                 await self._sweep(stray)

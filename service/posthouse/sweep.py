@@ -26,7 +26,7 @@ FREED: Final = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """Seconds: how long finished messages and their contents are kept, between probes of a blocked sender."""
+    """Seconds: how long finished messages and their contents are kept, between probes of what a mistake of the set-up holds."""
 
     retention: float
     content_retention: float
@@ -80,12 +80,14 @@ class Sweep:
             await self._keep()
 
     async def _keep(self) -> None:
-        """Take over what the dead left, expire, probe blocked senders, mend, purge, wrap keys again."""
+        """Take over what the dead left, expire, probe what the set-up holds, mend, purge, wrap keys again."""
         spool, times, now = self._tools.spool, self._tools.times, self._tools.clock.now()
         if spool.look_every is not None:
             await spool.recover(now=now, grace=DEAD_GRACE)
         await spool.expire(now=now, most=ROWS)
-        await spool.probe_senders(now=now, next_probe=now + int(times.blocked_probe * 1000))
+        pause = int(times.blocked_probe * 1000)
+        await spool.probe_senders(now=now, next_probe=now + pause)
+        await spool.free_drafts(now=now, before=now - pause, most=ROWS)
         monotonic = self._tools.clock.monotonic()
         if self._mended_at is None or monotonic - self._mended_at >= MEND_EVERY:
             self._mended_at = monotonic

@@ -44,7 +44,6 @@ class Place:
             clock=self.house.clock,
             after=0.0,
             concurrent=4,
-            blocked_probe=900.0,
         )
         return Strays(tools)
 

@@ -5,14 +5,14 @@ import contextvars
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import apsw
 
 from posthouse.app import Service
 from posthouse.assembly import Machine
 from posthouse.clock import SteadyClock
-from posthouse.message import Millis
+from posthouse.message import Millis, id_from_bytes
 from posthouse.ports import SpoolUnavailableError
 from posthouse.settings.model import Settings
 from posthouse.spool.loads import CLOCKS_WANDER
@@ -116,7 +116,9 @@ class Process:
     def copy(self) -> None:
         """Somebody copies the spool as it is now."""
         self.world.trace.note("copy", "taken")
-        self._copy = Copied(self.disk.file.copy(), self.now(), self.world.remember())
+        file = self.disk.file.copy()
+        kept = {id_from_bytes(cast("bytes", row[0])) for row in file.execute("select public_id from messages")}
+        self._copy = Copied(file, self.now(), self.world.remember(kept))
 
     def lose(self, restore: Restore) -> None:
         """The machine is lost; the copy is put where the spool was."""

@@ -17,7 +17,7 @@ from tests.simulation.seeds import run_seeds
 SEEDS = 30
 """Seeds of one test: well within its minute, on a busy machine too."""
 TESTS = 20
-FEW = 1_000
+FEW = 60
 """Seeds within which a planted bug is found whose own seed does not find it any more."""
 
 
@@ -44,7 +44,6 @@ def _told(seed: int, hash_seed: str) -> str:
     return digest
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", sorted(PLANTS))
 def test_a_planted_bug_is_found(name):
     plant = PLANTS[name]

@@ -7,6 +7,7 @@ import asyncio
 import contextvars
 import math
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from posthouse.message import Message, MessageId, Millis
@@ -122,9 +123,9 @@ class World:
 
     # --- copies
 
-    def remember(self) -> Memory:
-        """What is true now."""
-        return {message_id: replace(truth) for message_id, truth in self.truth.items()}
+    def remember(self, kept: AbstractSet[MessageId]) -> Memory:
+        """What is true now of the messages that are kept; one that is only about to be kept is in no copy."""
+        return {message_id: replace(truth) for message_id, truth in self.truth.items() if message_id in kept}
 
     def recall(self, memory: Memory) -> None:
         """The service knows again only what was true then; what was sent since stays sent."""
