@@ -165,6 +165,11 @@ class Lane:
         """The pause that is known, over or not."""
         return self._pauses.get(transport)
 
+    def unsaved(self, now: Millis) -> tuple[Pause, ...]:
+        """The pauses that are not over and not written down."""
+        pauses = (self._pauses[name] for name in self._unsaved if name in self._pauses)
+        return tuple(pause for pause in pauses if pause.until > now)
+
     def saved(self, transport: str | None) -> None:
         """The pause is written down."""
         self._unsaved.discard(transport)

@@ -9,9 +9,9 @@ import pytest
 from posthouse.dispatcher.runner import LONGEST_WAIT
 from posthouse.limits import Limits
 from posthouse.message import Event, Message, Status
-from posthouse.records import Presence
+from posthouse.records import Pause, Presence
 from posthouse.sandbox.chaos import Rule, Target
-from tests.contract.spools import NOON, SECOND, SHOP
+from tests.contract.spools import HOUR, NOON, SECOND, SHOP
 from tests.contract.test_attempt import Office, office
 
 TURNS = 8
@@ -51,6 +51,17 @@ async def test_a_lane_that_waits_for_a_look_sends_what_falls_due_meanwhile(tmp_p
             at.house.clock.at += SECOND // 10
         async with asyncio.timeout(LONGEST_WAIT / 2):
             await at.until(scheduled, Status.SENT)
+
+
+async def test_a_pause_that_could_not_be_written_down_is_written_before_its_lane_is_given_back(tmp_path: Path) -> None:
+    """Else the lane would be taken and given back all the time, for as long as the pause lasts."""
+    async with office(tmp_path) as at:
+        until = NOON + HOUR
+        at.board.lane(SHOP).pause(Pause(None, until, "graph.throttled", blocked=False, since=NOON, length=HOUR))
+        await at.put()
+        async with asyncio.timeout(LONGEST_WAIT / 2):
+            while await at.house.spool.next_due() != until:
+                await asyncio.sleep(0.01)
 
 
 async def test_a_lane_that_is_leased_again_before_its_former_run_heard_of_its_end_is_run_once(

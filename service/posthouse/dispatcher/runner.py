@@ -366,11 +366,18 @@ class LaneRunner:
         for app in self._apps:
             self._board.ceiling(app).offer()
 
+    async def _save_pauses(self, now: Millis) -> None:
+        """Write down what could not be written when it began: the lane would else be leased in vain until its end."""
+        for pause in self._lane.unsaved(now):
+            await self._tools.spool.pause(lane=self._lease.lane, pause=pause)
+            self._lane.saved(pause.transport)
+
     async def _give_back(self) -> None:
         """Repeated until it is written: a lane that keeps its owner without a runner would never be leased again."""
         while True:
             now = self._tools.clock.now()
             try:
+                await self._save_pauses(now)
                 await self._tools.spool.release(lane=self._lease.lane, fence=self._lease.fence, now=now)
             except SpoolUnavailableError:
                 await asyncio.sleep(SPOOL_PAUSE)
