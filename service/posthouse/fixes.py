@@ -68,7 +68,6 @@ recipients_per_day | throttling | the mailbox has used up its recipients of 24 h
 tenant_recipients_per_day | throttling | the tenant has used up its recipients of 24 hours ([limits] tenant_recipients_per_day) | Wait, or raise the setting where the tenant's licences allow more.
 scheduled | message | nothing is due yet | Nothing to do; posthouse messages change <id> sends it earlier.
 transport | service | no transport of its route can be used now | See posthouse transports list.
-no_answer | service | no answer came before the attempt's deadline or the end of the service's drain | {prove}
 graph.token_refused | credentials | Graph refuses a token that Entra ID has just issued | Check that cloud and base_url belong to the tenant, that this machine's clock is right, and that the app is enabled: az ad sp show --id <client id> --query accountEnabled.
 graph.app_permission | licence or policy | the app lacks the permission for this request | {send}
 graph.mailbox_permission | licence or policy | the app may not send from this mailbox | Add-DistributionGroupMember '<group>' -Member <mailbox>; check with Test-ServicePrincipalAuthorization -Identity <enterprise app object id> -Resource <mailbox> (InScope must be True). {delay}
@@ -146,7 +145,7 @@ network.unreachable | network path | there is no way to the host | Check route a
 network.certificate | network path | the certificate cannot be verified, often because of TLS inspection | Exclude the host from TLS inspection, or name the inspecting CA with ca_file.
 network.tls | network path | the TLS handshake fails | openssl s_client -connect <host>:<port>; TLS 1.2 must pass.
 network.path | network path | the connection breaks or stays silent | Check firewall, proxy and MTU between here and the host.
-no_answer | network path | no answer came before the deadline | {prove}
+no_answer | network path | no answer came before the attempt's deadline or the end of the service's drain | {prove}
 """
 
 
@@ -154,6 +153,8 @@ def _rows(table: str) -> Mapping[str, Fix]:
     found: dict[str, Fix] = {}
     for line in table.strip().splitlines():
         key, kind, cause, remedy = line.split(" | ")
+        if key in found:
+            raise ValueError(f"two fixes are called {key}")
         found[key] = Fix(Kind(kind), cause, remedy.format(**_OFTEN))
     return MappingProxyType(found)
 

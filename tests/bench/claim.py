@@ -21,16 +21,13 @@ import apsw
 import asyncpg
 import uvloop
 
-from posthouse.message import Message, Status
-from posthouse.outcome import Answer, Sent
-from posthouse.records import Finish, Mark
 from posthouse.spool.postgres.database import Address
 from posthouse.spool.postgres.store import PostgresSpool
 from posthouse.spool.postgres.store import open_spool as open_postgres
 from posthouse.spool.sealing import Secrets
 from posthouse.spool.sqlite.store import SqliteSpool, open_spool
 from tests import postgres
-from tests.bench.spool import Wall, submission
+from tests.bench.spool import Wall, finish_of, mark_of, submission
 
 MANY: Final = 1_000_000
 PAUSED: Final = 900_000
@@ -158,37 +155,6 @@ async def claim(spool: Spool) -> float:
     await spool.release(lane=lease.lane, fence=lease.fence, now=clock.now())
     assert len(rows) == PEEK
     return (time.perf_counter() - began) / PEEK
-
-
-def mark_of(row: Message, fence: int, now: int) -> Mark:
-    return Mark(
-        key=row.key,
-        id=row.id,
-        lane=row.lane,
-        fence=fence,
-        number=1,
-        attempt_id=f"attempt-{row.key}",
-        transport="graph",
-        kind="graph",
-        account=row.account,
-        started_at=now,
-        deadline_at=now + 60_000,
-        recipients=1,
-        wire_bytes=row.size,
-    )
-
-
-def finish_of(row: Message, now: int) -> Finish:
-    return Finish(
-        key=row.key,
-        id=row.id,
-        lane=row.lane,
-        number=1,
-        ended_at=now,
-        outcome=Sent(answer=Answer(status="2.0.0", text="accepted", reply=202)),
-        status=Status.SENT,
-        event="message.sent",
-    )
 
 
 async def measured(opened: Callable[..., AbstractAsyncContextManager[Spool]], engine: str) -> None:

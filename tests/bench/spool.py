@@ -118,38 +118,44 @@ async def drain(spool: SqliteSpool, clock: Wall) -> float:
     async def send(item: tuple[Message, int]) -> None:
         row, fence = item
         at = clock.now()
-        await spool.mark(
-            Mark(
-                key=row.key,
-                id=row.id,
-                lane=row.lane,
-                fence=fence,
-                number=1,
-                attempt_id=f"attempt-{row.key}",
-                transport="graph",
-                kind="graph",
-                account=row.account,
-                started_at=at,
-                deadline_at=at + 60_000,
-            )
-        )
-        await spool.finish(
-            Finish(
-                key=row.key,
-                id=row.id,
-                lane=row.lane,
-                number=1,
-                ended_at=at,
-                outcome=Sent(answer=Answer(status="2.0.0", text="accepted", reply=202)),
-                status=Status.SENT,
-                event="message.sent",
-            )
-        )
+        await spool.mark(mark_of(row, fence, at))
+        await spool.finish(finish_of(row, at))
 
     rate, _ = await spread(work, send, tasks=IN_FLIGHT)
     for lane in await spool.lanes(now=clock.now()):
         await spool.release(lane=lane.lane, fence=1, now=clock.now())
     return rate
+
+
+def mark_of(row: Message, fence: int, now: int) -> Mark:
+    return Mark(
+        key=row.key,
+        id=row.id,
+        lane=row.lane,
+        fence=fence,
+        number=1,
+        attempt_id=f"attempt-{row.key}",
+        transport="graph",
+        kind="graph",
+        account=row.account,
+        started_at=now,
+        deadline_at=now + 60_000,
+        recipients=1,
+        wire_bytes=row.size,
+    )
+
+
+def finish_of(row: Message, now: int) -> Finish:
+    return Finish(
+        key=row.key,
+        id=row.id,
+        lane=row.lane,
+        number=1,
+        ended_at=now,
+        outcome=Sent(answer=Answer(status="2.0.0", text="accepted", reply=202)),
+        status=Status.SENT,
+        event="message.sent",
+    )
 
 
 async def one_round(folder: Path) -> tuple[float, float, float, float]:

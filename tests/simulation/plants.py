@@ -305,7 +305,7 @@ PLANTS: Final[Mapping[Name, Plant]] = {
     "slots": Plant("slots have no limit", "concurrency", Lane, "_full", _always(value=False)),
     "room": Plant("no slot is kept for high", "room", of_lanes, "kept", _always(value=0)),
     "uploads": Plant("uploads have no limit", "uploads", Volume, "next_at", _at_once),
-    "day": Plant("a day has no limit", "day", Day, "room_at", _at_once),
+    "day": Plant("a day has no limit", "day", Day, "room_at", _at_once, seed=73),
     "look-rest": Plant("look-ups do not rest", "retry_after", Lane, "looks_at", _look_at_once),
     "pause-lane": Plant("a person's pause of a lane is no pause", "paused", Lane, "paused", _deaf_to_people),
     "pause-transport": Plant(
