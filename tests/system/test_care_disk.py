@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from posthouse.sandbox.chaos import Rule, Target
+from posthouse.sweep import EVERY
 from tests.system.harness import POSTHOUSE, Service, letter
 
 pytestmark = [pytest.mark.apt, pytest.mark.timeout(300)]
@@ -112,7 +113,9 @@ async def test_nothing_is_taken_below_the_floor_and_everything_taken_is_sent(lau
     assert set(codes) == {"storage_low"}
     assert len(ids) > 100
     assert FLOOR * 0.75 < free(small_disk) < FLOOR * 1.5  # of 200 MB: it stopped at the floor, not at the end
-    assert (await service.http.get("/readyz")).status_code == 503
+    async with asyncio.timeout(2 * EVERY):
+        while (await service.http.get("/readyz")).status_code != 503:
+            await asyncio.sleep(0.1)
     emulator.world.faults = []
     assert set((await service.until(ids, seconds=120)).values()) == {"sent"}
     exactly_once(emulator, ids)

@@ -9,6 +9,8 @@ FLOOR: Final = 64 * 1024 * 1024
 """Free bytes below which nothing is accepted, so that what was accepted can still be marked and finished."""
 FRESH: Final = 0.1
 """Seconds that a look at the disk counts."""
+MARGIN: Final = 1024 * 1024
+"""Free bytes above the floor below which the spool calls itself full: who is ready must have room for an ordinary message."""
 TWICE: Final = 2
 """What is accepted lies in the log, and in the file as well when the log is written back."""
 
@@ -48,7 +50,7 @@ class Room:
     def below(self) -> str | None:
         """Why nothing is taken now; None where there is room."""
         free = self.free()
-        return self.words(free) if free < self._floor else None
+        return self.words(free) if free < self._floor + MARGIN else None
 
     def words(self, free: int) -> str:
         """The reason for a person."""
