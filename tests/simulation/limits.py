@@ -51,14 +51,18 @@ class Sliding:
     """Weights of events by time."""
 
     def __init__(self) -> None:
-        self._events: deque[tuple[float, int]] = deque()
+        self._events: deque[tuple[float, int, Call | None]] = deque()
 
-    def add(self, now: float, weight: int, *, window: float) -> tuple[int, int]:
-        """Count one more; how many events lie in the window now, and their weight."""
+    def add(self, now: float, weight: int, *, window: float, call: "Call | None" = None) -> tuple[int, int]:
+        """Count one more; how many events lie in the window now, and their weight.
+
+        A request that was under way when its process was killed does not count: nobody can know when it arrived.
+        """
         while self._events and self._events[0][0] <= now - window + EPSILON:
             self._events.popleft()
-        self._events.append((now, weight))
-        return len(self._events), sum(weight for _, weight in self._events)
+        self._events.append((now, weight, call))
+        counted = [weight for _, weight, one in self._events if one is None or not one.cut_off()]
+        return len(counted), sum(counted)
 
 
 class Limits:
@@ -126,10 +130,10 @@ class Limits:
         own = climate.own_pace.get(call.transport)
         limit = climate.per_minute if own is None else own
         pace = call.account, "" if own is None else call.transport
-        if limit and (starts := self._starts[pace].add(now, 1, window=self._window(MINUTE))[0]) > limit:
+        if limit and (starts := self._starts[pace].add(now, 1, window=self._window(MINUTE), call=call)[0]) > limit:
             self._complain("pace", f"{starts} starts in 60 s for {pace}, {limit} are allowed")
         if climate.sender_pace and message.sender == climate.paced_sender:
-            starts = self._senders[call.account, message.sender].add(now, 1, window=self._window(MINUTE))[0]
+            starts = self._senders[call.account, message.sender].add(now, 1, window=self._window(MINUTE), call=call)[0]
             if starts > climate.sender_pace:
                 self._complain(
                     "pace", f"{starts} starts in 60 s as {message.sender}, {climate.sender_pace} are allowed"

@@ -54,6 +54,10 @@ class Call:
     arrived: float = 0.0
     ended: float | None = None
 
+    def cut_off(self) -> bool:
+        """Whether its process was killed while it was under way."""
+        return self.ended is None and self.life.dead
+
     def busy(self) -> bool:
         """Whether the server is at work on it: until it answered, or saw the connection end, as all of a process do that dies."""
         return self.ended is None and not self.life.dead

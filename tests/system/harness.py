@@ -240,6 +240,11 @@ class Service:
                 return found
             query["after"] = page["next"]
 
+    async def _told(self, message_id: str) -> str:
+        """A message and what happened to it, for whoever reads why a test failed."""
+        events = await self.http.get(f"/v1/messages/{message_id}/events")
+        return "\n".join([str(await self.get(message_id)), *(str(event) for event in events.json()["data"])])
+
     async def until(self, ids: Sequence[str], *, wanted: frozenset[str] = FINAL, seconds: float = 40) -> dict[str, str]:
         """Wait until every one of ``ids`` has a status of ``wanted``; the statuses."""
         deadline = time.monotonic() + seconds
@@ -250,7 +255,8 @@ class Service:
                 return statuses
             if time.monotonic() > deadline:
                 short = {status: list(statuses.values()).count(status) for status in set(statuses.values())}
-                raise AssertionError(f"after {seconds} s: {short}")
+                waits = [await self._told(one) for one, status in statuses.items() if status not in wanted]
+                raise AssertionError(f"after {seconds} s: {short}\n" + "\n".join(waits[:3]))
             await asyncio.sleep(0.1)
 
 
