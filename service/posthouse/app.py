@@ -122,6 +122,7 @@ class Service:
 
     async def _recover(self) -> int:
         """What a dead process, a clock that was set back and a restored copy left; how many are in doubt for the first."""
+        await self._settling.begin()
         turned_back = await self._spool.turn_back(now=self._clock.now())
         if turned_back:
             log(CLOCK_TURNED_BACK, level=logging.WARNING, seconds=turned_back / 1000)

@@ -11,8 +11,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
+from posthouse.continuity import Anchor
 from posthouse.message import Millis
 from posthouse.telemetry import CLOCK_AGREES, CLOCK_DIFFERS, log
 
@@ -22,6 +24,8 @@ DIFFERS: Final = 5_000_000_000
 """Nanoseconds between wall and own time from which somebody is told."""
 DRAWN_EVERY: Final = 1_000_000_000
 """Nanoseconds between looks at the wall clock."""
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+"""A name of its own for each run of the machine (proc(5))."""
 _MILLI: Final = 1_000_000
 
 
@@ -31,12 +35,32 @@ def boot_time() -> int:
     return time.monotonic_ns() if clock is None else time.clock_gettime_ns(clock)
 
 
-class SteadyClock:
-    """The time of one process; ``wall`` and ``steady`` give nanoseconds. Safe to be asked from any thread."""
+def boot_name() -> str | None:
+    """What tells this run of the machine from all others, where the system says so and its clock counts from its start."""
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return None
+    try:
+        return BOOT_ID.read_text("ascii").strip() or None
+    except OSError:
+        return None
 
-    def __init__(self, *, wall: Callable[[], int] = time.time_ns, steady: Callable[[], int] = boot_time) -> None:
+
+class SteadyClock:
+    """The time of one process; ``wall`` and ``steady`` give nanoseconds, ``boot`` names the run of the machine.
+
+    Safe to be asked from any thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        wall: Callable[[], int] = time.time_ns,
+        steady: Callable[[], int] = boot_time,
+        boot: Callable[[], str | None] = boot_name,
+    ) -> None:
         self._wall = wall
         self._steady = steady
+        self._boot = boot()
         self._drawn_at = steady()
         self._ahead = wall() - self._drawn_at
         self._latest: Millis = 0
@@ -58,6 +82,10 @@ class SteadyClock:
     def monotonic(self) -> float:
         """Seconds that never jump, a machine's sleep included, so that a lease ends while its owner sleeps."""
         return self._steady() / 1e9
+
+    def anchor(self) -> Anchor | None:
+        """How far this time is ahead of the machine's own; None where nothing tells that from another run's."""
+        return None if self._boot is None else Anchor(self._boot, self._ahead // _MILLI)
 
     def _draw(self, at: int) -> None:
         most = (at - self._drawn_at) // RATE

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Protocol
 
+from posthouse.continuity import Anchor, Chain
 from posthouse.message import Body, Content, Event, Message, MessageId, Millis, Priority, Status
 from posthouse.outcome import Outcome, RefusedRecipient
 from posthouse.records import (
@@ -59,6 +60,10 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds that never jump, for durations."""
+        ...
+
+    def anchor(self) -> Anchor | None:
+        """What another process can tell by whether its time is the same; None where it cannot."""
         ...
 
 
@@ -248,6 +253,13 @@ class Spool(Protocol):
 
     async def transports(self) -> Sequence[TransportRow]:
         """What was written down."""
+        ...
+
+    async def anchor(self, anchor: Anchor, *, before: Anchor | None, now: Millis) -> Chain:
+        """Hold fast how this process's time lies, by ``continuity``; the chain that it belongs to.
+
+        ``before`` is its anchor of the last time; None at its start, before it writes any other time down.
+        """
         ...
 
     async def turn_back(self, *, now: Millis) -> Millis:

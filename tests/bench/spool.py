@@ -48,6 +48,9 @@ class Wall:
     def monotonic(self) -> float:
         return time.monotonic()
 
+    def anchor(self) -> None:
+        return None
+
 
 def submission(i: int, now: int) -> Submission:
     account = f"sender{i % 8}@contoso.com"

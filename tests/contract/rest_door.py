@@ -51,6 +51,9 @@ class Clock:
     def monotonic(self) -> float:
         return time.monotonic() + self.ahead / 1000
 
+    def anchor(self) -> None:
+        return None
+
 
 class WatchedWatch(Watch):
     """Tells the test that somebody waits."""

@@ -60,6 +60,12 @@ class Bench:
             )
         )
 
+    async def restart(self) -> None:
+        """The process dies; the next one begins as the service does."""
+        await self.settling.stop()
+        self.settling = self.start()
+        await self.settling.begin()
+
     def setting(self, **changes: object) -> None:
         """Change the emulator's settings."""
         self.emulator.world.settings = replace(self.emulator.world.settings, **changes)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from posthouse.continuity import Anchor
 from posthouse.message import (
     Body,
     Bytes,
@@ -63,15 +64,25 @@ LOST = Unconfirmed(answer=Answer(status="4.4.2", text="the answer was lost", cod
 
 @dataclass
 class Clock:
-    """Wall time stands still until a test moves it; durations are real."""
+    """Wall time stands still until a test moves it; durations are real. Without a ``boot`` it has no anchor."""
 
     at: int = NOON
+    boot: str | None = None
+    ahead: int = 0
 
     def now(self) -> int:
         return self.at
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def anchor(self) -> Anchor | None:
+        return None if self.boot is None else Anchor(self.boot, self.ahead)
+
+    def put(self, millis: int) -> None:
+        """Somebody sets the machine's clock, and a process starts by it."""
+        self.at += millis
+        self.ahead += millis
 
 
 @dataclass

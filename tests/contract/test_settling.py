@@ -428,6 +428,48 @@ async def test_after_a_start_absence_counts_only_when_the_process_has_watched_fo
         assert await on.stands(refused) == AGAIN
 
 
+async def test_a_process_that_is_killed_again_and_again_settles_where_nobody_set_the_clock(tmp_path: Path) -> None:
+    """Each process proves by a clock that nobody can set that its time is that of the ones before."""
+    async with bench(tmp_path) as on:
+        on.clock.boot = "this run of the machine"
+        await on.restart()
+        await witness(on)
+        refused = await on.refused()
+        for _ in range(24):
+            on.clock.at += LAST // 24
+            await on.restart()
+        await on.look()
+        assert await on.stands(refused) == AGAIN
+
+
+async def test_times_of_before_the_clock_was_set_prove_nothing_however_often_it_starts(tmp_path: Path) -> None:
+    async with bench(tmp_path) as on:
+        on.clock.boot = "this run of the machine"
+        await on.restart()
+        await witness(on)
+        refused = await on.refused()
+        on.clock.put(HOUR)
+        await on.restart()
+        await on.restart()  # the first of those with the new time had seen that it is new
+        await on.look()
+        assert (await on.stands(refused))[0] is Status.UNCONFIRMED
+        await on.look(after=LAST)
+        assert await on.stands(refused) == AGAIN
+
+
+async def test_on_another_run_of_the_machine_the_times_of_before_prove_nothing(tmp_path: Path) -> None:
+    async with bench(tmp_path) as on:
+        on.clock.boot = "one run of the machine"
+        await on.restart()
+        await witness(on)
+        refused = await on.refused()
+        on.clock.at += HOUR
+        on.clock.boot = "the next run of the machine"
+        await on.restart()
+        await on.look()
+        assert (await on.stands(refused))[0] is Status.UNCONFIRMED
+
+
 async def test_an_appearance_counts_only_where_an_earlier_look_did_not_find_the_copy(tmp_path: Path) -> None:
     async with bench(tmp_path) as on:
         await witness(on)

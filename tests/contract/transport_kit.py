@@ -52,6 +52,9 @@ class SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()
 
+    def anchor(self) -> None:
+        return None
+
 
 @dataclass
 class Notes:

@@ -19,6 +19,7 @@ class VirtualClock:
         self._latest: Millis = 0
         self._began: tuple[float, Millis] = (0.0, START)
         self._begun_with: Millis = 0
+        self.machine = "the first"
 
     def wall(self) -> Millis:
         """What the machine's clock shows."""
@@ -36,6 +37,7 @@ class VirtualClock:
         return SteadyClock(
             wall=lambda: (START + self._offset) * 1_000_000 + self._loop.us * 1000,
             steady=lambda: BOOTED + self._loop.us * 1000,
+            boot=lambda: self.machine,
         )
 
     def was_set_since_start(self) -> bool:

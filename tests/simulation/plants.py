@@ -13,7 +13,7 @@ from typing import Final
 
 import apsw
 
-from posthouse import delivery, proof
+from posthouse import continuity, delivery, proof
 from posthouse import lanes as of_lanes
 from posthouse.circuit import Circuit
 from posthouse.clock import SteadyClock
@@ -299,6 +299,13 @@ PLANTS: Final[Mapping[Name, Plant]] = {
     ),
     "watched": Plant(
         "absence counts by a clock that may have been set", "doubled", settling, "WATCHED", lambda _was: 0.0
+    ),
+    "chain": Plant(
+        "a process goes on with the times of one that had another time",
+        "doubled",
+        continuity,
+        "AGREES",
+        lambda _was: 10**12,
     ),
     "clock": Plant("the service lives by the wall clock", "early", SteadyClock, "now", _by_the_wall),
     "pace": Plant("a minute has no limit", "pace", Pace, "next_at", _at_once),

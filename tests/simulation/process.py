@@ -125,6 +125,7 @@ class Process:
         if self._copy is None:
             return
         self.world.trace.note("copy", "the machine is lost")
+        self.world.clock.machine = "another"
         self._lost, self._down = True, restore.down
         if restore.backup:
             mark(Database(self._copy.file, verbs()), self._copy.at)

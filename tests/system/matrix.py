@@ -22,6 +22,7 @@ from tests.system.gate import Gate
 from tests.system.harness import Service, letter
 
 SENDERS = ("app0@contoso.example", "app1@contoso.example")
+TRANSPORTS = ("graph", "smtp")
 EACH = 6
 """Messages of one phase."""
 PHASES = ("before", "during", "after")
@@ -157,6 +158,7 @@ class Cell:
             self.gate = await stack.enter_async_context(Gate(host, int(port)))
             url = f"https://{host}:{self.gate.port}/v1.0"
         changes: dict[str, Any] = {"spool": {"url": self._dsn}} if self._dsn else {}
+        routes = [{"recipients": [f"*@by-{one}.example"], "transports": [one]} for one in TRANSPORTS]
         self._service = service = Service(
             self._home,
             self.emulator,
@@ -166,13 +168,17 @@ class Cell:
                 "attempt_timeout": "1s",
                 "settle_checks": ["0.3s", "1s", "2s"],
             },
+            routes=routes,
             **changes,
         )
         stack.push_async_callback(service.close)
         await service.start()
         await service.make_key(*SENDERS)
+        # a mailbox that sends for years has sent by each transport: a witness of the same kind (PROMISES §5)
         witnesses = [
-            await service.submit(letter(sender, n, subject=f"witness {n}")) for n, sender in enumerate(SENDERS)
+            await service.submit(letter(sender, 0, subject=f"witness {sender} {one}", to=[f"someone@by-{one}.example"]))
+            for sender in SENDERS
+            for one in TRANSPORTS
         ]
         await service.until(witnesses)
 

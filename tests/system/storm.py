@@ -102,21 +102,15 @@ async def kill(post: Post, emulator: Emulator, tally: Tally, over: asyncio.Event
         await asyncio.gather(*starts.values())
 
 
-async def until_all_end(front: Service, weather: Weather, emulator: Emulator, over: asyncio.Event) -> Counter[str]:
-    """Wait until every message is final or held; how many stand where.
-
-    The storm is over when all others are in doubt: absence counts only for a process that has watched for itself as
-    long as ``settle_checks`` last (PROMISES §5), and one that is killed every few seconds never has.
-    """
+async def until_all_end(front: Service, weather: Weather, emulator: Emulator) -> Counter[str]:
+    """Wait until every message is final or held; how many stand where."""
     deadline = time.monotonic() + weather.seconds
     while True:
         with contextlib.suppress(httpx.TransportError, KeyError):
-            if len(emulator.world.received) >= weather.messages * 0.9:
+            if len(emulator.world.received) >= weather.messages:
                 found = Counter((await front.statuses()).values())
-                if found.total() == weather.messages and found.keys() <= FINAL | {"held", "unconfirmed"}:
-                    over.set()
-                    if not found["unconfirmed"]:
-                        return found
+                if found.total() == weather.messages and found.keys() <= FINAL | {"held"}:
+                    return found
         assert time.monotonic() < deadline, f"{len(emulator.world.received)} arrived; {front.log.read_text()[-2000:]}"
         await asyncio.sleep(1.0)
 
@@ -131,7 +125,7 @@ async def blow(post: Post, emulator: Emulator, weather: Weather) -> Tally:
     try:
         ids = await submit(post.front, weather)
         assert len(set(ids)) == weather.messages
-        tally.statuses = await until_all_end(post.front, weather, emulator, over)
+        tally.statuses = await until_all_end(post.front, weather, emulator)
         tally.seconds = time.monotonic() - began
     finally:
         over.set()

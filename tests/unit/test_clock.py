@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posthouse.clock import RATE, SteadyClock
+from posthouse.continuity import Anchor
 
 NOON = 1_800_000_000_000_000_000
 SECOND = 1_000_000_000
@@ -98,3 +99,25 @@ def test_a_clock_that_was_set_is_told_once_and_again_when_it_agrees(caplog):
     machine.wrong = 0
     seconds_of(machine, clock, 30)
     assert caplog.messages == ["clock.differs", "clock.agrees"]
+
+
+def test_the_anchor_moves_with_own_time_and_not_with_the_wall_clock():
+    machine = Machine()
+    clock = SteadyClock(wall=machine.wall, steady=machine.steady, boot=lambda: "this run")
+    before = clock.anchor()
+    machine.wrong = HOUR
+    assert clock.anchor() == before == Anchor("this run", millis(NOON))
+    seconds_of(machine, clock, 600)
+    assert clock.anchor() == Anchor("this run", millis(NOON) + 600_000 // RATE)
+
+
+def test_a_machine_that_cannot_tell_its_runs_apart_has_no_anchor():
+    assert SteadyClock(boot=lambda: None).anchor() is None
+
+
+def test_two_processes_of_this_machine_have_the_same_time():
+    one, other = SteadyClock().anchor(), SteadyClock().anchor()
+    assert one is not None
+    assert other is not None
+    assert one.boot == other.boot
+    assert abs(one.ahead - other.ahead) <= 1

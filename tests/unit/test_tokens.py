@@ -29,6 +29,9 @@ class Time:
     def monotonic(self) -> float:
         return self.seconds
 
+    def anchor(self) -> None:
+        return None
+
 
 @dataclass
 class Entra:

@@ -39,6 +39,7 @@ from posthouse.records import (
 )
 from posthouse.settling.looking import DENIED, IDS_IN_ONE_LOOK, Eyes, LookUps, Place
 from posthouse.settling.presence import Proofs
+from posthouse.settling.watched import Watched
 from posthouse.telemetry import MESSAGE_HELD, MESSAGE_SETTLED, SERVICE_FAULT, log
 from posthouse.watch import Watch
 
@@ -48,8 +49,8 @@ LOOKS_AT_ONCE: Final = 8
 FAULT_PAUSE: Final = 1.0
 """Seconds that a lane rests whose look could not be judged or written down."""
 WATCHED: Final = 180.0
-"""Seconds of its own, or the whole of ``settle_checks``, that a process watches before absence counts: what was written
-down before its start says nothing about how long ago that was, where somebody set the machine's clock meanwhile."""
+"""Seconds, or the whole of ``settle_checks``, that must have passed before absence counts since the clock was set, or may
+have been (``watched``): what was written down before says nothing about how long ago that was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +91,7 @@ class Settling:
         self._stopping = False
         self._at_once = asyncio.Semaphore(LOOKS_AT_ONCE)
         self._busy: dict[int, asyncio.Task[None]] = {}
-        checks = tools.policy.settle_checks
-        self._earliest = tools.clock.now() + int((min(checks[-1], WATCHED) - checks[-1]) * 1000)
+        self._watched = Watched(tools.spool, tools.clock)
         tools.board.watch(self._news.set)
 
     def wake(self, _lanes: frozenset[int]) -> None:
@@ -111,6 +111,10 @@ class Settling:
             look.cancel()
         await asyncio.gather(*looks, return_exceptions=True)
         await self._proofs.close()
+
+    async def begin(self) -> None:
+        """Before this process writes a time down; raises SpoolUnavailableError."""
+        await self._watched.begin()
 
     async def run(self) -> None:
         """Look when looks are due."""
@@ -132,8 +136,10 @@ class Settling:
         if not free or self._stopping:
             return LONGEST_WAIT
         due: defaultdict[int, list[Unsettled]] = defaultdict(list)
+        last = self._tools.policy.settle_checks[-1]
+        earliest = await self._watched.since() + int((min(last, WATCHED) - last) * 1000)
         for item in await spool.unsettled(now=now, most=ROUND, lanes=free):
-            due[item.lane].append(replace(item, since=max(item.since, self._earliest)))
+            due[item.lane].append(replace(item, since=max(item.since, earliest)))
         asks: defaultdict[int, list[Presence]] = defaultdict(list)
         for lane, ask in await spool.asks(now=now, most=ROUND, lanes=free):
             asks[lane].append(ask)

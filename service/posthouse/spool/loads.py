@@ -44,6 +44,8 @@ DAY_READ: Final = 25
 DIED: Final = {"code": "process_died", "text": "the process ended while the attempt was under way"}
 LOST: Final = {"code": "attempt_lost", "text": "the attempt ended inside the service without an outcome"}
 FOREVER: Final[Millis] = 1 << 62
+CHAINS_KEPT: Final[Millis] = 90 * 86_400_000
+"""After so long nobody starts on the same boot of a machine and asks how its time lay; if so, it begins anew."""
 CLOCKS_WANDER: Final[Millis] = 60_000
 """What was written less than this ahead of now is no sign that a clock was set back: clocks differ."""
 

@@ -5,6 +5,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
+from posthouse.continuity import Anchor, Chain
 from posthouse.message import Body, Content, Event, Message, MessageId, Millis, Status
 from posthouse.outcome import RefusedRecipient
 from posthouse.ports import NOTHING_READ, Clock, Cursors, SpoolUnavailableError, Wake
@@ -44,6 +45,7 @@ from posthouse.records import (
 )
 from posthouse.spool.postgres import (
     blocks,
+    clocks,
     contents,
     drafts,
     erasing,
@@ -312,6 +314,10 @@ class PostgresSpool:
         return await self._ask(registers.transports)
 
     # --- settling
+
+    async def anchor(self, anchor: Anchor, *, before: Anchor | None, now: Millis) -> Chain:
+        """Hold fast how this process's time lies; where nothing is new, nothing is written."""
+        return await self._ask(clocks.anchor, anchor, before=before, now=now)
 
     async def turn_back(self, *, now: Millis) -> Millis:
         """By how much the clock was set back, after nothing waits for that any more; 0 while other workers live."""

@@ -10,6 +10,7 @@ from typing import Final
 
 import apsw
 
+from posthouse.continuity import Anchor, Chain, carried_on
 from posthouse.message import Body, Content, Event, Message, MessageId, Millis, Status, id_bytes
 from posthouse.outcome import RefusedRecipient
 from posthouse.ports import NOTHING_READ, Clock, Cursors, SpoolUnavailableError, Wake
@@ -51,6 +52,7 @@ from posthouse.spool.refused import SpoolRefusedError
 from posthouse.spool.sealing import Secrets
 from posthouse.spool.sqlite import (
     blocks,
+    clocks,
     commands,
     contents,
     drafts,
@@ -305,6 +307,15 @@ class SqliteSpool:
         return await self._readers.read(registers.transports)
 
     # --- settling
+
+    async def anchor(self, anchor: Anchor, *, before: Anchor | None, now: Millis) -> Chain:
+        """Hold fast how this process's time lies; where nothing is new, nothing is written."""
+        if before is None:
+            return await self._writer.write(clocks.join(anchor, now=now))
+        stands = await self._readers.read(clocks.chain(anchor.boot))
+        if stands is not None and carried_on(stands, anchor, before=before, now=now) == stands:
+            return stands
+        return await self._writer.write(clocks.carry_on(anchor, before=before, now=now))
 
     async def turn_back(self, *, now: Millis) -> Millis:
         """At start: by how much the clock was set back, after nothing waits for that any more."""

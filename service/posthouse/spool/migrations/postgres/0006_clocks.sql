@@ -1,0 +1,9 @@
+-- oldest: 2
+-- How far the times that processes write down are ahead of a clock that nobody can set, by boot of the machine, and the
+-- time from which on they all were so: what was written down before says nothing about how long ago it was.
+create table clocks (
+  boot text primary key,
+  ahead bigint not null,
+  since bigint not null,
+  noted_at bigint not null
+);

@@ -1,0 +1,9 @@
+-- oldest: 2
+-- How far the times that processes write down are ahead of a clock that nobody can set, by boot of the machine, and the
+-- time from which on they all were so: what was written down before says nothing about how long ago it was.
+create table clocks (
+  boot text primary key,
+  ahead integer not null,
+  since integer not null,
+  noted_at integer not null
+) without rowid;

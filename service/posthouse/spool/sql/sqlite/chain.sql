@@ -1,0 +1,1 @@
+select ahead, since from clocks where boot = :boot;

@@ -1,0 +1,1 @@
+delete from clocks where noted_at < :before and boot <> :boot;
