@@ -8,7 +8,6 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from posthouse.sandbox.emulator import Emulator
 from tests.system.harness import Service, letter
 
 SUBMISSIONS = 1_000
