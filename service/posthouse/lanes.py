@@ -19,6 +19,7 @@ from posthouse.records import SILENCE, Lease, Past, Pause, Told
 PAUSED_BY_PERSON: Final = "paused_by_person"
 DAY_USED: Final = "recipients_per_day"
 TENANT_DAY_USED: Final = "tenant_recipients_per_day"
+THROTTLED: Final = "graph.throttled"
 OURS: Final = frozenset({DAY_USED, TENANT_DAY_USED})
 """Reasons of pauses that we reckon ourselves: a person's word ends them, and they come back where they are true."""
 
@@ -120,7 +121,7 @@ class Lane:
 
     def _asked_to_wait(self, transport: str | None) -> list[Millis]:
         pause = self._pauses.get(transport)
-        return [] if pause is None or pause.blocked or pause.reason in OURS else [pause.until]
+        return [] if pause is None else [_asked_until(pause)]
 
     def quiet(self, now: Millis, concurrent: int) -> bool:
         """Whether a look-up that nobody waits for takes nothing from anybody: nothing rests, two slots are free."""
@@ -198,8 +199,11 @@ class Lane:
         self._told = told
         if not told.paused:
             for name, pause in tuple(self._pauses.items()):
-                if (pause.blocked or pause.reason in OURS) and pause.since <= told.at:
+                if not _is_asked(pause) and pause.since <= told.at:
                     self.resume(now, name)
+                    if pause.asked_until > now:
+                        asked = replace(pause, until=pause.asked_until, reason=THROTTLED, blocked=False, asked_until=0)
+                        self._pauses[name] = asked
         self._tell()
         return True
 
@@ -344,11 +348,21 @@ class Lane:
 
 def _merged(known: Pause, new: Pause) -> Pause:
     """Two pauses of the same transport as one: the later end, and a block where either is one."""
-    until = max(known.until, new.until)
+    until, asked_until = max(known.until, new.until), max(_asked_until(known), _asked_until(new))
     if known.blocked:
         reason = new.reason if new.blocked else known.reason
-        return replace(new, until=until, reason=reason, blocked=True, since=known.since)
-    return replace(new if new.blocked or new.until >= known.until else known, until=until)
+        return replace(new, until=until, reason=reason, blocked=True, since=known.since, asked_until=asked_until)
+    merged = replace(new if new.blocked or new.until >= known.until else known, until=until)
+    return merged if _is_asked(merged) else replace(merged, asked_until=asked_until)
+
+
+def _asked_until(pause: Pause) -> Millis:
+    """Until when Microsoft asked to wait; long ago where it did not."""
+    return pause.until if _is_asked(pause) else pause.asked_until
+
+
+def _is_asked(pause: Pause) -> bool:
+    return not pause.blocked and pause.reason not in OURS
 
 
 class Board:

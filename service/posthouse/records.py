@@ -114,6 +114,7 @@ class Pause:
     """A lane (transport None) or one transport of a lane waits until ``until``, for a reason.
 
     ``length`` is what it was made for, should the clock be set back; a block keeps the time ``since`` when it stands.
+    ``asked_until``: until when Microsoft asked to wait, where a block or a used day makes the pause longer than that.
     """
 
     transport: str | None
@@ -122,6 +123,7 @@ class Pause:
     blocked: bool
     since: Millis
     length: Millis = 0
+    asked_until: Millis = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,18 +15,20 @@ from posthouse.dispatcher.attempt import Tools
 from posthouse.dispatcher.dispatcher import Dispatcher
 from posthouse.dispatcher.effects import Effects
 from posthouse.dispatcher.gates import Gates
-from posthouse.lanes import Board
+from posthouse.lanes import TENANT_DAY_USED, Board
 from posthouse.limits import Discipline, Limits, Use
 from posthouse.message import Bytes, Content, MessageId, Status
 from posthouse.outcome import Outcome
-from posthouse.ports import Dispatch, NotBegunError
+from posthouse.ports import Dispatch, NotBegunError, SpoolUnavailableError
 from posthouse.records import Action, Mark, Pause
 from posthouse.sandbox.chaos import Rule, Target
 from posthouse.sandbox.emulator import Emulator
 from posthouse.sandbox.options import Options
+from posthouse.spool.postgres.store import PostgresSpool
+from posthouse.spool.sqlite.store import SqliteSpool
 from posthouse.transports.graph.transport import GraphTransport
 from posthouse.watch import Watch
-from tests.contract.spools import DAY, HOUR, NOON, SECOND, SHOP, House, house
+from tests.contract.spools import DATABASES, DAY, HOUR, NOON, SECOND, SHOP, House, house
 from tests.contract.transport_kit import dispatch, graph_to, listening, tokens_of
 
 LIMITS = Limits(messages_per_minute=30, concurrent_requests=4)
@@ -80,6 +82,7 @@ async def office(
     limits: Limits = LIMITS,
     app: str = "",
     relay: str = "",
+    per_day_of_all: int = 0,
 ) -> AsyncGenerator[Office]:
     async with (
         house(folder) as spool,
@@ -103,7 +106,8 @@ async def office(
             watch=Watch(),
             sent=lambda *_: None,
         )
-        discipline = Discipline(uses=dict.fromkeys(ways, Use(pace="", limits=limits, slots=0, app=app)))
+        uses = dict.fromkeys(ways, Use(pace="", limits=limits, slots=0, app=app))
+        discipline = Discipline(uses=uses, tenant_recipients_per_day=per_day_of_all)
         dispatcher = Dispatcher(owner="me", tools=tools, board=board, discipline=discipline)
         spool.spool.on_wake(dispatcher.wake)
         running = asyncio.create_task(dispatcher.run())
@@ -225,6 +229,33 @@ async def test_what_is_cut_before_anything_left_goes_again_what_is_cut_later_is_
         await at.under_way()
         await at.stop(0.1)
         assert await at.house.status(message) is Status.UNCONFIRMED
+
+
+async def test_nothing_goes_before_it_is_known_what_is_left_of_the_tenants_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office(tmp_path, per_day_of_all=1) as at:
+        assert await at.ends(await at.put()) is Status.SENT
+    known = PostgresSpool.recipient_hours if DATABASES.get(tmp_path) else SqliteSpool.recipient_hours
+    asked: list[int] = []
+
+    async def busy_at_first(spool, *, since: int):
+        asked.append(since)
+        if len(asked) == 1:
+            raise SpoolUnavailableError("busy")
+        return await known(spool, since=since)
+
+    monkeypatch.setattr(SqliteSpool, "recipient_hours", busy_at_first)
+    monkeypatch.setattr(PostgresSpool, "recipient_hours", busy_at_first)
+    async with office(tmp_path, per_day_of_all=1) as at:
+        await at.put(account="other@contoso.com")
+        lane = at.board.lane("other@contoso.com")
+        while lane.standing(None) is None and lane.standing("graph") is None:
+            await asyncio.sleep(0.01)
+        stands = lane.standing(None) or lane.standing("graph")
+        assert stands is not None
+        assert stands.reason == TENANT_DAY_USED
+        assert at.emulator.world.counters.posts == 0
 
 
 async def test_what_was_canceled_after_it_was_read_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -323,6 +323,20 @@ async def test_resume_ends_blocks_and_reckoned_pauses_but_no_retry_after(tmp_pat
         assert await spool.spool.next_due() == NOON + HOUR
 
 
+@pytest.mark.parametrize("transport", [None, "graph"])
+async def test_resume_leaves_a_retry_after_that_came_while_a_block_stood(transport: str | None, tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row = await spool.go(LATER, Status.QUEUED, account=A, finish={"due_at": NOON})
+        block = Pause(transport, NOON + HOUR, "graph.mailbox_permission", blocked=True, since=NOON)
+        asked = replace(block, asked_until=NOON + 18 * SECOND)
+        await spool.spool.pause(lane=row.lane, pause=asked)
+        assert (await spool.spool.lanes(now=NOON))[0].pauses == (asked,)
+        await spool.spool.tell_lane(account=A, paused=False, at=NOON, by="ann")
+        ((rest,), due) = (await spool.spool.lanes(now=NOON))[0].pauses, await spool.spool.next_due()
+        assert (rest.until, rest.reason, rest.blocked) == (NOON + 18 * SECOND, "graph.throttled", False)
+        assert due == (NOON + 18 * SECOND if transport is None else NOON)
+
+
 async def test_nobody_resumes_a_lane_that_does_not_exist(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         assert not await spool.spool.tell_lane(account=A, paused=False, at=NOON, by="ann")

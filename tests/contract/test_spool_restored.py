@@ -193,6 +193,22 @@ async def test_the_attempt_of_a_restore_is_no_witness_no_first_try_and_no_reason
         assert row.gives_up_at >= spool.clock.at + 5 * DAY
 
 
+async def test_what_was_in_doubt_and_may_have_gone_by_another_account_since_waits_for_a_person(tmp_path: Path) -> None:
+    """It may have been settled and gone by the other account after the copy: absence in the first proves nothing."""
+    ways = {"graph": Way("graph"), "smtp": Way("smtp", "login@contoso.com")}
+    async with house(tmp_path) as spool:
+        lost, canceled = await spool.doubt(), await spool.doubt()
+        one_way = await spool.doubt(route=("graph",))
+        await spool.obey(Action.CANCEL, canceled.id)
+        await restore(spool, ways=ways)
+        record = await spool.record(lost.id)
+        assert (record.status, record.held_cause, record.unsettled) == (Status.HELD, "unconfirmed", True)
+        assert (await spool.history(lost.id))[-1] == "held"
+        assert {item.message.id for item in await spool.looks(at=RESTORED, most=9)} == {canceled.id, one_way.id}
+        await spool.settle(lost, Verdict.SENT, number=1)
+        assert await spool.status(lost.id) is Status.SENT
+
+
 async def test_a_late_answer_to_an_attempt_before_the_restore_changes_nothing(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         row = await spool.go(LATER, Status.QUEUED)

@@ -108,6 +108,8 @@ class Limits:
         return seconds * (1 - 1 / RATE) if self.set_clock else seconds
 
     def _check_slots(self, call: "Call") -> None:
+        if call.cut_off():
+            return  # it was under way when its process was killed
         calls = self._calls[call.account] = [one for one in self._calls[call.account] if one.busy()]
         calls.append(call)
         climate = self._climate

@@ -1,5 +1,7 @@
 """When a lane may send: pace, slots, pauses, what a person said (PROMISES §7)."""
 
+import pytest
+
 from posthouse.lanes import DAY_USED, PAUSED_BY_PERSON, Board, Lane
 from posthouse.limits import PLAIN, Discipline, Limits, Load, Started, Use
 from posthouse.pace import NEVER
@@ -238,6 +240,32 @@ def test_a_persons_resume_ends_blocks_and_reckoned_pauses_that_stood_before_and_
     lane.pause(Pause(None, NOW + HOUR, "no_right", blocked=True, since=NOW + 9))
     assert lane.told(Told(at=NOW + 8, paused=False, by="bob"), NOW + 9)
     assert lane.paused(NOW + 9) is not None
+
+
+@pytest.mark.parametrize("first", ["block", "throttled"])
+@pytest.mark.parametrize(("reason", "blocked"), [("no_right", True), (DAY_USED, False)])
+def test_look_ups_obey_a_retry_after_also_while_a_block_or_a_used_day_stands_longer(first, reason, blocked):
+    lane = Lane()
+    longer = Pause(None, NOW + HOUR, reason, blocked=blocked, since=NOW)
+    throttled = Pause(None, NOW + 18_000, "graph.throttled", blocked=False, since=NOW)
+    for pause in (longer, throttled) if first == "block" else (throttled, longer):
+        stands = lane.pause(pause)
+    assert (stands.until, stands.blocked) == (NOW + HOUR, blocked)
+    assert lane.looks_at(NOW, "graph") == NOW + 18_000
+    assert not lane.quiet(NOW, 4)
+    assert lane.quiet(NOW + 18_000, 4)
+    next_owner = leased(pauses=(stands,))
+    assert next_owner.looks_at(NOW, "graph") == NOW + 18_000
+
+
+def test_a_persons_resume_leaves_a_retry_after_that_came_while_a_block_stood():
+    lane = Lane()
+    lane.pause(Pause(None, NOW + HOUR, "no_right", blocked=True, since=NOW))
+    lane.pause(Pause(None, NOW + 18_000, "graph.throttled", blocked=False, since=NOW))
+    assert lane.told(Told(at=NOW + 5, paused=False, by="ann"), NOW + 5)
+    assert (ask(lane, NOW + 5), lane.looks_at(NOW + 5, "graph")) == (NOW + 18_000, NOW + 18_000)
+    assert lane.blocks("graph") == ()
+    assert ask(lane, NOW + 18_000) == NOW + 18_000
 
 
 def test_a_pause_of_one_transport_leaves_the_others_usable():

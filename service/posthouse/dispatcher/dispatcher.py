@@ -41,6 +41,7 @@ class Dispatcher:
         self._talk = asyncio.Event()
         self._leasing = asyncio.Lock()
         self._stopping = False
+        self._knows_day = False
 
     def wake(self, lanes: frozenset[int]) -> None:
         """These lanes have something new; called by the spool after a commit."""
@@ -61,6 +62,8 @@ class Dispatcher:
         while not self._stopping:
             self._news.clear()
             try:
+                if not self._knows_day:
+                    await self._learn_day()
                 await self._round()
                 pause = await self._pause()
             except SpoolUnavailableError:
@@ -83,10 +86,16 @@ class Dispatcher:
                 async with asyncio.timeout(HEAR_EVERY - HEAR_PAUSE):
                     await self._talk.wait()
 
+    async def _learn_day(self) -> None:
+        """What all accounts used of the tenant's day."""
+        if self._discipline.tenant_recipients_per_day:
+            now = self._tools.clock.now()
+            self._board.tenant.merge(await self._tools.spool.recipient_hours(since=now - DAY_HOURS * HOUR), now)
+        self._knows_day = True
+
     async def _hear(self) -> None:
         now, spool = self._tools.clock.now(), self._tools.spool
-        if self._discipline.tenant_recipients_per_day:
-            self._board.tenant.merge(await spool.recipient_hours(since=now - DAY_HOURS * HOUR), now)
+        await self._learn_day()
         if self._runners:
             for lane, told in (await spool.spoken(since=now - REMEMBERED)).items():
                 runner = self._runners.get(lane)

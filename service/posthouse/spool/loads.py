@@ -17,7 +17,8 @@ from posthouse.outcome import (
 )
 from posthouse.ports import ContentUnreadableError
 from posthouse.records import Finish, Mark, NewMessage, Presence
-from posthouse.spool.rules import Doubt, Left
+from posthouse.spool.doubts import Doubt
+from posthouse.spool.rules import Left
 from posthouse.spool.rules import recovered as judged
 from posthouse.spool.sealing import HEADER, Keyring, Place, Seal
 

@@ -45,8 +45,9 @@ from posthouse.records import (
     Unsettled,
     Witness,
 )
+from posthouse.spool.doubts import DoubtLeft, Waiting
 from posthouse.spool.loads import CHUNKS
-from posthouse.spool.rules import Left, Standing, Waiting
+from posthouse.spool.rules import Left, Standing
 from posthouse.spool.sealing import HEADER, Keyring, Place, Seal
 
 WHOLE_LANE: Final = ""
@@ -79,6 +80,7 @@ StandingTuple = tuple[
 """The order is that of standing.sql."""
 ContentTuple = tuple[int, int, str, str | None, bytes | None, bytes, bytes]
 """The order is that of content.sql."""
+DoubtLeftTuple = tuple[int, str, str, str]
 WaitingTuple = tuple[int, int, str | None, str, str, str]
 """The order is that of restorable.sql."""
 LaneTuple = tuple[int, str, int, int, int, int | None, str, str | None, int, int, str]
@@ -92,8 +94,8 @@ PastTuples = tuple[
 ]
 """The order is that of past.sql: the lane, then when an attempt ended, transport, priority, sender, until when it may be
 alive; end, bytes; hour, recipients."""
-PauseTuple = tuple[str, int, str, int, int, int]
-"""Transport, until, reason, blocked, since, length."""
+PauseTuple = tuple[str, int, str, int, int, int, int]
+"""Transport, until, reason, blocked, since, length, asked until."""
 EventTuple = tuple[int | str, int, str, str]
 """The order is that of events.sql."""
 FeedTuple = tuple[int | str, int, str, str, bytes, str, str | None, str]
@@ -262,6 +264,12 @@ def waiting(row: WaitingTuple) -> Waiting:
     )
 
 
+def doubt_left(row: DoubtLeftTuple) -> DoubtLeft:
+    """A message of a restored copy that was looked for already."""
+    key, mailbox, route, account = row
+    return DoubtLeft(key=key, mailbox=mailbox, route=tuple(_parsed(route, list[str])), account=account)
+
+
 def lane(row: LaneTuple) -> LaneRow:
     """A lane as operators see it."""
     key, account, sending, held, unconfirmed, next_at, pauses, backlog, told_at, told_paused, told_by = row
@@ -330,8 +338,9 @@ def pasts(found: PastTuples, *, lanes: Sequence[int]) -> Mapping[int, Past]:
 
 def pause(row: PauseTuple | Sequence[object]) -> Pause:
     """A pause of a lane or of one transport of it."""
-    transport, until, reason, blocked, since, length = cast("PauseTuple", row)
-    return Pause(transport or None, until, reason, blocked=bool(blocked), since=since, length=length)
+    transport, until, reason, blocked, since, length, asked_until = cast("PauseTuple", row)
+    blocks = bool(blocked)
+    return Pause(transport or None, until, reason, blocked=blocks, since=since, length=length, asked_until=asked_until)
 
 
 def event(row: EventTuple, *, of: MessageId) -> Event:

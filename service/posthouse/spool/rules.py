@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, assert_never
 
 from posthouse.message import Millis, OnUnconfirmed, Status
-from posthouse.records import Action, Change, Command, NotPossible, Settlement, TransportKind, Verdict, Way
+from posthouse.records import Action, Change, Command, NotPossible, Settlement, Verdict
 
 CAUSE_UNCONFIRMED: Final = "unconfirmed"
 """Why a message is held whose client asked for ``on_unconfirmed: hold``."""
@@ -140,32 +140,6 @@ Deed = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """A queued or held message of a restored copy; ``number`` is its last attempt's."""
-
-    key: int
-    number: int
-    held_cause: str | None
-    mailbox: str
-    route: tuple[str, ...]
-    wish: OnUnconfirmed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Doubt:
-    """The attempt that may have been made after a copy was taken; one that is not looked for waits for a person."""
-
-    key: int
-    number: int
-    transport: str
-    kind: TransportKind
-    account: str
-    looked_for: bool
-    cause: str | None
-    held_before: str | None
-
-
 @dataclass(frozen=True, slots=True)
 class Decision:
     """Where the message stands after the deeds, which are written in this order."""
@@ -254,29 +228,6 @@ def recovered(left: Left, *, now: Millis) -> tuple[Status, str | None, bool, str
             return Status.HELD, CAUSE_UNCONFIRMED, False, "message.held"
         case _:
             assert_never(left.wish)
-
-
-def doubt_of(waiting: Waiting, ways: Mapping[str, Way]) -> Doubt | None:
-    """What a restored copy must find out about a message; None where its client rather has it twice than late.
-
-    A look-up asks one account: where the route leads through several, absence in one of them would prove nothing.
-    """
-    if waiting.wish is OnUnconfirmed.RETRY:
-        return None
-    known = [(name, ways[name]) for name in waiting.route if name in ways]
-    accounts = {(way.account or waiting.mailbox).casefold() for _, way in known}
-    name, way = known[0] if known else (waiting.route[0], Way("graph"))
-    looked_for = len(accounts) == 1 and waiting.wish is OnUnconfirmed.SETTLE
-    return Doubt(
-        key=waiting.key,
-        number=waiting.number + 1,
-        transport=name,
-        kind=way.kind,
-        account=way.account or waiting.mailbox,
-        looked_for=looked_for,
-        cause=None if looked_for else CAUSE_UNCONFIRMED,
-        held_before=waiting.held_cause,
-    )
 
 
 def _cancel(command: Command, stands: Standing) -> Decision | NotPossible:

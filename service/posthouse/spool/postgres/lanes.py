@@ -63,6 +63,7 @@ async def pause(session: Session, *, lane: int, pause: Pause) -> None:
             blocked=pause.blocked,
             since=pause.since,
             length=pause.length,
+            asked_until=pause.asked_until,
         )
         await session.run("reckon_lane", lane=lane)
 

@@ -6,10 +6,11 @@ from typing import Final, cast
 from posthouse.message import Millis, Status
 from posthouse.records import Way
 from posthouse.spool import loads, rows
+from posthouse.spool.doubts import Doubt, beyond_looking, doubt_of
 from posthouse.spool.postgres.database import Database, Session
 from posthouse.spool.postgres.known import Lanes
 from posthouse.spool.postgres.waking import Waker
-from posthouse.spool.rules import Doubt, doubt_of
+from posthouse.spool.rules import CAUSE_UNCONFIRMED
 
 COPIED_AT: Final = "copied_at"
 """The fact that makes a spool a copy: when it was made."""
@@ -52,6 +53,7 @@ class Restoring:
                     keys = await self._write(session, doubts, now=now, taken_at=taken_at)
                     last = len(found) < ROWS_AT_ONCE and status is Status.HELD
                     if last:
+                        await _hold(session, now=now, ways=ways)
                         keys += [cast("int", row[0]) for row in await session.rows("restored_doubts", now=now)]
                         await session.run("forget_fact", name=COPIED_AT)
                 await self._waker.messages(session, keys)
@@ -85,3 +87,8 @@ class Restoring:
         columns = dict(zip(_COLUMNS, map(list, zip(*written, strict=True)), strict=True))
         await session.run("restored", worker=self._worker, now=now, taken_at=taken_at, **columns)
         return [doubt.key for doubt in doubts]
+
+
+async def _hold(session: Session, *, now: Millis, ways: Mapping[str, Way]) -> None:
+    left = [rows.doubt_left(cast("rows.DoubtLeftTuple", tuple(row))) for row in await session.rows("doubts_left")]
+    await session.run("hold_doubts", messages=beyond_looking(left, ways), cause=CAUSE_UNCONFIRMED, now=now)

@@ -71,6 +71,7 @@ def pause(*, lane: int, pause: Pause) -> Job[None]:
             "blocked": int(pause.blocked),
             "since": pause.since,
             "length": pause.length,
+            "asked_until": pause.asked_until,
         }
         db.run("pause", parameters)
         reckon(db, lane)

@@ -6,7 +6,8 @@ from typing import Final, cast
 from posthouse.message import Millis, Status
 from posthouse.records import Way
 from posthouse.spool import loads, rows
-from posthouse.spool.rules import Doubt, doubt_of
+from posthouse.spool.doubts import Doubt, beyond_looking, doubt_of
+from posthouse.spool.rules import CAUSE_UNCONFIRMED
 from posthouse.spool.sqlite.committing import Job, Writer
 from posthouse.spool.sqlite.database import Database, to_json
 from posthouse.spool.sqlite.sending import wake_looks
@@ -38,7 +39,7 @@ async def restore(writer: Writer, *, worker: int, now: Millis, ways: Mapping[str
         while after is not None:
             after, some = await writer.write(_step(status, after, values, ways))
             done += some
-    await writer.write(lambda db: _end(db, now))
+    await writer.write(lambda db: _end(db, now, ways))
     return done
 
 
@@ -70,6 +71,9 @@ def _row(doubt: Doubt, now: Millis) -> tuple[object, ...]:
     return doubt.key, doubt.number, *where, *loads.restored(doubt, now)
 
 
-def _end(db: Database, now: Millis) -> None:
+def _end(db: Database, now: Millis, ways: Mapping[str, Way]) -> None:
+    left = [rows.doubt_left(cast("rows.DoubtLeftTuple", row)) for row in db.rows("doubts_left", {})]
+    held = beyond_looking(left, ways)
+    db.run("hold_doubts", {"messages": to_json(held), "cause": CAUSE_UNCONFIRMED, "now": now})
     wake_looks(db, [cast("int", row[0]) for row in db.rows("restored_doubts", {"now": now})])
     db.run("forget_fact", {"name": COPIED_AT})

@@ -13,7 +13,8 @@ with busy as (
 ), backlog as (
   select lane, jsonb_agg(jsonb_build_array(priority, strand, n, due, oldest)) as rows from waiting group by lane
 ), paused as (
-  select lane, jsonb_agg(jsonb_build_array(transport, until, reason, blocked, since, coalesce(length, until - since))) as rows
+  select lane, jsonb_agg(jsonb_build_array(transport, until, reason, blocked, since, coalesce(length, until - since),
+                                         asked_until)) as rows
   from pauses where blocked or until > :now::bigint group by lane
 )
 select l.id, l.account, coalesce(b.sending, 0), coalesce(b.held, 0), coalesce(b.doubt, 0), l.next_at,

@@ -1,3 +1,3 @@
 -- The pauses of :lanes.
-select lane, transport, until, reason, blocked, since, coalesce(length, until - since)
+select lane, transport, until, reason, blocked, since, coalesce(length, until - since), asked_until
 from pauses where lane = any(:lanes::bigint[]);

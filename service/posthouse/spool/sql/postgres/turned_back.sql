@@ -13,7 +13,8 @@ with m as (
 ), t as (
   update transports set until = greatest(:now::bigint, until - :by) where until > :now::bigint
 ), x as (
-  update pauses set until = least(until, :now::bigint + coalesce(length, until - since)), since = least(since, :now::bigint)
+  update pauses set until = least(until, :now::bigint + coalesce(length, until - since)), since = least(since, :now::bigint),
+    asked_until = least(asked_until, :now::bigint + coalesce(length, until - since))
   where until > :now::bigint returning lane, transport, until
 )
 update lanes l set paused_until = case when x.until is null or l.told_paused then l.paused_until else x.until end

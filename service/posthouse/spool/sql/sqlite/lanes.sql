@@ -12,7 +12,8 @@ with busy as (
   select lane, json_group_array(json_array(priority, strand, n, due, oldest)) as rows from waiting group by lane
 )
 select l.id, l.account, coalesce(b.sending, 0), coalesce(b.held, 0), coalesce(b.doubt, 0), l.next_at,
-       (select json_group_array(json_array(p.transport, p.until, p.reason, p.blocked, p.since, coalesce(p.length, p.until - p.since)))
+       (select json_group_array(json_array(p.transport, p.until, p.reason, p.blocked, p.since, coalesce(p.length, p.until - p.since),
+                                          p.asked_until))
         from pauses p where p.lane = l.id and (p.blocked or p.until > :now)),
        w.rows, l.told_at, l.told_paused, l.told_by
 from lanes l left join backlog w on w.lane = l.id left join busy b on b.lane = l.id

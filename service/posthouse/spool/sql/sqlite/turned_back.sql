@@ -6,7 +6,8 @@ update unsettled set since = min(since, :now), look_at = case when look_at > :no
 update presence set ask_at = max(:now, ask_at - :by) where ask_at > :now;
 update blocks set probe_at = max(:now, probe_at - :by) where probe_at > :now;
 update transports set until = max(:now, until - :by) where until > :now;
-update pauses set until = min(until, :now + coalesce(length, until - since)), since = min(since, :now) where until > :now;
+update pauses set until = min(until, :now + coalesce(length, until - since)), since = min(since, :now),
+  asked_until = min(asked_until, :now + coalesce(length, until - since)) where until > :now;
 update lanes set paused_until = (select p.until from pauses p where p.lane = lanes.id and p.transport = '')
 where paused_until is not null and not told_paused;
 select id from lanes where next_at > :now;

@@ -7,3 +7,6 @@ create table clocks (
   since bigint not null,
   noted_at bigint not null
 );
+
+-- Until when Microsoft asked to wait, where a block or a used day makes the same pause longer: look-ups obey only this.
+alter table pauses add column asked_until bigint not null default 0;

@@ -7,3 +7,6 @@ create table clocks (
   since integer not null,
   noted_at integer not null
 ) without rowid;
+
+-- Until when Microsoft asked to wait, where a block or a used day makes the same pause longer: look-ups obey only this.
+alter table pauses add column asked_until integer not null default 0;
