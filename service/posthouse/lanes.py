@@ -19,7 +19,7 @@ from posthouse.records import SILENCE, Lease, Past, Pause, Told
 PAUSED_BY_PERSON: Final = "paused_by_person"
 DAY_USED: Final = "recipients_per_day"
 TENANT_DAY_USED: Final = "tenant_recipients_per_day"
-THROTTLED: Final = "graph.throttled"
+THROTTLED_REASON: Final = "graph.throttled"
 OURS: Final = frozenset({DAY_USED, TENANT_DAY_USED})
 """Reasons of pauses that we reckon ourselves: a person's word ends them, and they come back where they are true."""
 
@@ -202,7 +202,9 @@ class Lane:
                 if not _is_asked(pause) and pause.since <= told.at:
                     self.resume(now, name)
                     if pause.asked_until > now:
-                        asked = replace(pause, until=pause.asked_until, reason=THROTTLED, blocked=False, asked_until=0)
+                        asked = replace(
+                            pause, until=pause.asked_until, reason=THROTTLED_REASON, blocked=False, asked_until=0
+                        )
                         self._pauses[name] = asked
         self._tell()
         return True

@@ -15,6 +15,7 @@ from posthouse.dispatcher.gates import Gates
 from posthouse.lanes import Lane
 from posthouse.message import Message
 from posthouse.outcome import Answer, Blocked, Outcome, Scope, Sent, TransientFailure
+from posthouse.ports import SpoolUnavailableError
 from posthouse.records import Lease, Pause
 from tests.contract.spools import NOON, SECOND, SENT, SHOP, House, house
 
@@ -83,6 +84,27 @@ async def test_mail_that_was_taken_with_a_retry_after_rests_its_mailbox_too(tmp_
         (pause,) = await one.written()
         assert (pause.until, pause.blocked) == (NOON + 20 * SECOND, False)
         assert one.lane.paused(NOON + 19 * SECOND) is not None
+
+
+async def test_the_rest_that_came_with_a_success_holds_whatever_the_spool_can_write_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The block that the success ended must not take the Retry-After along, nor may anything go before it is written."""
+    async with hand(tmp_path, proven=True) as one:
+        await one.came(NEVER_LEFT)
+        resumed: list[str | None] = []
+
+        async def fails(*, transport: str | None, **_: int) -> None:
+            assert one.lane.paused(NOON + 19 * SECOND) is not None
+            resumed.append(transport)
+            raise SpoolUnavailableError("full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(one.house.spool, "resume", fails)
+            await one.came(Sent(answer=Answer(status="2.0.0", text="taken", reply=202, retry_after=20.0)))
+        assert resumed == [None]
+        (unsaved,) = one.lane.unsaved(NOON)
+        assert (unsaved.until, unsaved.blocked) == (NOON + 20 * SECOND, False)
 
 
 @pytest.mark.parametrize(("proven", "seconds"), [(False, 120), (True, 900)])

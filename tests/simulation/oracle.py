@@ -156,10 +156,12 @@ def _judge_one(run: Run, message_id: MessageId, status: str, events: list[str]) 
 
 
 def _may_be_mistaken(run: Run, truth: Truth) -> bool:
-    """Whether a client gave its Message-ID to a mail too that went after the copy was taken: the spool knows nothing of it."""
+    """Whether a client gave its Message-ID to another mail too, of whose sends after the copy was taken nobody knows."""
     ids = {order.name: order.message_id for order in run.plan.orders}
     own = ids.get(truth.order)
-    others = (one for one in run.world.truth.values() if one.forgotten and one.taken)
+    others = (
+        one for one in run.world.truth.values() if one is not truth and one.taken and (one.forgotten or one.restored)
+    )
     return truth.restored and own is not None and any(ids.get(one.order) == own for one in others)
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from posthouse.circuit import FIRST_PROBE
 from posthouse.delivery import Policy
-from posthouse.lanes import Lane
+from posthouse.lanes import THROTTLED_REASON, Lane
 from posthouse.message import Message, Millis
 from posthouse.outcome import Blocked, Outcome, PermanentFailure, Scope, Sent, TransientFailure, Unconfirmed
 from posthouse.ports import Clock, Spool, SpoolUnavailableError
@@ -20,7 +20,6 @@ SHORTEST: float = 1.0
 """Seconds that it rests at least: a Retry-After of 0 is no leave to hammer."""
 JITTER: float = 1.0
 """Seconds of chance after it, so that mailboxes that were throttled together do not come back together."""
-THROTTLED_REASON = "graph.throttled"
 """Why a mailbox rests whose mail was taken with a Retry-After (FACTS 0.2)."""
 LOGIN_FIXES = frozenset(
     {
@@ -52,8 +51,7 @@ class Effects:
         try:
             match outcome:
                 case Sent():
-                    await self._resume(lane, lane_key, transport)
-                    await self._succeeded(message, outcome, lane=lane, lane_key=lane_key)
+                    await self._succeeded(message, outcome, transport=transport, lane=lane, lane_key=lane_key)
                 case PermanentFailure(scope=Scope.MESSAGE) if outcome.answer.reply is not None:
                     await self._resume(lane, lane_key, transport)
                 case TransientFailure(scope=Scope.MAILBOX):
@@ -88,14 +86,22 @@ class Effects:
         whole = THROTTLED if asked is None else max(asked, SHORTEST)
         return whole + JITTER * int.from_bytes(self._chance(4), "big") / 2**32
 
-    async def _succeeded(self, message: Message, outcome: Sent, *, lane: Lane, lane_key: int) -> None:
+    async def _succeeded(self, message: Message, outcome: Sent, *, transport: str, lane: Lane, lane_key: int) -> None:
+        """End the blocks that it disproves, and rest where it asks for that: both hold before anything is written."""
         self._proven.add(message.account)
+        ended = self._end_blocks(lane, lane_key, transport)
+        stands = None
+        if outcome.answer.retry_after:
+            pause = self._pause_for(outcome, self._rest_of(outcome), transport=None)
+            stands = self._note(lane, pause, mailbox=message.account)
+        for name, at in ended:
+            await self._spool.resume(lane=lane_key, transport=name, at=at)
+        if stands is not None:
+            await self._save(lane, lane_key, stands)
         pair = (message.mailbox, message.sender)
         if pair not in self._good_senders:
             await self._spool.unblock_sender(mailbox=message.mailbox, sender=message.sender, at=self._clock.now())
             self._good_senders.add(pair)
-        if outcome.answer.retry_after:
-            await self._pause(lane, lane_key, self._rest_of(outcome), outcome, mailbox=message.account)
 
     def _probe_after(self, account: str) -> float:
         probe = self._policy.blocked_probe
@@ -111,20 +117,27 @@ class Effects:
         mailbox: str,
         transport: str | None = None,
     ) -> None:
+        await self._write(lane, lane_key, self._pause_for(outcome, seconds, transport=transport), mailbox=mailbox)
+
+    def _pause_for(self, outcome: Outcome, seconds: float, *, transport: str | None) -> Pause:
         now: Millis = self._clock.now()
-        blocked = isinstance(outcome, Blocked)
         reason = outcome.answer.fix or outcome.answer.code
         if isinstance(outcome, Sent):
             reason = THROTTLED_REASON  # a 202 carries no code of its own
         length = math.ceil(seconds * 1000)
-        pause = Pause(transport, now + length, reason, blocked=blocked, since=now, length=length)
-        await self._write(lane, lane_key, pause, mailbox=mailbox)
+        return Pause(transport, now + length, reason, blocked=isinstance(outcome, Blocked), since=now, length=length)
 
     async def _write(self, lane: Lane, lane_key: int, pause: Pause, *, mailbox: str) -> None:
+        stands = self._note(lane, pause, mailbox=mailbox)
+        if stands is not None:
+            await self._save(lane, lane_key, stands)
+
+    def _note(self, lane: Lane, pause: Pause, *, mailbox: str) -> Pause | None:
+        """Pause from now on; what stands, where that is news to be written down."""
         before, news = lane.standing(pause.transport), not lane.blocked(pause.transport or "")
         stands = lane.pause(pause)
         if stands == before:
-            return
+            return None
         log(
             LANE_PAUSED,
             # one alarm a block: that its probe failed again is no news
@@ -135,15 +148,25 @@ class Effects:
             reason=stands.reason,
             blocked=stands.blocked,
         )
+        return stands
+
+    async def _save(self, lane: Lane, lane_key: int, stands: Pause) -> None:
         await self._spool.pause(lane=lane_key, pause=stands)
         lane.saved(stands.transport)
 
     async def _resume(self, lane: Lane, lane_key: int, transport: str) -> None:
-        for blocked in lane.blocks(transport):
+        for name, at in self._end_blocks(lane, lane_key, transport):
+            await self._spool.resume(lane=lane_key, transport=name, at=at)
+
+    def _end_blocks(self, lane: Lane, lane_key: int, transport: str) -> list[tuple[str | None, Millis]]:
+        """The blocks that ended, and when."""
+        ended: list[tuple[str | None, Millis]] = []
+        for name in lane.blocks(transport):
             now = self._clock.now()
-            lane.resume(now, blocked)
-            log(LANE_RESUMED, lane=lane_key, transport=blocked)
-            await self._spool.resume(lane=lane_key, transport=blocked, at=now)
+            lane.resume(now, name)
+            log(LANE_RESUMED, lane=lane_key, transport=name)
+            ended.append((name, now))
+        return ended
 
     async def _block_sender(self, message: Message, outcome: Blocked) -> None:
         now = self._clock.now()
