@@ -61,6 +61,16 @@ async def test_by_a_clock_that_stands_before_the_copy_everything_may_have_been_d
         assert await spool.status(later) is Status.UNCONFIRMED
 
 
+async def test_what_a_person_settles_as_not_sent_still_waits_for_its_time(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        later = await spool.put(due_at=NOON + 3 * HOUR)
+        await spool.spool.mark_restored(taken_at=TAKEN)
+        await spool.spool.restored(now=NOON, ways=WAYS)
+        await spool.obey(Action.SETTLE_NOT_SENT, later)
+        assert await spool.status(later) is Status.SCHEDULED
+        assert await spool.spool.next_due() == NOON + 3 * HOUR
+
+
 async def test_a_spool_that_is_no_copy_is_left_alone(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         message = await spool.put()

@@ -309,7 +309,8 @@ def _settle(command: Command, stands: Standing) -> Decision | NotPossible:
     data = {"by": command.by}
     if command.action is Action.SETTLE_SENT:
         return _was_sent(stands, data=data)
-    again = Requeue(due_at=command.at, gives_up_at=command.gives_up_at)
+    # what a restored copy put in doubt may be scheduled for later
+    again = Requeue(due_at=max(command.at, stands.due_at), gives_up_at=command.gives_up_at)
     return _was_not_sent(stands, command.at, again=again, data=data)
 
 
