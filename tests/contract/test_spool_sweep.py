@@ -6,7 +6,7 @@ import pytest
 
 from posthouse.message import OnUnconfirmed, Status
 from posthouse.outcome import Answer, TransientFailure
-from posthouse.records import Pause, SenderBlock
+from posthouse.records import Action, Change, Pause, SenderBlock
 from tests.contract.spools import DAY, HOUR, LATER, LOST, NOON, SECOND, SENT, SHOP, House, house
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -231,6 +231,8 @@ async def test_after_a_clock_that_was_set_back_nothing_waits_for_the_hour_again(
         )
         doubtful = await spool.doubt(account="c@contoso.com")
         scheduled = await spool.put(account="d@contoso.com", due_at=NOON + 2 * HOUR)
+        put_off = await spool.go(LATER, Status.QUEUED, finish={"due_at": NOON + HOUR + SECOND}, account="f@contoso.com")
+        await spool.obey(Action.CHANGE, put_off.id, change=Change(due_at=NOON + 2 * HOUR))
         await spool.put(account="e@contoso.com")
         paused = await spool.lease("e@contoso.com")
         await spool.spool.pause(lane=paused.lane, pause=pause(until=NOON + HOUR + 30 * SECOND, length=30 * SECOND))
@@ -250,6 +252,7 @@ async def test_after_a_clock_that_was_set_back_nothing_waits_for_the_hour_again(
         (rested,) = await spool.leases()
         assert (rested.account, rested.pauses[0].until) == ("e@contoso.com", NOON + 30 * SECOND)
         assert (await spool.record(scheduled)).due_at == NOON + 2 * HOUR
+        assert (await spool.record(put_off.id)).due_at == NOON + 2 * HOUR
         assert await spool.spool.turn_back(now=NOON + 2 * HOUR) == 0
 
 

@@ -131,7 +131,8 @@ def judge(run: Run) -> None:
         _judge_one(run, message_id, status, events)
         truth = world.truth[message_id]
         by_order[truth.order] += 1
-        if len(truth.taken) == 1 and truth.refused is not None and (message_id, truth.refused) not in refused:
+        known = not truth.restored  # what the lost machine heard after the copy was taken, nobody knows
+        if len(truth.taken) == 1 and known and truth.refused is not None and (message_id, truth.refused) not in refused:
             world.complain("refused", f"{message_id} does not say that {truth.refused} was refused")
 
 

@@ -10,3 +10,6 @@ create table clocks (
 
 -- Until when Microsoft asked to wait, where a block or a used day makes the same pause longer: look-ups obey only this.
 alter table pauses add column asked_until integer not null default 0;
+
+-- The time that a client or a person set: what waits for it waits by no reckoning of ours. Null in rows of before.
+alter table details add column scheduled_at integer;

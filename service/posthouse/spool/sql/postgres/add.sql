@@ -44,9 +44,9 @@ with k as (
   select n.id, n.header_size, n.body_size, n.location, n.seal_name, n.data_key, n.body from n join m using (id)
 ), d as (
   insert into details (message, subject, reference, message_id, own_message_id, route, tags, metadata, door, key_id,
-                       envelope_sender, on_unconfirmed)
+                       envelope_sender, on_unconfirmed, scheduled_at)
   select n.id, n.subject, n.reference, n.message_id, n.own, n.route::jsonb, n.tags::jsonb, n.metadata::jsonb, n.door,
-         n.key_id, n.envelope_sender, n.wish
+         n.key_id, n.envelope_sender, n.wish, nullif(n.due_at, n.accepted_at)
   from n join m using (id)
 ), r as (
   insert into recipients (message, position, address, kind)

@@ -3,6 +3,7 @@
 with m as (
   update messages set due_at = greatest(:now::bigint, due_at - :by)
   where status = 'queued' and due_at > :now::bigint and (attempts > 0 or due_at = accepted_at)
+    and due_at is distinct from (select d.scheduled_at from details d where d.message = messages.id)
 ), u as (
   update unsettled set since = least(since, :now::bigint),
     look_at = case when look_at > :now::bigint then greatest(:now::bigint, look_at - :by) else look_at end

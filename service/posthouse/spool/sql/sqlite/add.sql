@@ -31,9 +31,9 @@ join lanes l on l.account = n.value->>3
 left join blocks b on b.mailbox = n.value->>9 and b.sender = n.value->>10;
 
 insert into details (message, subject, reference, message_id, own_message_id, route, tags, metadata, door, key_id,
-                     envelope_sender, on_unconfirmed)
+                     envelope_sender, on_unconfirmed, scheduled_at)
 select value->>0, value->>13, value->>14, value->>15, value->>16, value->17, value->18, value->19, value->>20,
-       value->>21, value->>22, value->>23
+       value->>21, value->>22, value->>23, nullif(value->>5, value->>12)
 from jsonb_each(:messages);
 
 insert into recipients (message, position, address, kind)

@@ -1,7 +1,8 @@
 -- The clock was set back by :by: what waits by our own reckoning (never what a client scheduled) waits no longer than it
 -- was made to; what lies in the future counts as now.
 update messages set due_at = max(:now, due_at - :by)
-where status = 'queued' and due_at > :now and (attempts > 0 or due_at = accepted_at);
+where status = 'queued' and due_at > :now and (attempts > 0 or due_at = accepted_at)
+  and due_at is not (select d.scheduled_at from details d where d.message = messages.id);
 update unsettled set since = min(since, :now), look_at = case when look_at > :now then max(:now, look_at - :by) else look_at end;
 update presence set ask_at = max(:now, ask_at - :by) where ask_at > :now;
 update blocks set probe_at = max(:now, probe_at - :by) where probe_at > :now;
