@@ -67,8 +67,8 @@ async def test_what_a_person_settles_as_not_sent_still_waits_for_its_time(tmp_pa
         await spool.spool.mark_restored(taken_at=TAKEN)
         await spool.spool.restored(now=NOON, ways=WAYS)
         await spool.obey(Action.SETTLE_NOT_SENT, later)
-        assert await spool.status(later) is Status.DEFERRED
-        assert await spool.spool.next_due() == NOON + 3 * HOUR
+        assert (await spool.record(later)).due_at == NOON + 3 * HOUR
+        assert [await spool.due(lease.lane) for lease in await spool.leases()] == [[]]
 
 
 async def test_a_spool_that_is_no_copy_is_left_alone(tmp_path: Path) -> None:
