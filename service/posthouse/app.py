@@ -228,6 +228,7 @@ class Service:
                 watch=self._watch,
                 concurrent=self.settings.limits.concurrent_requests,
                 chance=self._machine.chance,
+                kinds={name: way.kind for name, way in ways_of(self.settings).items()},
             )
         )
 

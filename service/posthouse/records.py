@@ -318,7 +318,8 @@ class Unsettled:
 
     ``since`` is the attempt's seen end, else its deadline and 10 s; ``held`` the cause where it is held; ``lane`` that of
     the account which the attempt used: its owner looks. ``draft`` is the id of the draft that this attempt was about to
-    send, None where there was none; with ``strays`` the message may have others, which nobody sends.
+    send, None where there was none; with ``strays`` the message may have others, which nobody sends. ``any_way``: a copy
+    of the spool was restored, and it may have gone by any transport of its route since.
     """
 
     message: Message
@@ -335,6 +336,7 @@ class Unsettled:
     lane: int
     draft: str | None = None
     strays: bool = False
+    any_way: bool = False
 
 
 @dataclass(frozen=True, slots=True)

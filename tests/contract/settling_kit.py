@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from posthouse.delivery import Policy
 from posthouse.lanes import Board
@@ -57,6 +58,7 @@ class Bench:
                 concurrent=4,
                 chance=bytes,
                 look_seconds=self.look_seconds,
+                kinds={"graph": "graph", "smtp": "smtp"},
             )
         )
 
@@ -75,9 +77,14 @@ class Bench:
         grants = self.emulator.world.settings.grants
         self.setting(grants=grants | {"Mail.ReadBasic"} if may else grants - {"Mail.ReadBasic"})
 
-    async def send(self, *rules: Rule, lost: bool = False, **changes) -> Message:
-        """Send one message by Graph under these faults; ``lost``: its answer counts as lost, whatever it was."""
-        row, lease = await self.house.start(**changes)
+    async def send(
+        self, *rules: Rule, lost: bool = False, by: Literal["graph", "smtp"] = "graph", **changes
+    ) -> Message:
+        """Send one message by Graph under these faults; ``lost``: its answer counts as lost, whatever it was.
+
+        ``by`` is what the spool says that it went by.
+        """
+        row, lease = await self.house.start(by=by, **changes)
         self.emulator.world.faults = rules
         outcome: Outcome = await self.graph.send(dispatch(row))
         self.emulator.world.faults = ()
@@ -87,7 +94,7 @@ class Bench:
         assert await self.house.finish(row, *ended, look_at=None if done else first)
         await self.house.release(lease)
         if done:
-            self.settling.sent(row, account=row.account, kind="graph")
+            self.settling.sent(row, account=row.account, kind=by)
             await self.settling._proofs.close()
         return row
 

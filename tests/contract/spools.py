@@ -181,12 +181,12 @@ class House:
             wire_bytes=row.size,
         )
 
-    async def start(self, **changes) -> tuple[Message, Lease]:
+    async def start(self, *, by: str = "graph", **changes) -> tuple[Message, Lease]:
         """Accept one message and mark it ``sending``, in a lane that holds no other."""
         await self.put(**changes)
         lease = await self.lease(changes.get("account", SHOP))
         (row,) = await self.due(lease.lane)
-        assert await self.spool.mark(self.mark_of(row, fence=lease.fence))
+        assert await self.spool.mark(self.mark_of(row, fence=lease.fence, transport=by))
         return row, lease
 
     async def go(self, outcome: Outcome, status: Status, *, finish: dict | None = None, **changes) -> Message:

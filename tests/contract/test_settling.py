@@ -297,12 +297,38 @@ async def test_what_a_restored_copy_put_in_doubt_goes_not_before_its_time(tmp_pa
     async with bench(tmp_path) as on:
         await witness(on)
         due_at = on.clock.now() + DAY
-        later = await on.house.put(due_at=due_at)
+        later = await on.house.put(due_at=due_at, route=("graph",))
         await on.house.spool.mark_restored(taken_at=on.clock.now() + HOUR)
         assert await on.house.spool.restored(now=on.clock.now(), ways={"graph": Way("graph")}) == 1
         await on.looks((5, 30, 120))
         record = await on.house.record(later)
         assert (record.status, record.due_at) == (Status.DEFERRED, due_at)
+
+
+async def test_what_a_restored_copy_put_in_doubt_needs_a_witness_of_each_transport_of_its_route(tmp_path: Path) -> None:
+    async with bench(tmp_path) as on:
+        await witness(on)
+        queued = await on.house.put(route=("graph", "smtp"))
+        graph_only = await on.house.put(route=("graph",), due_at=on.clock.now() + DAY)
+        await on.house.spool.mark_restored(taken_at=on.clock.now() + HOUR)
+        assert await on.house.spool.restored(now=on.clock.now(), ways={"graph": Way("graph"), "smtp": Way("smtp")}) == 2
+        await on.looks((5, 30, 120))
+        assert (await on.house.record(graph_only)).status is Status.DEFERRED
+        record = await on.house.record(queued)
+        assert (record.status, record.held_cause) == NO_WITNESS
+        await witness(on, by="smtp")
+        await on.look(after=HOUR)
+        assert (await on.house.record(queued)).status is Status.DEFERRED
+
+
+async def test_a_doubt_of_before_the_restore_may_have_gone_by_any_transport_since(tmp_path: Path) -> None:
+    async with bench(tmp_path) as on:
+        await witness(on)
+        doubt = await on.refused(route=("graph", "smtp"))
+        await on.house.spool.mark_restored(taken_at=on.clock.now() + HOUR)
+        await on.house.spool.restored(now=on.clock.now(), ways={"graph": Way("graph"), "smtp": Way("smtp")})
+        await on.looks((5, 30, 120))
+        assert await on.stands(doubt) == NO_WITNESS
 
 
 @pytest.mark.parametrize("transport", [None, "graph"])

@@ -131,7 +131,9 @@ def judge(run: Run) -> None:
         _judge_one(run, message_id, status, events)
         truth = world.truth[message_id]
         by_order[truth.order] += 1
-        known = not truth.restored  # what the lost machine heard after the copy was taken, nobody knows
+        # what the lost machine heard after the copy was taken, nobody knows; nor who was refused of a try whose answer
+        # was lost, where its client wants it sent again to all
+        known = not truth.restored and not truth.may_double
         if len(truth.taken) == 1 and known and truth.refused is not None and (message_id, truth.refused) not in refused:
             world.complain("refused", f"{message_id} does not say that {truth.refused} was refused")
 

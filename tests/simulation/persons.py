@@ -1,6 +1,7 @@
 """Persons who act on messages, lanes and transports, and who never lie: what they say was sent, was."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
@@ -32,6 +33,8 @@ class Persons:
         self.process = process
         self.clients = clients
         self._paused: dict[tuple[str, str], None] = {}
+        self._asked: Counter[str] = Counter()
+        """What was asked of each account, transport and message: an answer counts only of what was asked last."""
 
     async def deed(self, deed: Deed) -> None:
         """Do it at its time, if the order is kept by then."""
@@ -75,6 +78,8 @@ class Persons:
             self._paused[what, name] = None
         else:
             self.world.paused.pop(name, None)
+        self._asked[name] += 1
+        asked = self._asked[name]
 
         def say(service: "Service", spool: "SqliteSpool") -> Awaitable[object]:
             at = self.process.now()
@@ -87,7 +92,7 @@ class Persons:
         except (GoneError, SpoolUnavailableError):
             return False
         self.world.trace.note("person", f"{'pause' if paused else 'resume'} {what} {name}")
-        if paused:
+        if paused and asked == self._asked[name]:
             self.world.paused[name] = self.world.loop.time()
         return True
 
@@ -102,8 +107,9 @@ class Persons:
         truth = self.world.truth[message_id]
         match deed.act:
             case "cancel":
+                asked = self._asked[message_id]
                 result = await self._obey(message_id, Action.CANCEL)
-                if isinstance(result, Obeyed):
+                if isinstance(result, Obeyed) and asked == self._asked[message_id]:
                     truth.canceled_at = self.world.loop.time()
             case "retry" | "retry_twice":
                 await self._retry(message_id, truth, twice=deed.act == "retry_twice")
@@ -116,6 +122,7 @@ class Persons:
 
     async def _retry(self, message_id: MessageId, truth: Truth, *, twice: bool) -> None:
         truth.retried = True
+        self._asked[message_id] += 1
         truth.may_double |= twice
         expires_at = self.process.now() + 600_000 if truth.expires_at is not None else None
         truth.expires_at, truth.canceled_at = expires_at, None

@@ -248,9 +248,20 @@ class World:
         self.trace.note("taken", f"{call.number} {message.id}")
         refused = call.fate.refused is not None and call.kind == "smtp"
         self.limits.took(call, now, recipients=len(message.envelope.addresses) - refused)
-        if len(truth.taken) > 1 and not truth.may_double:
+        if len(truth.taken) > 1 and not (truth.may_double or self._belied(truth)):
             self.complain("doubled", f"{message.id} was taken {len(truth.taken)} times")
         self._keep(call, message, now)
+
+    def _belied(self, truth: Truth) -> bool:
+        """Whether a witness may have lied: a client gave its Message-ID to a mail of which a restored copy knows nothing.
+
+        Such a copy is found where the witness's own is not, as one transport keeps Message-IDs and another does not: the
+        doubts of clients that bring their own Message-ID may be judged wrongly then.
+        """
+        brought = {order.name: order.message_id for order in self.plan.orders if order.message_id is not None}
+        lost = {brought.get(one.order) for one in self.truth.values() if one.forgotten and one.taken}
+        known = {brought.get(one.order) for one in self.truth.values() if one.taken and not one.forgotten}
+        return truth.order in brought and bool((lost & known) - {None})
 
     def _keep(self, call: Call, message: Message, now: float, *, sent: bool = True) -> None:
         climate, fate = self.plan.climate, call.fate

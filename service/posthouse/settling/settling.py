@@ -9,7 +9,7 @@ import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from posthouse.delivery import Policy
@@ -55,7 +55,10 @@ have been (``watched``): what was written down before says nothing about how lon
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What settling works with; ``evidence`` by transport, empty where no Graph transport can look anything up."""
+    """What settling works with; ``evidence`` by transport, empty where no Graph transport can look anything up.
+
+    ``kinds`` are those of all transports of the settings.
+    """
 
     spool: Spool
     evidence: Mapping[str, Evidence]
@@ -66,10 +69,13 @@ class Tools:
     concurrent: int
     chance: Callable[[int], bytes]
     look_seconds: float = 20.0
+    kinds: Mapping[str, TransportKind] = field(default_factory=dict)
 
 
-Group = tuple[str, TransportKind, bool]
-"""Account, kind of transport, origin of the Message-ID: what a witness must have in common."""
+Group = tuple[str, tuple[TransportKind, ...], bool]
+"""Account, kinds of transport by which it may have gone, origin of the Message-ID: what witnesses must have in common."""
+Testimony = Mapping[TransportKind, Sequence[Witness]]
+"""Witnesses by the kind of transport for which they testify."""
 
 
 class Settling:
@@ -156,7 +162,7 @@ class Settling:
         try:
             groups: defaultdict[Group, list[Unsettled]] = defaultdict(list)
             for item in sorted(items, key=lambda item: item.started_at):
-                groups[item.account, item.kind, item.message.own_message_id].append(item)
+                groups[item.account, self._kinds(item), item.message.own_message_id].append(item)
             for group in groups.values():
                 async with self._at_once:
                     await self._look(lane, group)
@@ -175,9 +181,10 @@ class Settling:
         """Questions for items of one group; without an answer that counts the rest of them is not asked about."""
         first = items[0]
         place = Place(first.account, first.transport, lane)
-        witnesses = await self._witnesses(items)
+        testimony = {kind: await self._witnesses(items, kind) for kind in self._kinds(first)}
+        witnesses = list({one.id: one for some in testimony.values() for one in some}.values())
         slowest = await self._tools.spool.slowest(after=self._tools.clock.now() - DAY)
-        size = IDS_IN_ONE_LOOK - len(witnesses)
+        size = max(IDS_IN_ONE_LOOK - len(witnesses), 1)
         for start in range(0, len(items), size):
             batch = items[start : start + size]
             ids = dict.fromkeys([*(item.message.message_id for item in batch), *(one.message_id for one in witnesses)])
@@ -185,35 +192,46 @@ class Settling:
             if isinstance(seen, NoSight):
                 await self._unseen(items[start:], seen)
                 return
-            await self._seen(batch, seen, witnesses, slowest=slowest)
+            await self._seen(batch, seen, testimony, slowest=slowest)
 
     async def _seen(
-        self, items: Sequence[Unsettled], seen: Sightings, witnesses: Sequence[Witness], *, slowest: Millis
+        self, items: Sequence[Unsettled], seen: Sightings, testimony: Testimony, *, slowest: Millis
     ) -> None:
         """An answer that counts: judge each item, and learn what it proves about the mailbox."""
         found = set(seen.sent)
-        strangers = await self._strangers(items, seen, witnesses)
-        found |= strangers.keys()
+        heard: dict[TransportKind, Sequence[Witness]] = {}
+        for kind, witnesses in testimony.items():
+            strangers = await self._strangers(items, seen, witnesses, kind)
+            found |= strangers.keys()
+            heard[kind] = [*witnesses, *strangers.values()]
         for item in items:
-            await self._judge(item, seen, [*witnesses, *strangers.values()], found, slowest=slowest)
+            await self._judge(item, seen, heard, found, slowest=slowest)
         first = items[0]
         selves = [
             Witness(item.message.id, item.account, item.message.message_id, item.started_at, item.transport)
             for item in items
-            if item.message.own_message_id and item.number == 1  # else the copy may be another attempt's
+            # else the copy may be another attempt's, or another kind's
+            if item.message.own_message_id and item.number == 1 and not item.any_way
         ]
-        await self._proofs.answered(
-            first.account,
-            first.kind,
-            own=first.message.own_message_id,
-            witnesses=[*witnesses, *(one for one in selves if one.message_id in found)],
-            found=found,
-        )
+        for kind, witnesses in testimony.items():
+            await self._proofs.answered(
+                first.account,
+                kind,
+                own=first.message.own_message_id,
+                witnesses=[*witnesses, *(one for one in selves if one.message_id in found)],
+                found=found,
+            )
 
-    async def _witnesses(self, items: Sequence[Unsettled]) -> Sequence[Witness]:
+    def _kinds(self, item: Unsettled) -> tuple[TransportKind, ...]:
+        """The kinds of transport by which it may have gone: absence must be proved for each (PROMISES §5)."""
+        kinds = self._tools.kinds
+        route = [kinds[name] for name in item.message.route if item.any_way and name in kinds]
+        return tuple(sorted({item.kind, *route}))
+
+    async def _witnesses(self, items: Sequence[Unsettled], kind: TransportKind) -> Sequence[Witness]:
         """Of the account itself: the one that was found last, the latest sent, and some from before the oldest doubt."""
         first, now = items[0], self._tools.clock.now()
-        account, kind, own = first.account, first.kind, first.message.own_message_id
+        account, own = first.account, first.message.own_message_id
         # another message may carry a client's Message-ID since
         kept = (await self._proofs.of(account, kind, own=own)).witness if own else None
         found = list(await self._proofs.witnesses(account, kind, own=own, before=now))
@@ -222,7 +240,7 @@ class Settling:
         return list({one.id: one for one in ([kept] if kept is not None else []) + found}.values())
 
     async def _strangers(
-        self, items: Sequence[Unsettled], seen: Sightings, witnesses: Sequence[Witness]
+        self, items: Sequence[Unsettled], seen: Sightings, witnesses: Sequence[Witness], kind: TransportKind
     ) -> Mapping[str, Witness]:
         """Witnesses of other accounts of the same tenant that were found just now, where an item needs one."""
         now, first = self._tools.clock.now(), items[0]
@@ -237,7 +255,7 @@ class Settling:
         if not wanting:
             return {}
         asked: defaultdict[tuple[str, str], list[Witness]] = defaultdict(list)
-        for one in await self._proofs.witnesses(None, first.kind, own=first.message.own_message_id, before=now):
+        for one in await self._proofs.witnesses(None, kind, own=first.message.own_message_id, before=now):
             if one.account != first.account and self._look_ups.by(one.transport) is self._look_ups.by(first.transport):
                 asked[one.account, one.transport].append(one)
         found: dict[str, Witness] = {}
@@ -248,7 +266,7 @@ class Settling:
         return found
 
     async def _judge(
-        self, item: Unsettled, seen: Sightings, witnesses: Sequence[Witness], found: set[str], *, slowest: Millis
+        self, item: Unsettled, seen: Sightings, testimony: Testimony, found: set[str], *, slowest: Millis
     ) -> None:
         now = self._tools.clock.now()
         copies, checks = copies_of(item, seen), self._tools.policy.settle_checks
@@ -257,7 +275,7 @@ class Settling:
             now=now,
             copies=copies,
             sharing=await self._tools.spool.sharing(account=item.account, message_id=item.message.message_id),
-            presence_proved=presence(item, witnesses, found=found, now=now),
+            presence_proved=all(presence(item, one, found=found, now=now) for one in testimony.values()),
             slowest=slowest,
             checks=checks,
         )

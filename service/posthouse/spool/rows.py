@@ -61,7 +61,7 @@ MessageTuple = tuple[
 ]  # fmt: skip
 """The order is that of peek.sql."""
 UnsettledTuple = tuple[
-    MessageTuple, int, str, TransportKind, str, int, int, int, int | None, int, str | None, int, str | None, int,
+    MessageTuple, int, str, TransportKind, str, int, int, int, int | None, int, str | None, int, str | None, int, int,
 ]  # fmt: skip
 """The order is that of unsettled.sql."""
 RecordTuple = tuple[
@@ -156,7 +156,7 @@ def _draft(transport: str, account: str, id_: str | None, pinned: int) -> Earlie
 def unsettled(row: UnsettledTuple) -> Unsettled:
     """A doubtful message and the attempt that left it so."""
     of, number, transport, kind, account, started_at, since, looks, last_absent_at, may_resend = row[:10]
-    held, lane, draft, strays = row[10:]
+    held, lane, draft, strays, any_way = row[10:]
     return Unsettled(
         message=message(of),
         number=number,
@@ -172,6 +172,7 @@ def unsettled(row: UnsettledTuple) -> Unsettled:
         lane=lane,
         draft=draft,
         strays=bool(strays),
+        any_way=bool(any_way),
     )
 
 

@@ -13,3 +13,6 @@ alter table pauses add column asked_until integer not null default 0;
 
 -- The time that a client or a person set: what waits for it waits by no reckoning of ours. Null in rows of before.
 alter table details add column scheduled_at integer;
+
+-- A copy was restored: it may have gone by any transport of its route since.
+alter table unsettled add column any_way integer not null default 0;

@@ -12,7 +12,7 @@ select m.id, replace(m.public_id::text, '-', ''), m.client, m.lane, l.account, m
        (select r.id from drafts r join attempts b on b.message = r.message and b.number = r.number
         where r.message = m.id and r.state <> 'begun' and b.transport = a.transport and b.account = a.account
           and a.code is distinct from 'restored'),
-       exists (select 1 from drafts r where r.message = m.id)
+       exists (select 1 from drafts r where r.message = m.id), u.any_way
 from (select u.* from lanes o join unsettled u on u.lane = o.id
       where o.owner = :worker and o.id = any(:lanes::bigint[]) and u.look_at <= :now order by u.look_at, u.message limit :most) u
 join messages m on m.id = u.message

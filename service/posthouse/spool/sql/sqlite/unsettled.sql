@@ -15,7 +15,7 @@ select json_group_array(json_array(
   (select r.id from drafts r join attempts b on b.message = r.message and b.number = r.number
    where r.message = m.id and r.state <> 'begun' and b.transport = a.transport and b.account = a.account
      and a.code is not 'restored'),
-  exists (select 1 from drafts r where r.message = m.id)) order by u.look_at, u.message)
+  exists (select 1 from drafts r where r.message = m.id), u.any_way) order by u.look_at, u.message)
 from (select u.* from json_each(:lanes) e join unsettled u on u.lane = e.value
       where u.look_at is not null and u.look_at <= :now order by u.look_at, u.message limit :most) u
 join messages m on m.id = u.message
