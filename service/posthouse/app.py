@@ -15,6 +15,7 @@ from typing import Final
 from starlette.types import ASGIApp
 
 from posthouse.assembly import Machine, discipline_of, fixed_keys, limits_of, policy_of, rules_of, ways_of
+from posthouse.board import Board
 from posthouse.circuit import Circuit, Patience
 from posthouse.clients.keys import Keys
 from posthouse.concurrency import Ceiling
@@ -26,7 +27,6 @@ from posthouse.doors.listener import Listener, Tls, bind, bind_unix
 from posthouse.doors.rest.app import build, probes
 from posthouse.doors.rest.parts import Parts
 from posthouse.fixes import Fixes
-from posthouse.lanes import Board
 from posthouse.message import Message
 from posthouse.ports import Spool, SpoolUnavailableError
 from posthouse.reckoning import Backlog

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from posthouse.lanes import Board
+from posthouse.board import Board
 from posthouse.message import Millis
 from posthouse.ports import Broom, Clock, Spool, SpoolUnavailableError
 from posthouse.records import Stray

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from posthouse.board import Board
 from posthouse.delivery import Policy
-from posthouse.lanes import Board
 from posthouse.message import Message, Status
 from posthouse.outcome import Outcome, Sent
 from posthouse.ports import Evidence

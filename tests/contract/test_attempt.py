@@ -9,13 +9,14 @@ from pathlib import Path
 import apsw
 import pytest
 
+from posthouse.board import Board
 from posthouse.circuit import Circuit, Patience
 from posthouse.delivery import Policy
 from posthouse.dispatcher.attempt import Tools
 from posthouse.dispatcher.dispatcher import Dispatcher
 from posthouse.dispatcher.effects import Effects
 from posthouse.dispatcher.gates import Gates
-from posthouse.lanes import TENANT_DAY_USED, Board
+from posthouse.lanes import TENANT_DAY_USED
 from posthouse.limits import Discipline, Limits, Use
 from posthouse.message import Bytes, Content, MessageId, Status
 from posthouse.outcome import Outcome

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.lanes import Board
+from posthouse.board import Board
 from posthouse.message import Bytes, Content, Message, Status
 from posthouse.ports import Broom
 from posthouse.records import DraftNote, DraftState

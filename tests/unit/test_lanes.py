@@ -2,7 +2,8 @@
 
 import pytest
 
-from posthouse.lanes import DAY_USED, PAUSED_BY_PERSON, Board, Lane
+from posthouse.board import Board
+from posthouse.lanes import DAY_USED, PAUSED_BY_PERSON, Lane
 from posthouse.limits import PLAIN, Discipline, Limits, Load, Started, Use
 from posthouse.pace import NEVER
 from posthouse.records import Lease, Past, Pause, Start, Told

@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import logging
 
+from posthouse.board import Board
 from posthouse.dispatcher.attempt import Tools
 from posthouse.dispatcher.runner import LONGEST_WAIT, LaneRunner
-from posthouse.lanes import Board
 from posthouse.limits import Discipline
 from posthouse.message import Millis
 from posthouse.pace import DAY_HOURS, HOUR

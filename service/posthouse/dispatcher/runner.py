@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from posthouse.board import Board
 from posthouse.delivery import choose
 from posthouse.dispatcher.attempt import SPOOL_PAUSE, Attempt, Place, Tools
 from posthouse.dispatcher.moving import Elsewhere, Moving
-from posthouse.lanes import DAY_USED, TENANT_DAY_USED, Board
+from posthouse.lanes import DAY_USED, TENANT_DAY_USED
 from posthouse.limits import Discipline, Load, Use, load_of
 from posthouse.message import Message, Millis, Priority
 from posthouse.pace import NEVER

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from posthouse.lanes import Board, Lane
+from posthouse.board import Board
+from posthouse.lanes import Lane
 from posthouse.message import Millis
 from posthouse.outcome import Answer
 from posthouse.ports import Clock, Evidence, Spool

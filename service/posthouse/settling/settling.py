@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from posthouse.board import Board
 from posthouse.delivery import Policy
-from posthouse.lanes import Board
 from posthouse.message import Message, Millis, Status
 from posthouse.ports import Clock, Evidence, Spool, SpoolUnavailableError
 from posthouse.proof import (
