@@ -272,18 +272,22 @@ PLANTS: Final[Mapping[Name, Plant]] = {
     ),
     "witness": Plant("absence needs no witness", "doubled", settling, "presence", _always(value=True)),
     "witness-kind": Plant("any witness will do", "doubled", SqliteSpool, "witnesses", _any_witness, seed=84),
-    "shared-message-id": Plant("a shared Message-ID is nobody else's", "lost", settling, "conclude", _alone),
-    "early-absence": Plant("absence counts at the first look", "doubled", proof, "next_check", _always(value=None)),
-    "draft": Plant("a draft counts as sent", "lost", settling, "conclude", _drafts_count),
-    "mark": Plant("sending is marked after the wire", "doubled", runner, "Attempt", lambda _was: _Early),
-    "finish": Plant("a failing finish becomes another outcome", "doubled", Attempt, "_finish", _another_outcome),
-    "retry-after": Plant("a throttled mailbox does not rest", "retry_after", Effects, "apply", _deaf_to_rest),
-    "sweep": Plant("nothing is swept", "stranded", Sweep, "run", lambda _was: _nothing),
-    "group": Plant("one bad entry fails its group", "fault", Committer, "commit", _whole_group_fails),
+    "shared-message-id": Plant("a shared Message-ID is nobody else's", "lost", settling, "conclude", _alone, seed=23),
+    "early-absence": Plant(
+        "absence counts at the first look", "doubled", proof, "next_check", _always(value=None), seed=3
+    ),
+    "draft": Plant("a draft counts as sent", "lost", settling, "conclude", _drafts_count, seed=54),
+    "mark": Plant("sending is marked after the wire", "doubled", runner, "Attempt", lambda _was: _Early, seed=8),
+    "finish": Plant(
+        "a failing finish becomes another outcome", "doubled", Attempt, "_finish", _another_outcome, seed=2
+    ),
+    "retry-after": Plant("a throttled mailbox does not rest", "retry_after", Effects, "apply", _deaf_to_rest, seed=2),
+    "sweep": Plant("nothing is swept", "stranded", Sweep, "run", lambda _was: _nothing, seed=49),
+    "group": Plant("one bad entry fails its group", "fault", Committer, "commit", _whole_group_fails, seed=2),
     "idempotency": Plant("the key is kept after its message", "spool", SqliteSpool, "add", _key_apart),
-    "recover": Plant("a crash is no doubt", "doubled", loads, "judged", _queue_again),
-    "lease-pauses": Plant("a new owner knows no pause", "retry_after", lanes, "lease", _forget_pauses),
-    "lease-starts": Plant("a new owner knows no start", "pace", SqliteSpool, "past", _forget_past),
+    "recover": Plant("a crash is no doubt", "doubled", loads, "judged", _queue_again, seed=21),
+    "lease-pauses": Plant("a new owner knows no pause", "retry_after", lanes, "lease", _forget_pauses, seed=2),
+    "lease-starts": Plant("a new owner knows no start", "pace", SqliteSpool, "past", _forget_past, seed=32),
     "expiry": Plant("expiry ends doubt", "untrue", sweeping, "expire", _expire_all),
     "cancel": Plant("a cancel ends doubt", "untrue", rules, "_cancel", _cancel_all, seed=161),
     "refused": Plant(
@@ -295,10 +299,10 @@ PLANTS: Final[Mapping[Name, Plant]] = {
         seed=75,
     ),
     "restored": Plant(
-        "a restored copy sends before it settles", "doubled", SqliteSpool, "restored", lambda _was: _no_note
+        "a restored copy sends before it settles", "doubled", SqliteSpool, "restored", lambda _was: _no_note, seed=25
     ),
     "watched": Plant(
-        "absence counts by a clock that may have been set", "doubled", settling, "WATCHED", lambda _was: 0.0
+        "absence counts by a clock that may have been set", "doubled", settling, "WATCHED", lambda _was: 0.0, seed=21
     ),
     "chain": Plant(
         "a process goes on with the times of one that had another time",
@@ -306,17 +310,18 @@ PLANTS: Final[Mapping[Name, Plant]] = {
         continuity,
         "AGREES",
         lambda _was: 10**12,
+        seed=21,
     ),
-    "clock": Plant("the service lives by the wall clock", "early", SteadyClock, "now", _by_the_wall),
+    "clock": Plant("the service lives by the wall clock", "early", SteadyClock, "now", _by_the_wall, seed=2),
     "pace": Plant("a minute has no limit", "pace", Pace, "next_at", _at_once),
-    "slots": Plant("slots have no limit", "concurrency", Lane, "_full", _always(value=False)),
-    "room": Plant("no slot is kept for high", "room", of_lanes, "kept", _always(value=0)),
-    "uploads": Plant("uploads have no limit", "uploads", Volume, "next_at", _at_once),
-    "day": Plant("a day has no limit", "day", Day, "room_at", _at_once, seed=73),
-    "look-rest": Plant("look-ups do not rest", "retry_after", Lane, "looks_at", _look_at_once),
-    "pause-lane": Plant("a person's pause of a lane is no pause", "paused", Lane, "paused", _deaf_to_people),
+    "slots": Plant("slots have no limit", "concurrency", Lane, "_full", _always(value=False), seed=4),
+    "room": Plant("no slot is kept for high", "room", of_lanes, "kept", _always(value=0), seed=11),
+    "uploads": Plant("uploads have no limit", "uploads", Volume, "next_at", _at_once, seed=14),
+    "day": Plant("a day has no limit", "day", Day, "room_at", _at_once, seed=48),
+    "look-rest": Plant("look-ups do not rest", "retry_after", Lane, "looks_at", _look_at_once, seed=28),
+    "pause-lane": Plant("a person's pause of a lane is no pause", "paused", Lane, "paused", _deaf_to_people, seed=10),
     "pause-transport": Plant(
-        "a person's pause of a transport is not heard", "paused", Circuit, "hear", _always(value=False)
+        "a person's pause of a transport is not heard", "paused", Circuit, "hear", _always(value=False), seed=18
     ),
 }
 

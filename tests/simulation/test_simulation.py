@@ -15,7 +15,7 @@ from tests.simulation.plants import PLANTS, planted
 from tests.simulation.run import Verdict, bench, run_seed
 from tests.simulation.seeds import run_seeds
 
-SEEDS = 30
+SEEDS = 20
 """Seeds of one test: well within its minute, on a busy machine too."""
 TESTS = 20
 FEW = 60

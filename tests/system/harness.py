@@ -1,6 +1,7 @@
 """Starts the real program as a user starts it, in front of the emulator, and counts at the other side."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -139,15 +140,14 @@ class Service:
             stderr=log,
         )
         log.close()
-        deadline = time.monotonic() + 50
+        deadline = time.monotonic() + 100
         while time.monotonic() < deadline:
             if self.process.returncode is not None:
                 break
-            try:
+            with contextlib.suppress(httpx.TransportError):
                 if (await self.http.get("/readyz")).status_code == 200:
                     return
-            except httpx.TransportError:
-                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)
         raise AssertionError(f"not ready: {self.log.read_text()[-4000:]}")
 
     async def stop(self) -> int:
@@ -245,7 +245,9 @@ class Service:
         events = await self.http.get(f"/v1/messages/{message_id}/events")
         return "\n".join([str(await self.get(message_id)), *(str(event) for event in events.json()["data"])])
 
-    async def until(self, ids: Sequence[str], *, wanted: frozenset[str] = FINAL, seconds: float = 40) -> dict[str, str]:
+    async def until(
+        self, ids: Sequence[str], *, wanted: frozenset[str] = FINAL, seconds: float = 120
+    ) -> dict[str, str]:
         """Wait until every one of ``ids`` has a status of ``wanted``; the statuses."""
         deadline = time.monotonic() + seconds
         while True:

@@ -38,7 +38,7 @@ def elsewhere(service: Service, emulator: Emulator, home: Path) -> Service:
     return other
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 async def test_a_backup_restored_in_an_empty_place_loses_nothing_and_doubles_nothing(launch, emulator, tmp_path):
     service = await launch()
     await service.make_key(*SENDERS)
@@ -120,7 +120,7 @@ def hasten(path: Path, ids: list[str]) -> None:
     spool.close()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("may_look", [True, False])
 async def test_a_snapshot_is_put_into_the_same_state_by_a_command(may_look, launch, emulator, tmp_path):
     service = await launch()
@@ -156,7 +156,7 @@ def without_look_ups(emulator: Emulator):
     return replace(settings, grants=settings.grants - {"Mail.ReadBasic"})
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 async def test_a_backup_of_a_service_under_load_is_whole(launch, emulator, tmp_path):
     service = await launch(limits={"concurrent_requests": 1})
     await service.make_key(*SENDERS)

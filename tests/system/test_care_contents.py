@@ -10,7 +10,7 @@ import pytest
 from posthouse.spool.sealing import key_id, new_master
 from tests.system.harness import Service, letter
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 SENDER = "app@contoso.example"
 LARGE = "a line of a large mail\n" * 40_000
 

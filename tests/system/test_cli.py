@@ -114,7 +114,7 @@ async def test_a_lane_that_waits_is_in_the_queue_with_its_reason(shell, emulator
     assert lane["pauses"][0]["reason"] in line
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_mailbox_and_a_transport_are_paused_and_resumed_and_the_queue_says_who_waits_for_that(shell, emulator):
     await shell("lanes", "resume", SENDER, code=6)
     assert await shell("lanes", "pause", SENDER) == f"{SENDER} is paused\n"
@@ -139,7 +139,7 @@ async def test_a_mailbox_and_a_transport_are_paused_and_resumed_and_the_queue_sa
     assert await shell("queue") == ""
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_what_waits_is_changed_by_a_command(shell):
     await shell.service.make_key(SENDER)
     waits = [await shell.service.submit(letter(SENDER, n, send_in="1h")) for n in range(2)]

@@ -11,7 +11,7 @@ from tests.system.harness import letter
 SENDER = "app@contoso.example"
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_spool_moves_with_its_waiting_mail_keys_and_answers(launch, emulator, database):
     service = await launch()
     await service.make_key(SENDER)

@@ -35,7 +35,7 @@ async def sent(service: Service, emulator: Emulator, record_property) -> Receive
     )
     assert answer.status_code == 202, answer.text
     accepted, peak = time.monotonic() - begun, resident(pid, "VmHWM")
-    statuses = await service.until([answer.json()["id"]], seconds=100)
+    statuses = await service.until([answer.json()["id"]], seconds=200)
     assert set(statuses.values()) == {"sent"}, await service.get(answer.json()["id"])
     figures = {
         "idle MB": idle / 1e6,
@@ -53,7 +53,7 @@ async def sent(service: Service, emulator: Emulator, record_property) -> Receive
     return found
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 async def test_150_mb_by_smtp(launch, emulator, record_property) -> None:
     service = await launch(limits={"max_message_bytes": ROOM})
     found = await sent(service, emulator, record_property)
@@ -64,7 +64,7 @@ async def test_150_mb_by_smtp(launch, emulator, record_property) -> None:
     assert hashlib.sha256(pybase64.b64decode(encoded)).hexdigest() == FILE.digest()
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 async def test_150_mb_by_draft_and_upload_session(launch, emulator, record_property) -> None:
     emulator.world.settings = replace(
         emulator.world.settings,

@@ -8,7 +8,7 @@ import pytest
 from tests.system.storm import on_postgres, on_sqlite
 from tests.system.tally import Tally, Weather
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 Blow = Callable[[Weather], Awaitable[Tally]]
 
 
