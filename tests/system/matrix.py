@@ -10,7 +10,7 @@ import contextlib
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -291,23 +291,24 @@ async def cell(illness: Illness, home: Path, server: postgres.Server | None) -> 
             await server.give_back(dsn)
 
 
-def phases_of(illness: Illness, *, postgres: bool) -> Sequence[str]:
-    """The part of the suite: one phase on each engine, another on either; from one illness to the next they go round."""
-    return [PHASES[(ILLNESSES.index(illness) + postgres) % len(PHASES)]]
+def suite(*, postgres: bool) -> dict[str, str]:
+    """The suite's part: each illness on one of the engines, in one phase; from one to the next they go round."""
+    return {one.name: PHASES[n // 2 % len(PHASES)] for n, one in enumerate(ILLNESSES) if n % 2 == postgres}
 
 
 async def run(
-    illnesses: Sequence[Illness], home: Path, server: postgres.Server | None, *, at_once: int, whole: bool = True
+    illnesses: Mapping[str, Sequence[str]], home: Path, server: postgres.Server | None, *, at_once: int
 ) -> list[Cell]:
-    """Run the cells of these illnesses, some at a time; of each all phases, or the suite's part."""
+    """Run these phases of these illnesses, some cells at a time."""
     room = asyncio.Semaphore(at_once)
 
     async def one(number: int, illness: Illness) -> Cell:
         async with room, cell(illness, home / f"cell-{number}", server) as made:
-            await made.run(PHASES if whole else phases_of(illness, postgres=server is not None))
+            await made.run(illnesses[illness.name])
             return made
 
-    return await asyncio.gather(*(one(number, illness) for number, illness in enumerate(illnesses)))
+    wanted = [illness for illness in ILLNESSES if illness.name in illnesses]
+    return await asyncio.gather(*(one(number, illness) for number, illness in enumerate(wanted)))
 
 
 def main() -> None:
@@ -316,7 +317,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="illnesses whose name holds this")
     parser.add_argument("--at-once", type=int, default=4)
     given = parser.parse_args()
-    wanted = [one for one in ILLNESSES if given.only in one.name]
+    wanted = {one.name: PHASES for one in ILLNESSES if given.only in one.name}
     with postgres.server() as server, tempfile.TemporaryDirectory() as folder:
         for engine, on in (("sqlite", None), ("postgres", server)):
             for made in asyncio.run(run(wanted, Path(folder) / engine, on, at_once=given.at_once)):
