@@ -4,16 +4,8 @@ import re
 from typing import Final
 
 from posthouse.compose import Person
-from posthouse.encoded import ADDRESS
+from posthouse.doors.address import is_address
 
-_LOCAL_LIMIT: Final = 64  # octets, RFC 5321 §4.5.3.1.1
-_DOMAIN_LIMIT: Final = 255  # octets, RFC 5321 §4.5.3.1.2
-_LABEL: Final = r"[a-zA-Z0-9\u00a1-\U0010ffff](?:[a-zA-Z0-9\u00a1-\U0010ffff-]{0,61}[a-zA-Z0-9\u00a1-\U0010ffff])?"
-_DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[[!-Z^-~]+\]")  # RFC 5321 §4.1.2, RFC 6531 §3.3
-_SIMPLE: Final = re.compile(
-    r"[a-zA-Z0-9_+-]+(?:\.[a-zA-Z0-9_+-]+)*@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)+"
-)
-_SIMPLE_LIMIT: Final = 64
 _QUOTED_NAME: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _PLAIN_NAME: Final = re.compile(r'[^()<>\[\]:;@\\,"]*')
 _QUOTED_PAIR: Final = re.compile(r"\\(.)")
@@ -25,19 +17,6 @@ class RuleError(ValueError):
     def __init__(self, rule: str, *, at: str = "") -> None:
         super().__init__(rule)
         self.at = at
-
-
-def is_address(text: str) -> bool:
-    """Whether text is an address that a mail system could have (RFC 5321 §4.1.2, RFC 6531 §3.3)."""
-    if len(text) <= _SIMPLE_LIMIT and _SIMPLE.fullmatch(text):
-        return True
-    local, _, domain = text.rpartition("@")
-    return (
-        ADDRESS.fullmatch(text) is not None
-        and len(local.encode()) <= _LOCAL_LIMIT
-        and len(domain.encode()) <= _DOMAIN_LIMIT
-        and _DOMAIN.fullmatch(domain) is not None
-    )
 
 
 def person(value: object) -> Person:

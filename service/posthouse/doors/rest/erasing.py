@@ -5,7 +5,8 @@ from typing import Annotated, Final
 from fastapi import FastAPI, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter
 
-from posthouse.doors.rest.addresses import RuleError, is_address
+from posthouse.doors.address import is_address
+from posthouse.doors.rest.addresses import RuleError
 from posthouse.doors.rest.parts import Parts, answer
 from posthouse.doors.rest.reading import body, parsed
 from posthouse.policy import Right, must_have

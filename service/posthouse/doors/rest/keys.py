@@ -5,8 +5,8 @@ from typing import Final
 from fastapi import FastAPI, Request, Response
 from pydantic import TypeAdapter
 
+from posthouse.doors.address import is_address
 from posthouse.doors.rest import views
-from posthouse.doors.rest.addresses import is_address
 from posthouse.doors.rest.models import KeyIn, moment
 from posthouse.doors.rest.parts import Parts, answer, path_parameter
 from posthouse.doors.rest.reading import body, parsed
