@@ -14,7 +14,16 @@ from typing import Final
 
 from starlette.types import ASGIApp
 
-from posthouse.assembly import Machine, discipline_of, fixed_keys, limits_of, policy_of, rules_of, ways_of
+from posthouse.assembly import (
+    Machine,
+    discipline_of,
+    fixed_keys,
+    limits_of,
+    policy_of,
+    rules_of,
+    smtp_listeners,
+    ways_of,
+)
 from posthouse.board import Board
 from posthouse.circuit import Circuit, Patience
 from posthouse.clients.keys import Keys
@@ -26,6 +35,7 @@ from posthouse.dispatcher.gates import Gates
 from posthouse.doors.listener import Listener, Tls, bind, bind_unix
 from posthouse.doors.rest.app import build, probes
 from posthouse.doors.rest.parts import Parts
+from posthouse.doors.smtp.listener import SmtpListener
 from posthouse.fixes import Fixes
 from posthouse.message import Message
 from posthouse.ports import Spool, SpoolUnavailableError
@@ -99,7 +109,7 @@ class Service:
         self._gates = self._make_gates()
         self._settling = self._make_settling()
         self._dispatcher = self._make_dispatcher()
-        self._listeners: list[Listener] = []
+        self._listeners: list[Listener | SmtpListener] = []
 
     async def start(self) -> None:
         """Recover what a dead process left, then listen, then send.
@@ -320,6 +330,8 @@ class Service:
             Listener(self.application(admin=True, trusted=False), admin),
             Listener(self.application(admin=True, trusted=True), local),
         ]
+        if self._role.takes:
+            self._listeners += smtp_listeners(settings, step=self.door_step(), keys=self.keys)
         for listener in self._listeners:
             await listener.start()
 

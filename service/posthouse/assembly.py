@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
+from posthouse.clients.keys import Keys
 from posthouse.clock import SteadyClock
 from posthouse.delivery import Policy
+from posthouse.doors.listener import Tls
+from posthouse.doors.smtp.listener import Address, SmtpListener
 from posthouse.limits import Discipline, Limits, Use
 from posthouse.mailboxes import SenderRule
 from posthouse.message import Message
@@ -19,7 +22,7 @@ from posthouse.policy import folded
 from posthouse.ports import Broom, Clock, Evidence, Transport
 from posthouse.records import KeyRow, Way
 from posthouse.settings.model import EntraSettings, GraphSettings, LimitSettings, Settings, SmtpSettings
-from posthouse.submission import Carrier, RouteRule, Rules
+from posthouse.submission import Carrier, DoorStep, RouteRule, Rules
 from posthouse.transports.clouds import CLOUDS, Cloud
 from posthouse.transports.graph.transport import MIME_LIMIT, GraphTransport
 from posthouse.transports.smtp.connection import Login, NoLogin, Server, XOAuth2
@@ -39,6 +42,26 @@ SMTP_CONNECTIONS: Final = 3
 """Connections at once that Exchange takes from one account (FACTS B1)."""
 WARM_EVERY: Final = 60.0
 """Seconds between looks at the tokens' ages."""
+
+
+def smtp_listeners(settings: Settings, *, step: DoorStep, keys: Keys) -> list[SmtpListener]:
+    """The listeners of the SMTP door."""
+    return [
+        SmtpListener(
+            Address(
+                listen=door.listen,
+                hostname=socket.gethostname(),
+                certificate=Tls(certificate=door.tls_cert, key=door.tls_key)
+                if door.tls_cert and door.tls_key
+                else None,
+                implicit=door.tls == "implicit",
+                clear=door.tls == "optional",
+            ),
+            step=step,
+            keys=keys,
+        )
+        for door in settings.smtp_door.listeners
+    ]
 
 
 def rules_of(settings: Settings) -> Rules:

@@ -84,6 +84,7 @@ class Door:
     state: "State"
 
     backlog: "Quiet"
+    step: DoorStep
 
     async def key(
         self,
@@ -239,7 +240,7 @@ async def rest_door(
     )
     app = build(parts, admin=admin, chance=chance, version="0")
     try:
-        yield Door(app, spool, keys, clock, watch, news, state, Quiet())
+        yield Door(app, spool, keys, clock, watch, news, state, Quiet(), step)
     finally:
         await keys.close()
         await spool.close()

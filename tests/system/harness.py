@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,7 +38,7 @@ def free_port() -> int:
 def toml(sections: dict[str, Any]) -> str:
     """The settings as TOML: tables, and lists of tables; JSON's scalars and lists are TOML's."""
     lines: list[str] = []
-    for name, values in sections.items():
+    for name, values in _flat(sections):
         if isinstance(values, list):
             for table in values:
                 lines += [f"[[{name}]]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
@@ -46,6 +46,18 @@ def toml(sections: dict[str, Any]) -> str:
         lines.append(f"[{name}]")
         lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
     return "\n".join(lines) + "\n"
+
+
+def _flat(sections: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """A list of tables inside of a table has a name of its own."""
+    for name, values in sections.items():
+        inner = {} if isinstance(values, list) else {k: v for k, v in values.items() if v and _are_tables(v)}
+        yield name, values if isinstance(values, list) else {k: v for k, v in values.items() if k not in inner}
+        yield from ((f"{name}.{key}", tables) for key, tables in inner.items())
+
+
+def _are_tables(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
 
 
 class Identity(Protocol):
@@ -88,6 +100,7 @@ class Service:
         sections: dict[str, Any] = {
             "http": {"listen": f"127.0.0.1:{self.port}"},
             "admin": {"listen": f"127.0.0.1:{free_port()}"},
+            "smtp_door": {"listeners": []},
             "entra": {
                 "tenant_id": emulator.options.tenant_id,
                 "client_id": emulator.options.client_id,

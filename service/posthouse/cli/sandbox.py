@@ -23,6 +23,7 @@ USAGE = 2
 CONFIGURATION = 3
 SENDER = "app@contoso.test"
 ADMIN_PORT = 8081
+SMTP_PORT = 2525
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,7 @@ def _settings(emulator: Emulator, wish: Wish) -> dict[str, object]:
     return {
         "http": {"listen": f"127.0.0.1:{_free(wish.port)}"},
         "admin": {"listen": f"127.0.0.1:{_free(ADMIN_PORT)}"},
+        "smtp_door": {"listeners": [{"listen": f"127.0.0.1:{_free(SMTP_PORT)}"}]},
         "entra": {
             "tenant_id": emulator.options.tenant_id,
             "client_id": emulator.options.client_id,
@@ -113,7 +115,8 @@ async def _greet(service: Service, emulator: Emulator, settings: Settings, *, as
     url = f"http://{settings.http.listen}"
     if as_json:
         found = {"url": url, "key": new.text, "inbox": f"{emulator.inbox_url}/inbox", "smtp_port": emulator.smtp_port}
-        _say(json.dumps(found | {"admin": f"http://{settings.admin.listen}"}))
+        more = {"admin": f"http://{settings.admin.listen}", "smtp_door": settings.smtp_door.listeners[0].listen}
+        _say(json.dumps(found | more))
         return
     _say(
         _GREETING.format(
@@ -123,6 +126,7 @@ async def _greet(service: Service, emulator: Emulator, settings: Settings, *, as
             sender=SENDER,
             inbox=emulator.inbox_url,
             admin=settings.admin.listen,
+            smtp=settings.smtp_door.listeners[0].listen,
         )
     )
 
@@ -136,6 +140,7 @@ _GREETING = """posthouse sandbox: the real service in front of an emulated Micro
 
   API     {url}
   docs    http://{admin}/docs
+  SMTP    {smtp}                   user: anything, password: the key
   inbox   {inbox}/inbox      what "Exchange Online" received
   key     {key}
 

@@ -86,4 +86,5 @@ def log_as_json(stream: TextIO) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("azure").setLevel(logging.CRITICAL)  # it would write Entra's whole error body
+    logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # aiosmtpd's: it would write what clients said
     logging.getLogger("posthouse").setLevel(logging.INFO)

@@ -17,11 +17,12 @@ PAGES: Final = "/docs/problems"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A condition at the REST door: HTTP status and title; and what its page says."""
+    """A condition at the REST door: HTTP status and title; what its page says; and at the SMTP door: both codes."""
 
     status: int
     title: str
     page: str
+    smtp: str = "554 5.6.0"
 
 
 TABLE: Final[dict[Condition, Row]] = {
@@ -40,29 +41,34 @@ TABLE: Final[dict[Condition, Row]] = {
         "No credentials",
         "Send the header Authorization: Bearer followed by a key. An administrator makes one: "
         "posthouse keys create NAME --sender ADDRESS.",
+        smtp="530 5.7.0",
     ),
     Condition.INVALID_KEY: Row(
         401,
         "The key is not valid",
         "The key is mistyped, unknown, revoked or expired. posthouse keys list shows what exists; a key itself is "
         "shown only once, when it is made.",
+        smtp="535 5.7.8",
     ),
     Condition.INSUFFICIENT_SCOPE: Row(
         403,
         "The credential lacks a scope",
         "The scopes are submit, read, content, manage and admin; none includes another. The text names the one that "
         "is missing. An administrator makes a key with it: posthouse keys create NAME --sender ADDRESS --scope SCOPE.",
+        smtp="550 5.7.1",
     ),
     Condition.SENDER_NOT_ALLOWED: Row(
         403,
         "The client may not send as this address",
         "Every key has senders: exact addresses or *@domain. The text names the ones of this client. For raw messages "
         "the rule holds for From and Sender.",
+        smtp="550 5.7.1",
     ),
     Condition.RECIPIENT_NOT_ALLOWED: Row(
         403,
         "The client may not send to this recipient",
         "The key is limited to recipient domains; the text names them and the first address outside of them.",
+        smtp="550 5.7.1",
     ),
     Condition.NOT_FOUND: Row(
         404,
@@ -90,6 +96,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "The body came too slowly",
         "A body may pause for 30 seconds and, after its first minute, comes at 10,000 bytes a second or more. Nothing "
         "was accepted and the connection is closed; send it again.",
+        smtp="421 4.4.2",
     ),
     Condition.NOT_CHANGEABLE: Row(
         409,
@@ -104,6 +111,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "or the message as message/rfc822); what the transports of the sender's route carry (3,145,728 bytes of MIME "
         "in one request of Microsoft Graph, more by SMTP or as a draft with upload sessions); [limits] "
         "max_message_bytes for all. The text says what lifts the one that was met.",
+        smtp="552 5.3.4",
     ),
     Condition.UNSUPPORTED_MEDIA_TYPE: Row(
         415,
@@ -122,6 +130,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "Too many recipients",
         "To, Cc and Bcc together have at most [limits] recipients_per_message addresses (500 is Exchange Online's "
         "default). Split the message, or use a distribution group.",
+        smtp="452 4.5.3",
     ),
     Condition.INVALID_ATTACHMENT: Row(
         422,
@@ -146,20 +155,26 @@ TABLE: Final[dict[Condition, Row]] = {
         "Too many requests",
         "This caller's own rate was exceeded; Retry-After holds the seconds to wait. It never means that Microsoft is "
         "throttled or down: that fills the spool, not this list.",
+        smtp="451 4.7.1",
     ),
     Condition.SPOOL_FULL: Row(
         503,
         "No space to keep mail",
         "Nothing was accepted. Send it again after Retry-After; an administrator frees space.",
+        smtp="452 4.3.1",
     ),
     Condition.STORAGE_LOW: Row(
         503,
         "Mail cannot be kept durably now",
         "The disk is below its floor or cannot be written. Nothing was accepted. Send it again after Retry-After; "
         "/readyz names the reason.",
+        smtp="452 4.3.1",
     ),
     Condition.DRAINING: Row(
-        503, "The service is stopping", "Nothing was accepted. Send it again after Retry-After: it is being restarted."
+        503,
+        "The service is stopping",
+        "Nothing was accepted. Send it again after Retry-After: it is being restarted.",
+        smtp="421 4.3.2",
     ),
 }
 
@@ -169,6 +184,11 @@ FAULT: Final = "internal_error"
 def status_of(refused: Refused) -> int:
     """The HTTP status of the REST door."""
     return TABLE[refused.condition].status
+
+
+def smtp_of(condition: Condition) -> str:
+    """The reply code and the enhanced one of the SMTP door."""
+    return TABLE[condition].smtp
 
 
 def problem(refused: Refused, *, request_id: str) -> bytes:

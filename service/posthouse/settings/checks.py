@@ -12,9 +12,11 @@ from posthouse.settings.model import (
     SQLITE,
     EntraSettings,
     GraphSettings,
+    HttpSettings,
     SecretsSettings,
     SenderSettings,
     Settings,
+    SmtpListenerSettings,
     SmtpSettings,
     SpoolSettings,
 )
@@ -54,16 +56,36 @@ def mistakes(settings: Settings, *, transports: Iterable[str]) -> Iterator[Probl
 
 def _doors(settings: Settings) -> Iterator[Problem]:
     http, admin = settings.http, settings.admin.listen
-    if (http.tls_cert is None) != (http.tls_key is None):
-        missing = "tls_key" if http.tls_key is None else "tls_cert"
-        yield Problem(f"http.{missing}", "a certificate and its key belong together", "write both or none")
-    yield from _readable("http.tls_cert", http.tls_cert)
-    yield from _readable("http.tls_key", http.tls_key)
+    yield from _certificate("http", http)
     if not is_loopback(admin.rpartition(":")[0]):
         hint = "commands reach it by the socket in the state directory; put a proxy with TLS in front for others"
         yield Problem("admin.listen", "the administrator's listener is for this machine only", hint)
-    if http.listen == admin and not admin.endswith(":0"):
-        yield Problem("admin.listen", "two listeners cannot have the same address")
+    taken = {http.listen}
+    listeners = [("admin.listen", admin)]
+    for number, door in enumerate(settings.smtp_door.listeners):
+        yield from _smtp_listener(f"smtp_door.listeners[{number}]", door)
+        listeners.append((f"smtp_door.listeners[{number}].listen", door.listen))
+    for path, listen in listeners:
+        if listen in taken and not listen.endswith(":0"):
+            yield Problem(path, "two listeners cannot have the same address")
+        taken.add(listen)
+
+
+def _smtp_listener(path: str, door: SmtpListenerSettings) -> Iterator[Problem]:
+    yield from _certificate(path, door)
+    if door.tls == "optional" and not is_loopback(door.listen.rpartition(":")[0]):
+        hint = "'starttls' or 'implicit', with tls_cert and tls_key"
+        yield Problem(f"{path}.tls", "a login in clear is for this machine only", hint)
+    if door.tls != "optional" and door.tls_cert is None and door.tls_key is None:
+        yield Problem(f"{path}.tls_cert", f"tls = {door.tls!r} needs a certificate", "tls_cert and tls_key, PEM files")
+
+
+def _certificate(path: str, door: HttpSettings | SmtpListenerSettings) -> Iterator[Problem]:
+    if (door.tls_cert is None) != (door.tls_key is None):
+        missing = "tls_key" if door.tls_key is None else "tls_cert"
+        yield Problem(f"{path}.{missing}", "a certificate and its key belong together", "write both or none")
+    yield from _readable(f"{path}.tls_cert", door.tls_cert)
+    yield from _readable(f"{path}.tls_key", door.tls_key)
 
 
 def _spool(spool: SpoolSettings, secrets: SecretsSettings) -> Iterator[Problem]:

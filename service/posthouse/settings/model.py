@@ -61,6 +61,25 @@ class AdminSettings(Table):
     listen: Listen = "127.0.0.1:8081"
 
 
+class SmtpListenerSettings(Table):
+    """One of [[smtp_door.listeners]]: where mail programs submit (RFC 6409).
+
+    ``starttls`` asks for TLS before a login, ``implicit`` speaks nothing else; both show the certificate. ``optional``
+    takes a login in clear too, and so is for this machine only.
+    """
+
+    listen: Listen = "127.0.0.1:2525"
+    tls: Literal["starttls", "implicit", "optional"] = "optional"
+    tls_cert: FilePath | None = None
+    tls_key: FilePath | None = None
+
+
+class SmtpDoorSettings(Table):
+    """[smtp_door]: its listeners; an empty list closes the door."""
+
+    listeners: tuple[SmtpListenerSettings, ...] = (SmtpListenerSettings(),)
+
+
 class SpoolSettings(Table):
     """[spool]: where messages lie and for how many seconds; contents are sealed at rest.
 
@@ -216,6 +235,7 @@ class Settings(Table):
 
     http: HttpSettings = HttpSettings()
     admin: AdminSettings = AdminSettings()
+    smtp_door: SmtpDoorSettings = SmtpDoorSettings()
     spool: SpoolSettings = SpoolSettings()
     secrets: SecretsSettings = SecretsSettings()
     entra: EntraSettings = EntraSettings()

@@ -1,0 +1,86 @@
+"""The same mail through each door is the same message in the spool (HOUSE)."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import aiosmtplib
+import pytest
+
+from posthouse.doors.smtp.listener import Address, SmtpListener
+from posthouse.message import MessageId
+from tests.contract.rest_door import Door, rest_door
+
+FROM = "noreply@contoso.com"
+TO = ("jo@example.org", "kim@example.org", "blind@example.org")
+HEADER = (
+    b"Received: from scanner\r\n"
+    b"From: Shop <noreply@contoso.com>\r\n"
+    b"To: Jo <jo@example.org>\r\n"
+    b"cc: kim@example.org\r\n"
+    b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n"
+    b"MIME-Version: 1.0\r\n"
+    b'Content-Type: multipart/mixed; boundary="b"\r\n'
+)
+BODY = b"--b\r\nContent-Type: text/plain\r\n\r\nHello\r\n.\r\n..\r\n--b--\r\n"
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncGenerator[Door]:
+    async with rest_door(tmp_path) as opened:
+        yield opened
+
+
+async def by_rest(door: Door, raw: bytes) -> MessageId:
+    http = await door.http("submit")
+    query = "&".join(f"to={address}" for address in TO)
+    answer = await http.post(f"/v1/messages?{query}", content=raw, headers={"content-type": "message/rfc822"})
+    assert answer.status_code == 202, answer.text
+    return MessageId(answer.json()["id"])
+
+
+async def by_smtp(door: Door, raw: bytes) -> MessageId:
+    listener = SmtpListener(Address(listen="127.0.0.1:0", hostname="here", clear=True), step=door.step, keys=door.keys)
+    await listener.start()
+    try:
+        async with aiosmtplib.SMTP(hostname="127.0.0.1", port=listener.port, start_tls=False) as smtp:
+            await smtp.login("app", await door.key())
+            _, reply = await smtp.sendmail(FROM, list(TO), raw)
+    finally:
+        await listener.stop()
+    return MessageId(reply.rpartition(" ")[2])
+
+
+async def seen(door: Door, message_id: MessageId) -> dict[str, object]:
+    """All of it but what each message has of its own."""
+    record = await door.spool.get(message_id, now=door.clock.now())
+    key = await door.spool.key_of(message_id)
+    assert record is not None
+    assert key is not None
+    content = await door.spool.content(key)
+    assert content is not None
+    header = [line for line in content.header.split(b"\r\n") if not line.startswith((b"Date:", b"Message-ID:"))]
+    return {
+        "from": record.sender,
+        "subject": record.subject,
+        "recipients": [(one.address, one.kind) for one in record.recipients],
+        "route": record.route,
+        "client": record.client,
+        "mailbox": record.mailbox,
+        "priority": record.priority,
+        "header": header,
+        "body": b"".join([block async for block in content.body.blocks()]),
+    }
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        HEADER,
+        HEADER + b"Bcc: secret@example.org\r\n",
+        HEADER + b"Message-ID: <a@b>\r\nMessage-ID: <c@d>\r\nDate: Tue, 24 Nov 2026 09:30:00 +0100\r\n",
+        HEADER.replace(b"=?utf-8?q?Gr=C3=BC=C3=9Fe?=", "Grüße".encode()),
+    ],
+)
+async def test_the_same_mail_through_each_door_is_the_same_message(header: bytes, door: Door) -> None:
+    raw = header + b"\r\n" + BODY
+    assert await seen(door, await by_smtp(door, raw)) == await seen(door, await by_rest(door, raw))
