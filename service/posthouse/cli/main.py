@@ -102,7 +102,7 @@ def _group(text: str, commands: Mapping[str, Callable[..., None]]) -> typer.Type
 
 @contextmanager
 def _loading() -> Generator[None]:
-    """Imports without the garbage collector: what is loaded stays, and looking through it again and again costs a fifth of the start."""
+    """Imports without the garbage collector: what is loaded stays, and looking through it again and again costs a fifth of that."""
     gc.disable()
     try:
         yield

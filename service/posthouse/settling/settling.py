@@ -9,7 +9,7 @@ import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from posthouse.board import Board
@@ -68,8 +68,8 @@ class Tools:
     watch: Watch
     concurrent: int
     chance: Callable[[int], bytes]
+    kinds: Mapping[str, TransportKind]
     look_seconds: float = 20.0
-    kinds: Mapping[str, TransportKind] = field(default_factory=dict)
 
 
 Group = tuple[str, tuple[TransportKind, ...], bool]

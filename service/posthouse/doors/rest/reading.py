@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
 from posthouse.compose import Unfit
+from posthouse.doors.idempotency import checked_key
 from posthouse.doors.rest.addresses import RuleError
 from posthouse.doors.rest.incoming import GoneError, arriving
 from posthouse.doors.rest.models import AttachmentIn, fields_of
@@ -22,7 +23,6 @@ JSON: Final = b"application/json"
 RAW: Final = b"message/rfc822"
 FORM: Final = b"multipart/form-data"
 
-_IDEMPOTENCY_KEY: Final = re.compile(rb"[!-~]{1,256}")
 _WAIT: Final = re.compile(rb"(?:^|[,;])[ \t]*wait[ \t]*=[ \t]*\"?(\d{1,9})\"?[ \t]*(?=[,;]|$)", re.IGNORECASE)
 _LONGEST_WAIT: Final = 30
 
@@ -95,11 +95,7 @@ def from_query(model: type[Model], query: Mapping[str, object]) -> Model:
 def idempotency_key(headers: Headers) -> str | None:
     """The client's own key; raises Refused(INVALID_IDEMPOTENCY_KEY)."""
     key = headers.get(b"idempotency-key")
-    if key is None:
-        return None
-    if not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise Refused(Condition.INVALID_IDEMPOTENCY_KEY, "an Idempotency-Key has 1 to 256 visible ASCII characters")
-    return key.decode()
+    return None if key is None else checked_key(key)
 
 
 def wait_of(headers: Headers) -> int:

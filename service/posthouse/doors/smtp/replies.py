@@ -15,7 +15,7 @@ GO_AHEAD: Final = "354 End data with <CR><LF>.<CR><LF>"
 LOGGED_IN: Final = "235 2.7.0 Authentication successful"
 READY_FOR_TLS: Final = "220 2.0.0 Ready to start TLS"
 NOT_LOGGED_IN: Final = "530 5.7.0 Authentication required: user anything, password a key of posthouse"
-WRONG_KEY: Final = "535 5.7.8 The password is not a valid key of this service"
+WRONG_KEY: Final = "The password is not a valid key of this service"
 NO_CLEAR_LOGIN: Final = "538 5.7.11 Encryption is required to log in: STARTTLS first"
 TOO_OFTEN: Final = "421 4.7.0 Too many failed logins, closing"
 TOO_MANY: Final = "421 4.7.0 Too many connections from this address"
@@ -62,9 +62,8 @@ def refusal(refused: Refused, *, client: Client | None = None) -> str:
     """The reply to a submission that was refused; where a client is known, its refusal is logged."""
     if client is not None:
         log(REFUSED, door=DOOR, client=client.name, code=refused.condition.value)
-    codes = smtp_of(refused.condition)
-    detail = WRONG_KEY[len("535 5.7.8 ") :] if refused.condition is Condition.INVALID_KEY else refused.detail
-    return f"{codes} {_plain(detail)}"
+    detail = WRONG_KEY if refused.condition is Condition.INVALID_KEY else refused.detail
+    return f"{smtp_of(refused.condition)} {_plain(detail)}"
 
 
 def enhanced(reply: str) -> str:

@@ -17,8 +17,8 @@ with i as materialized (
     feed = greatest(m.feed, pg_current_xact_id()::text::bigint + (select raised from feed_base))
   from i where m.id = i.message returning m.id, m.feed
 ), u as (
-  insert into unsettled (message, lane, number, since, looks, look_at, may_resend, held_cause, any_way)
-  select message, lane, number, :now::bigint, 0, look_at, true, held_before, true from i
+  insert into unsettled (message, lane, number, since, looks, look_at, may_resend, held_cause)
+  select message, lane, number, :now::bigint, 0, look_at, true, held_before from i
 )
 insert into events (feed, message, at, type, data)
 select m.feed, i.message, :now::bigint, i.event,

@@ -12,8 +12,8 @@ update messages set status = e.value->>5, held_cause = e.value->>6, attempts = e
   gives_up_at = max(gives_up_at, :now + min(gives_up_at - accepted_at, 432000000))
 from jsonb_each(:rows) e where messages.id = e.value->>0;
 
-insert into unsettled (message, lane, number, since, looks, look_at, may_resend, held_cause, any_way)
-select e.value->>0, l.id, e.value->>1, :now, 0, e.value->>7, 1, e.value->>8, 1
+insert into unsettled (message, lane, number, since, looks, look_at, may_resend, held_cause)
+select e.value->>0, l.id, e.value->>1, :now, 0, e.value->>7, 1, e.value->>8
 from jsonb_each(:rows) e join lanes l on l.account = e.value->>4;
 
 insert into events (message, at, type, data)
