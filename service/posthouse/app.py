@@ -32,9 +32,10 @@ from posthouse.dispatcher.attempt import Tools as AttemptTools
 from posthouse.dispatcher.dispatcher import Dispatcher
 from posthouse.dispatcher.effects import Effects
 from posthouse.dispatcher.gates import Gates
+from posthouse.doors.http.application import application
+from posthouse.doors.http.parts import Parts
 from posthouse.doors.listener import Listener, Tls, bind, bind_unix
-from posthouse.doors.rest.app import build, probes
-from posthouse.doors.rest.parts import Parts
+from posthouse.doors.rest import app as rest
 from posthouse.doors.smtp.listener import SmtpListener
 from posthouse.fixes import Fixes
 from posthouse.message import Message
@@ -191,10 +192,8 @@ class Service:
             spoken=self._gates.listen,
             trusted=trusted,
         )
-        app = build(parts, admin=admin, chance=self._machine.chance, version=version())
-        if admin or self._role.takes:
-            return app
-        return probes(parts, chance=self._machine.chance, version=version())
+        doors = [rest.door(admin=admin)] if admin or self._role.takes else [rest.PROBES]
+        return application(parts, doors, documented=admin, chance=self._machine.chance, version=version())
 
     def door_step(self) -> DoorStep:
         """What every door submits to."""

@@ -13,8 +13,9 @@ from fastapi import FastAPI
 
 from posthouse.clients.keys import Keys
 from posthouse.concurrency import Ceiling
-from posthouse.doors.rest.app import build
-from posthouse.doors.rest.parts import Parts
+from posthouse.doors.http.application import application
+from posthouse.doors.http.parts import Parts
+from posthouse.doors.rest.app import door as native
 from posthouse.fixes import Fixes
 from posthouse.limits import Discipline, Limits, Use
 from posthouse.message import MessageId, Millis, Status
@@ -238,7 +239,7 @@ async def rest_door(
         spoken=state.spoken.set,
         trusted=trusted,
     )
-    app = build(parts, admin=admin, chance=chance, version="0")
+    app = application(parts, [native(admin=admin)], documented=admin, chance=chance, version="0")
     try:
         yield Door(app, spool, keys, clock, watch, news, state, Quiet(), step)
     finally:

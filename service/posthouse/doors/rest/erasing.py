@@ -6,9 +6,9 @@ from fastapi import FastAPI, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter
 
 from posthouse.doors.address import is_address
-from posthouse.doors.rest.addresses import RuleError
-from posthouse.doors.rest.parts import Parts, answer
-from posthouse.doors.rest.reading import body, parsed
+from posthouse.doors.http.parts import Parts, answer
+from posthouse.doors.http.reading import body, parsed
+from posthouse.doors.people import RuleError
 from posthouse.policy import Right, must_have
 from posthouse.records import Erasure
 from posthouse.telemetry import RECIPIENT_ERASED, log

@@ -14,9 +14,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
+from posthouse.doors.http.parts import Parts, answer, may_look
+from posthouse.doors.http.reading import from_query, wait_of
 from posthouse.doors.rest import views
-from posthouse.doors.rest.parts import Parts, answer, may_look
-from posthouse.doors.rest.reading import from_query, wait_of
 from posthouse.policy import Client, Right
 from posthouse.ports import LATEST, SpoolUnavailableError
 from posthouse.records import FeedPage

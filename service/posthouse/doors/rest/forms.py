@@ -9,10 +9,10 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from posthouse.compose import Arriving, Plan, Slot
+from posthouse.doors.http.reading import JSON_LIMIT, parsed, too_large
 from posthouse.doors.rest.drafts import announced, planned
 from posthouse.doors.rest.models import MessageIn
 from posthouse.doors.rest.multipart import Form, FormPart
-from posthouse.doors.rest.reading import JSON_LIMIT, parsed, too_large
 from posthouse.doors.rest.streaming import Arrived, Weighed
 from posthouse.lines import SevenBit
 from posthouse.message import Body, Bytes, Content

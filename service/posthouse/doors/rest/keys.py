@@ -6,10 +6,11 @@ from fastapi import FastAPI, Request, Response
 from pydantic import TypeAdapter
 
 from posthouse.doors.address import is_address
+from posthouse.doors.http.parts import Parts, answer, path_parameter
+from posthouse.doors.http.reading import body, parsed
+from posthouse.doors.options import moment
 from posthouse.doors.rest import views
-from posthouse.doors.rest.models import KeyIn, moment
-from posthouse.doors.rest.parts import Parts, answer, path_parameter
-from posthouse.doors.rest.reading import body, parsed
+from posthouse.doors.rest.models import KeyIn
 from posthouse.policy import Client, Right, must_have
 from posthouse.refusal import Condition, FieldError, Refused
 

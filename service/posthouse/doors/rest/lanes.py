@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from fastapi import FastAPI, Request, Response
 
+from posthouse.doors.http.parts import Parts, answer, path_parameter
 from posthouse.doors.rest import views
-from posthouse.doors.rest.parts import Parts, answer, path_parameter
 from posthouse.message import Millis
 from posthouse.pace import DAY_HOURS, HOUR, Day
 from posthouse.policy import Right, folded, must_have

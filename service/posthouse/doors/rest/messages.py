@@ -9,10 +9,11 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
+from posthouse.doors.http.parts import Parts, answer, known_id, may_look, no_message, path_parameter
+from posthouse.doors.http.reading import body, from_query, parsed
+from posthouse.doors.options import moment
 from posthouse.doors.rest import views
-from posthouse.doors.rest.models import ChangeIn, RetryIn, SettleIn, moment
-from posthouse.doors.rest.parts import Parts, answer, known_id, may_look, no_message, path_parameter
-from posthouse.doors.rest.reading import body, from_query, parsed
+from posthouse.doors.rest.models import ChangeIn, RetryIn, SettleIn
 from posthouse.message import Content, MessageId, Millis, Status, parse_id
 from posthouse.policy import Client, Right, must_have
 from posthouse.ports import ContentUnreadableError

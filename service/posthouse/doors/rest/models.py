@@ -1,22 +1,16 @@
 """What a client writes in JSON (CONTRACT §2.1), validated once from the raw bytes; unknown fields are refused."""
 
 import json
-import math
-import re
 from collections.abc import Mapping
-from datetime import datetime
 from hashlib import sha256
 from mimetypes import MimeTypes
 from typing import Annotated, Final, Literal, Self
 
-import pybase64
 from pydantic import (
     AwareDatetime,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    JsonValue,
     PlainValidator,
     StringConstraints,
     model_validator,
@@ -24,55 +18,15 @@ from pydantic import (
 from pydantic_core import to_json
 
 from posthouse.compose import Arriving, Attachment, Letter, Person
-from posthouse.doors.rest.addresses import RuleError, people, person
-from posthouse.message import Envelope, Kind, Millis, OnUnconfirmed, Priority, Recipient
+from posthouse.doors.options import PRIORITIES, Options, moment
+from posthouse.doors.people import people, person
+from posthouse.doors.rules import RuleError
+from posthouse.doors.values import Base64, Seconds
+from posthouse.message import Envelope, Kind, Millis, Recipient
 from posthouse.records import Change
-from posthouse.submission import Wishes
 
-METADATA_LIMIT: Final = 4096
-"""Bytes of metadata as JSON (CONTRACT §2.1)."""
-
-LONGEST_WAIT: Final = 366 * 86_400
-"""Seconds that send_in and expires_in reach ahead at most."""
-
-_TAGS: Final = 32
 _UNKNOWN: Final = Arriving()
-_PRIORITIES: Final = {"high": Priority.HIGH, "normal": Priority.NORMAL, "low": Priority.LOW}
-_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-_DURATION: Final = re.compile(r"(\d{1,9})([smhd]?)")
 _TYPES: Final = MimeTypes(filenames=())
-
-
-def _seconds(value: object) -> float:
-    """Seconds as a number, or as text with a unit such as ``15m``."""
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match:
-        value = int(match[1]) * _UNITS[match[2]]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_WAIT:
-        raise RuleError("a duration is a number of seconds or a text such as '15m' (s, m, h, d), at most 366 d")
-    return float(value)
-
-
-def _decoded(value: object) -> bytes:
-    """Base64 with or without line breaks."""
-    if not isinstance(value, str):
-        raise RuleError("content is a string of base64 (RFC 4648 §4)")
-    try:
-        text = value if "\n" not in value else value.replace("\r", "").replace("\n", "")
-        return pybase64.b64decode(text, validate=True)
-    except ValueError:
-        raise RuleError("content is not base64 (RFC 4648 §4)") from None
-
-
-def _metadata(value: object) -> object:
-    if isinstance(value, dict):
-        try:
-            size = len(json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode())
-        except ValueError:
-            raise RuleError("metadata is JSON, without NaN or infinite numbers (RFC 8259 §6)") from None
-        if size > METADATA_LIMIT:
-            raise RuleError(f"metadata has at most {METADATA_LIMIT} bytes as JSON, this has {size}")
-    return value
 
 
 _ADDRESS_SCHEMA = str | dict[Literal["name", "address"], str]
@@ -81,49 +35,6 @@ _Many = Annotated[
     tuple[Person, ...],
     PlainValidator(people, json_schema_input_type=_ADDRESS_SCHEMA | list[_ADDRESS_SCHEMA]),
 ]
-_Seconds = Annotated[float, PlainValidator(_seconds, json_schema_input_type=float | str)]
-_Base64 = Annotated[bytes, PlainValidator(_decoded, json_schema_input_type=str)]
-_Reference = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
-_TagName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-_TagValue = Annotated[str, StringConstraints(max_length=256)]
-
-
-class Options(BaseModel):
-    """How a message goes, whatever it says."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    reference: _Reference | None = None
-    tags: dict[_TagName, _TagValue] = Field(default_factory=dict, max_length=_TAGS)
-    metadata: Annotated[dict[str, JsonValue], BeforeValidator(_metadata)] = Field(default_factory=dict)
-    scheduled_at: AwareDatetime | None = None
-    send_in: _Seconds | None = None
-    expires_at: AwareDatetime | None = None
-    expires_in: _Seconds | None = None
-    priority: Literal["high", "normal", "low"] = "normal"
-    transport: str | None = None
-    on_unconfirmed: Literal["settle", "retry", "hold"] | None = None
-
-    @model_validator(mode="after")
-    def _one_time_each(self) -> Self:
-        if self.scheduled_at is not None and self.send_in is not None:
-            raise RuleError("scheduled_at or send_in, not both", at="/send_in")
-        if self.expires_at is not None and self.expires_in is not None:
-            raise RuleError("expires_at or expires_in, not both", at="/expires_in")
-        return self
-
-    def wishes(self, now: Millis) -> Wishes:
-        """The same, resolved at the time of acceptance."""
-        return Wishes(
-            reference=self.reference,
-            tags=self.tags,
-            metadata=self.metadata,
-            priority=_PRIORITIES[self.priority],
-            due_at=moment(self.scheduled_at, self.send_in, now=now),
-            expires_at=moment(self.expires_at, self.expires_in, now=now),
-            transport=self.transport,
-            on_unconfirmed=None if self.on_unconfirmed is None else OnUnconfirmed(self.on_unconfirmed),
-        )
 
 
 class AttachmentIn(BaseModel):
@@ -135,7 +46,7 @@ class AttachmentIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, ser_json_bytes="base64")
 
     filename: str = ""
-    content: _Base64 | None = None
+    content: Base64 | None = None
     part: str | None = None
     content_type: str | None = None
     content_id: str | None = None
@@ -241,7 +152,7 @@ class RetryIn(BaseModel):
 
     accept_duplicate: bool = False
     expires_at: AwareDatetime | None = None
-    expires_in: _Seconds | None = None
+    expires_in: Seconds | None = None
 
 
 class ChangeIn(BaseModel):
@@ -250,9 +161,9 @@ class ChangeIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     scheduled_at: AwareDatetime | None = None
-    send_in: _Seconds | None = None
+    send_in: Seconds | None = None
     expires_at: AwareDatetime | None = None
-    expires_in: _Seconds | None = None
+    expires_in: Seconds | None = None
     priority: Literal["high", "normal", "low"] | None = None
 
     @model_validator(mode="after")
@@ -275,7 +186,7 @@ class ChangeIn(BaseModel):
             due_at=max(due_at or now, now) if scheduled else None,
             expires_at=expires_at,
             never_expires=expires_at is None and bool({"expires_at", "expires_in"} & self.model_fields_set),
-            priority=None if self.priority is None else _PRIORITIES[self.priority],
+            priority=None if self.priority is None else PRIORITIES[self.priority],
         )
 
 
@@ -297,21 +208,9 @@ class KeyIn(BaseModel):
     recipient_domains: list[str] = []
     scopes: list[Literal["submit", "read", "content", "manage", "admin"]] = Field(default=["submit"], min_length=1)
     expires_at: AwareDatetime | None = None
-    expires_in: _Seconds | None = None
-
-
-def moment(at: datetime | None, within: float | None, *, now: Millis) -> Millis | None:
-    """A point in time, given as such or as seconds from now."""
-    if at is not None:
-        return int(at.timestamp() * 1000)
-    return None if within is None else now + math.ceil(within * 1000)
+    expires_in: Seconds | None = None
 
 
 def hashed_batch(batch: tuple[MessageIn, ...]) -> bytes:
     """One fingerprint for a batch, which has one key and one answer (PROMISES §2)."""
     return sha256(b"".join(message.fingerprint() for message in batch)).digest()
-
-
-def fields_of(model: type[BaseModel]) -> Mapping[str, str]:
-    """The names that clients write, by the model's own."""
-    return {name: field.alias or name for name, field in model.model_fields.items()}

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from posthouse.doors.raw import Raw, Weighed, draft_of
+from posthouse.doors.rest.drafts import DOOR
 from posthouse.doors.rest.models import RawOptions
-from posthouse.doors.rest.parts import DOOR
 from posthouse.policy import Client
 from posthouse.submission import DoorStep, Draft
 

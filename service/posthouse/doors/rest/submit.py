@@ -10,14 +10,9 @@ from fastapi import FastAPI, Request, Response
 from pydantic import Field, TypeAdapter
 from starlette.datastructures import QueryParams
 
-from posthouse.doors.rest import views
-from posthouse.doors.rest.drafts import from_json
-from posthouse.doors.rest.forms import MESSAGE, form_message
-from posthouse.doors.rest.incoming import arriving
-from posthouse.doors.rest.models import MessageIn, RawOptions, hashed_batch
-from posthouse.doors.rest.multipart import Form
-from posthouse.doors.rest.parts import Parts, Ready
-from posthouse.doors.rest.reading import (
+from posthouse.doors.http.incoming import arriving
+from posthouse.doors.http.parts import Parts, Ready
+from posthouse.doors.http.reading import (
     FORM,
     JSON,
     JSON_LIMIT,
@@ -31,6 +26,11 @@ from posthouse.doors.rest.reading import (
     refuse_length,
     wait_of,
 )
+from posthouse.doors.rest import views
+from posthouse.doors.rest.drafts import from_json
+from posthouse.doors.rest.forms import MESSAGE, form_message
+from posthouse.doors.rest.models import MessageIn, RawOptions, hashed_batch
+from posthouse.doors.rest.multipart import Form
 from posthouse.doors.rest.streaming import Arrived, raw_message
 from posthouse.message import MessageId, Status
 from posthouse.policy import Client

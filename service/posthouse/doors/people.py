@@ -5,18 +5,11 @@ from typing import Final
 
 from posthouse.compose import Person
 from posthouse.doors.address import is_address
+from posthouse.doors.rules import RuleError
 
 _QUOTED_NAME: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _PLAIN_NAME: Final = re.compile(r'[^()<>\[\]:;@\\,"]*')
 _QUOTED_PAIR: Final = re.compile(r"\\(.)")
-
-
-class RuleError(ValueError):
-    """A value breaks a rule; the text names it, ``at`` is the place inside the value, as a JSON pointer."""
-
-    def __init__(self, rule: str, *, at: str = "") -> None:
-        super().__init__(rule)
-        self.at = at
 
 
 def person(value: object) -> Person:

@@ -1,19 +1,18 @@
 """Reads what a client sent: bounded body, media type, JSON into a model; every fault becomes a Refused with pointers."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Final, TypeVar
+from typing import Final, TypeVar, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
 from posthouse.compose import Unfit
+from posthouse.doors.http.incoming import GoneError, arriving
 from posthouse.doors.idempotency import checked_key
-from posthouse.doors.rest.addresses import RuleError
-from posthouse.doors.rest.incoming import GoneError, arriving
-from posthouse.doors.rest.models import AttachmentIn, fields_of
+from posthouse.doors.rules import RuleError
 from posthouse.refusal import Condition, FieldError, Refused
 
 JSON_LIMIT: Final = 10 * 1024 * 1024
@@ -140,10 +139,28 @@ def _field_error(error: ErrorDetails, root: str, model: type) -> FieldError:
 
 
 def _unknown(place: list[str], model: type) -> str:
-    parent: type = AttachmentIn if "attachments" in place[:-1] else model
-    names = fields_of(parent).values() if issubclass(parent, BaseModel) else ()
+    names = _names_at(place[:-1], model)
     near = get_close_matches(place[-1], names, n=1)
     return f"unknown field; did you mean {near[0]!r}?" if near else f"unknown field; there are {', '.join(names)}"
+
+
+def _names_at(place: Sequence[str], model: type) -> Sequence[str]:
+    """The names that clients may write at a place inside of a request."""
+    for step in place:
+        if not issubclass(model, BaseModel):
+            break
+        field = next((one for name, one in model.model_fields.items() if step in (one.alias, name)), None)
+        model = model if field is None else _model_in(field.annotation) or model
+    if not issubclass(model, BaseModel):
+        return ()
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    """The model that a field holds, alone, optional or in a list."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
 
 
 def too_large(limit: int) -> Refused:

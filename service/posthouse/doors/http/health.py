@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI, Request, Response
 
-from posthouse.doors.rest.parts import Parts, answer
+from posthouse.doors.http.parts import Parts, answer
 
 
 def install(app: FastAPI, parts: Parts) -> None:

@@ -1,8 +1,8 @@
-"""What every route of the REST door works with, who is calling, and how an answer leaves."""
+"""What every route of the HTTP doors works with, who is calling, and how an answer leaves."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -19,8 +19,6 @@ from posthouse.records import TransportRow
 from posthouse.refusal import Condition, Refused
 from posthouse.submission import DoorStep
 from posthouse.watch import News, Watch
-
-DOOR: Final = "rest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,9 @@
+"""What a value breaks, said so that whoever wrote it can mend it."""
+
+
+class RuleError(ValueError):
+    """A value breaks a rule; the text names it, ``at`` is the place inside the value, as a JSON pointer."""
+
+    def __init__(self, rule: str, *, at: str = "") -> None:
+        super().__init__(rule)
+        self.at = at

@@ -1,0 +1,40 @@
+"""Values that clients write in the JSON of more than one door."""
+
+import re
+from typing import Annotated, Final
+
+import pybase64
+from pydantic import PlainValidator
+
+from posthouse.doors.rules import RuleError
+
+LONGEST_WAIT: Final = 366 * 86_400
+"""Seconds that send_in and expires_in reach ahead at most."""
+
+_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DURATION: Final = re.compile(r"(\d{1,9})([smhd]?)")
+
+
+def seconds_of(value: object) -> float:
+    """Seconds as a number, or as text with a unit such as ``15m``."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match:
+        value = int(match[1]) * _UNITS[match[2]]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_WAIT:
+        raise RuleError("a duration is a number of seconds or a text such as '15m' (s, m, h, d), at most 366 d")
+    return float(value)
+
+
+def _decoded(value: object) -> bytes:
+    """Base64 with or without line breaks."""
+    if not isinstance(value, str):
+        raise RuleError("content is a string of base64 (RFC 4648 §4)")
+    try:
+        text = value if "\n" not in value else value.replace("\r", "").replace("\n", "")
+        return pybase64.b64decode(text, validate=True)
+    except ValueError:
+        raise RuleError("content is not base64 (RFC 4648 §4)") from None
+
+
+Seconds = Annotated[float, PlainValidator(seconds_of, json_schema_input_type=float | str)]
+Base64 = Annotated[bytes, PlainValidator(_decoded, json_schema_input_type=str)]
