@@ -15,7 +15,7 @@ import trustme
 
 from posthouse.doors.listener import Tls
 from posthouse.doors.smtp.listener import Address, SmtpListener
-from posthouse.message import MessageId
+from posthouse.message import MessageId, Priority
 from posthouse.refusal import Condition
 from tests.contract.rest_door import RULES, Door, rest_door
 
@@ -214,16 +214,50 @@ async def test_commands_that_came_together_are_answered_in_order(on: Bench) -> N
         assert (await talk.hear(), (await talk.hear())[:3]) == ("250 2.0.0 OK", "221")
 
 
-async def test_an_idempotency_key_in_the_header_is_honoured_and_taken_out(on: Bench) -> None:
+async def test_an_idempotency_key_counts_with_the_envelope_and_whatever_a_relay_adds(on: Bench) -> None:
     mail = b"Idempotency-Key: order-7\r\n" + MAIL
-    _, first = await on.send(mail=mail)
-    _, again = await on.send(mail=mail)
+    _, first = await on.send("jo@example.org", "kim@example.org", mail=mail)
+    relayed = b"Received: from a by b; Tue, 24 Nov 2026 09:31:00 +0100\r\n" + mail.replace(b"09:30:00", b"09:31:00")
+    _, again = await on.send("kim@example.org", "jo@example.org", mail=relayed)
     assert first == again
     assert b"idempotency" not in (await on.kept(first))[0].lower()
+    _, part = await on.send("kim@example.org", mail=mail)
+    assert part != first, "a smart host splits one mail by its recipients, each part with the same key"
     with pytest.raises(aiosmtplib.SMTPDataError) as other:
-        await on.send("kim@example.org", mail=mail)
+        await on.send("kim@example.org", mail=mail.replace(b"Hello", b"Other"))
     assert (other.value.code, other.value.message[:6]) == (554, "5.6.0 ")
-    assert await on.count() == 1
+    assert await on.count() == 2
+
+
+async def test_fields_of_ours_say_what_smtp_has_no_place_for_and_are_taken_out(on: Bench) -> None:
+    ours = b"x-posthouse-priority: high\r\nX-Posthouse-Expires-In: 15m\r\nX-Posthouse-Reference: order 7\r\n"
+    tags = b"X-Posthouse-Tag: kind=invoice\r\nX-Posthouse-Tag: year = 2026\r\n"
+    _, reply = await on.send(mail=ours + tags + MAIL)
+    record = await on.record(reply)
+    assert record.priority is Priority.HIGH
+    assert record.reference == "order 7"
+    assert record.tags == {"kind": "invoice", "year": "2026"}
+    assert record.expires_at == record.created_at + 15 * 60_000
+    assert (await on.kept(reply))[0] == HEADER
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b"X-Posthouse-Priority: urgent", "X-Posthouse-Priority: "),
+        (b"X-Posthouse-Expires-In: soon", "a duration is a number of seconds"),
+        (b"X-Posthouse-Prioritty: high", "x-posthouse-prioritty: there are X-Posthouse-Priority"),
+        (b"X-Posthouse-Tag: invoice", "a tag is name=value"),
+        (b"X-Posthouse-Reference: a\r\nX-Posthouse-Reference: b", "stands in the header once"),
+        (b"Idempotency-Key: a\r\nIdempotency-Key: b", "stands in the header once"),
+    ],
+)
+async def test_a_field_of_ours_that_breaks_a_rule_refuses_the_mail_by_name(on: Bench, line: bytes, says: str) -> None:
+    with pytest.raises(aiosmtplib.SMTPDataError) as refused:
+        await on.send(mail=line + b"\r\n" + MAIL)
+    assert refused.value.code == 554
+    assert says in refused.value.message
+    assert await on.count() == 0
 
 
 async def test_addresses_of_other_than_ascii_need_smtputf8(on: Bench) -> None:

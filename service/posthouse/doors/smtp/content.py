@@ -1,10 +1,12 @@
 """The content of a mail, as it comes after DATA, becomes a submission like that of any other door."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from hashlib import sha256
+from typing import Final
 
 from aiosmtpd.smtp import Envelope
 
+from posthouse import headers as edit
 from posthouse.doors.raw import Raw, Weighed, draft_of
 from posthouse.doors.smtp import replies
 from posthouse.doors.smtp.hooks import NULL
@@ -13,7 +15,10 @@ from posthouse.doors.smtp.wishes import Wanted, wanted
 from posthouse.policy import Client
 from posthouse.receipt import Receipt
 from posthouse.records import Idempotency
-from posthouse.submission import DoorStep, Wishes
+from posthouse.submission import DoorStep
+
+_TRACE: Final = ("Received", "Return-Path", "Date")
+"""Fields that differ when a smart host relays a mail again (PROMISES §2)."""
 
 
 async def submit(incoming: Incoming, mail: Envelope, *, step: DoorStep, client: Client) -> str:
@@ -25,23 +30,44 @@ async def submit(incoming: Incoming, mail: Envelope, *, step: DoorStep, client: 
         asked.header,
         door=replies.DOOR,
         to=tuple(mail.rcpt_tos),
-        wishes=lambda _now: Wishes(),
+        wishes=asked.options.wishes,
         client=client,
         step=step,
         reverse_path=reverse_path,
     )
-    async with Weighed(draft, step=step).kept(raw.body()) as whole:
-        idempotency = _idempotency(asked, mail, raw.digest(), client)
+    seen = _Seen(raw.body())
+    async with Weighed(draft, step=step).kept(seen.blocks()) as whole:
+        idempotency = _idempotency(asked, mail, seen.digest(), client)
         result = await step.accept((whole,), answer=_answer, idempotency=idempotency)
     return f"250 2.0.0 Queued as {result.answer.decode()}"
 
 
-def _idempotency(asked: Wanted, mail: Envelope, digest: bytes, client: Client) -> Idempotency | None:
-    """The client's key, bound to envelope and content (PROMISES §2)."""
+class _Seen:
+    """The blocks of a body, and their SHA-256 afterwards."""
+
+    def __init__(self, body: AsyncIterator[bytes]) -> None:
+        self._body = body
+        self._hash = sha256()
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        async for block in self._body:
+            self._hash.update(block)
+            yield block
+
+    def digest(self) -> bytes:
+        return self._hash.digest()
+
+
+def _idempotency(asked: Wanted, mail: Envelope, body: bytes, client: Client) -> Idempotency | None:
+    """The client's key together with the envelope, bound to the content without trace fields (PROMISES §2).
+
+    A smart host may split one mail by its recipients, each part with the same key, and may relay a part again.
+    """
     if asked.key is None:
         return None
-    envelope = "\0".join((mail.mail_from or "", *mail.rcpt_tos)).encode()
-    return Idempotency(client.name, asked.key, sha256(b"smtp\0" + envelope + b"\0" + digest).digest())
+    envelope = "\0".join((asked.key, mail.mail_from or "", *sorted(mail.rcpt_tos))).encode()
+    content = edit.without(asked.header, *_TRACE) + b"\0" + body
+    return Idempotency(client.name, f"smtp {sha256(envelope).hexdigest()}", sha256(content).digest())
 
 
 def _answer(receipts: Sequence[Receipt]) -> bytes:
