@@ -17,7 +17,6 @@ from starlette.types import ASGIApp
 from posthouse.assembly import (
     Machine,
     discipline_of,
-    fixed_keys,
     limits_of,
     policy_of,
     rules_of,
@@ -26,6 +25,7 @@ from posthouse.assembly import (
 )
 from posthouse.board import Board
 from posthouse.circuit import Circuit, Patience
+from posthouse.clients.keeping import Keeper
 from posthouse.clients.keys import Keys
 from posthouse.concurrency import Ceiling
 from posthouse.dispatcher.attempt import Tools as AttemptTools
@@ -40,8 +40,10 @@ from posthouse.doors.smtp.listener import SmtpListener
 from posthouse.fixes import Fixes
 from posthouse.message import Message
 from posthouse.ports import Spool, SpoolUnavailableError
+from posthouse.rates import Rates
 from posthouse.reckoning import Backlog
 from posthouse.refusal import Condition
+from posthouse.settings.clients import fixed_keys, fixed_terms
 from posthouse.settings.model import Settings
 from posthouse.settings.role import Role
 from posthouse.settings.secrets import secrets_of
@@ -105,7 +107,15 @@ class Service:
         self._fixes = Fixes()
         self._discipline = discipline_of(settings)
         self._backlog = Backlog(limits_of(settings.limits))
-        self.keys = Keys(spool=spool, clock=self._clock, chance=machine.chance, fixed=fixed_keys(settings))
+        self.keys = Keys(
+            spool=spool,
+            clock=self._clock,
+            chance=machine.chance,
+            fixed=fixed_keys(settings),
+            terms=fixed_terms(settings),
+        )
+        self._rates = Rates()
+        self._keeper = Keeper(spool=spool, clock=self._clock, owner=machine.owner, rates=self._rates)
         self._ways = machine.ways(settings, clock=self._clock, unproven=self._unproven)
         self._gates = self._make_gates()
         self._settling = self._make_settling()
@@ -120,6 +130,8 @@ class Service:
         """
         recovered = await self._recover() if self._role.sends else 0
         await self.keys.load()
+        if self.keys.rated:
+            await self._keeper.learn()
         await self._gates.restore()
         self._proven |= await self._spool.proven()
         self._spool.on_wake(self._wake)
@@ -171,6 +183,7 @@ class Service:
         for task in self._state.tasks:
             task.cancel()
         await asyncio.gather(*self._state.tasks, return_exceptions=True)
+        await self._keeper.close()
         await self._ways.close()
         (self._directory / SOCKET_NAME).unlink(missing_ok=True)
         log(SERVICE_STOPPED)
@@ -191,6 +204,8 @@ class Service:
             ceiling=self._ceiling,
             spoken=self._gates.listen,
             trusted=trusted,
+            keeper=self._keeper,
+            proxies=self.settings.http.trusted_proxies,
         )
         doors = [rest.door(admin=admin)] if admin or self._role.takes else [rest.PROBES]
         return application(parts, doors, documented=admin, chance=self._machine.chance, version=version())
@@ -205,6 +220,8 @@ class Service:
             backlog=self._backlog,
             closed=self._closed,
             offered=self._ways.offered,
+            rates=self._rates,
+            took=self._keeper.took,
         )
 
     def _ceiling(self, transport: str) -> Ceiling | None:
@@ -330,7 +347,7 @@ class Service:
             Listener(self.application(admin=True, trusted=True), local),
         ]
         if self._role.takes:
-            self._listeners += smtp_listeners(settings, step=self.door_step(), keys=self.keys)
+            self._listeners += smtp_listeners(settings, step=self.door_step(), keys=self.keys, keeper=self._keeper)
         for listener in self._listeners:
             await listener.start()
 

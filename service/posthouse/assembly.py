@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
+from posthouse.clients.keeping import Keeper
 from posthouse.clients.keys import Keys
 from posthouse.clock import SteadyClock
 from posthouse.delivery import Policy
@@ -20,7 +21,7 @@ from posthouse.mailboxes import SenderRule
 from posthouse.message import Message
 from posthouse.policy import folded
 from posthouse.ports import Broom, Clock, Evidence, Transport
-from posthouse.records import KeyRow, Way
+from posthouse.records import Way
 from posthouse.settings.model import EntraSettings, GraphSettings, LimitSettings, Settings, SmtpSettings
 from posthouse.submission import Carrier, DoorStep, RouteRule, Rules
 from posthouse.transports.clouds import CLOUDS, Cloud
@@ -44,7 +45,7 @@ WARM_EVERY: Final = 60.0
 """Seconds between looks at the tokens' ages."""
 
 
-def smtp_listeners(settings: Settings, *, step: DoorStep, keys: Keys) -> list[SmtpListener]:
+def smtp_listeners(settings: Settings, *, step: DoorStep, keys: Keys, keeper: Keeper) -> list[SmtpListener]:
     """The listeners of the SMTP door."""
     return [
         SmtpListener(
@@ -54,11 +55,15 @@ def smtp_listeners(settings: Settings, *, step: DoorStep, keys: Keys) -> list[Sm
                 certificate=Tls(certificate=door.tls_cert, key=door.tls_key)
                 if door.tls_cert and door.tls_key
                 else None,
+                oldest=door.tls_min,
                 implicit=door.tls == "implicit",
                 clear=door.tls == "optional",
+                networks=door.networks,
+                proxies=settings.http.trusted_proxies if door.proxy_protocol else (),
             ),
             step=step,
             keys=keys,
+            keeper=keeper,
         )
         for door in settings.smtp_door.listeners
     ]
@@ -307,25 +312,6 @@ def _scopes(settings: Settings) -> dict[EntraSettings, list[str]]:
         if not unused and scope not in scopes[entra]:
             scopes[entra].append(scope)
     return scopes
-
-
-def fixed_keys(settings: Settings) -> list[KeyRow]:
-    """The keys of ``[[clients]]``: they live as long as the settings say so."""
-    return [
-        KeyRow(
-            id=f"settings:{client.name}",
-            client=client.name,
-            key_hash=bytes.fromhex(client.key_hash),
-            senders=tuple(client.senders),
-            recipient_domains=tuple(client.recipient_domains),
-            scopes=tuple(client.scopes),
-            created_at=0,
-            expires_at=None,
-            revoked_at=None,
-            last_used_at=None,
-        )
-        for client in settings.clients
-    ]
 
 
 class Ways(Protocol):

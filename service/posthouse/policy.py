@@ -1,11 +1,12 @@
 """Who may send what as whom: pure rules of one client (CONTRACT §3)."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
+from posthouse.message import OnUnconfirmed, Priority
 from posthouse.refusal import Condition, FieldError, Refused
 
 
@@ -20,14 +21,39 @@ class Right(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What holds for all of a client's mail: its rate, its size in bytes, and what its door cannot say (CONTRACT §3).
+
+    0 and None set nothing. ``over_rate``: what comes too fast is refused, or accepted and sent later
+    (unsaid: later for devices and network clients, because they do not try again). ``rewrite_from``:
+    the sender of mail whose From is another (a device that cannot be changed). ``expire_after`` in seconds.
+    """
+
+    rate_per_minute: int = 0
+    rate_per_day: int = 0
+    over_rate: Literal["refuse", "delay"] | None = None
+    max_message_bytes: int = 0
+    rewrite_from: str | None = None
+    priority: Priority | None = None
+    expire_after: float = 0.0
+    on_unconfirmed: OnUnconfirmed | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A program allowed to submit: its senders (exact, ``*@domain`` or ``*``), recipient domains (none: all), rights."""
+    """A program allowed to submit: its senders (exact, ``*@domain`` or ``*``), recipient domains (none: all), rights.
+
+    ``paused``: its mail is accepted and held.
+    """
 
     name: str
     key_id: str | None = None
     senders: tuple[str, ...]
     recipient_domains: tuple[str, ...] = ()
     rights: frozenset[Right] = field(default=frozenset({Right.SUBMIT}))
+    terms: Terms = field(default_factory=Terms)
+    paused: bool = False
 
     @property
     def by(self) -> str:
@@ -39,6 +65,9 @@ class Client:
         return client == self.name or Right.READ in self.rights
 
 
+ANY: Final = "*"
+"""All recipient domains, where none would mean fewer."""
+
 ADMINISTRATOR: Final = Client(name="administrator", senders=("*",), rights=frozenset(Right))
 """Whoever may open the socket in the state directory (CONTRACT §5)."""
 
@@ -48,12 +77,12 @@ def may_send_as(client: Client, address: str, *, pointer: str = "/from") -> None
     if not matches(client.senders, address):
         allowed = ", ".join(client.senders)
         detail = f"client {client.name!r} may send as {allowed}, not as {address}"
-        raise Refused(Condition.SENDER_NOT_ALLOWED, detail, errors=(FieldError(pointer, detail),))
+        raise Refused(Condition.SENDER_NOT_ALLOWED, detail, errors=(FieldError(pointer, detail),), sender=address)
 
 
 def may_send_to(client: Client, addresses: Iterable[str], *, pointer: str = "") -> None:
     """Raises Refused(RECIPIENT_NOT_ALLOWED), naming the client's domains, unless every domain is one of them."""
-    if not client.recipient_domains:
+    if not client.recipient_domains or ANY in client.recipient_domains:
         return
     allowed = {folded(domain) for domain in client.recipient_domains}
     for address in addresses:

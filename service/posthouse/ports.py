@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from posthouse.continuity import Anchor, Chain
+from posthouse.identities import ClientRow, Identities, KeyRow, Refusal, Use
 from posthouse.message import Body, Content, Event, Message, MessageId, Millis, Priority, Status
 from posthouse.outcome import Outcome, RefusedRecipient
 from posthouse.records import (
@@ -25,7 +26,6 @@ from posthouse.records import (
     FeedPage,
     Filters,
     Finish,
-    KeyRow,
     LaneRow,
     Lease,
     Mark,
@@ -416,16 +416,32 @@ class Spool(Protocol):
         """Write down who did something; what is done needs this first."""
         ...
 
-    async def save_key(self, key: KeyRow) -> None:
-        """Keep a key; the client is made where there is none."""
+    async def save_key(self, key: KeyRow, *, by: str) -> None:
+        """Keep a key, audited; the client is made where there is none."""
         ...
 
     async def revoke_key(self, key_id: str, *, at: Millis, by: str) -> bool:
         """End a key; False where there is none."""
         ...
 
-    async def keys(self) -> Sequence[KeyRow]:
-        """All keys."""
+    async def identities(self) -> Identities:
+        """All keys and all clients that ever had one."""
+        ...
+
+    async def save_client(self, client: ClientRow, entry: AuditEntry) -> None:
+        """Keep a client's terms and whether it is paused, audited."""
+        ...
+
+    async def share_use(self, uses: Sequence[Use], *, owner: str, since: int) -> Sequence[Use]:
+        """Write down what this process took in by client and minute since 1970; what others did since that minute."""
+        ...
+
+    async def save_refusals(self, refusals: Sequence[Refusal]) -> None:
+        """Add to the groups of refusals; the latest MOST_REFUSALS are kept."""
+        ...
+
+    async def refusals(self, *, most: int) -> Sequence[Refusal]:
+        """The groups, the latest first."""
         ...
 
     async def used(self, *, key_id: str, at: Millis) -> None:

@@ -689,19 +689,3 @@ class Erased:
     erased: int
     unfinished: int
     unfinished_ids: tuple[MessageId, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyRow:
-    """A client's key as the spool keeps it: never the key itself, only its SHA-256."""
-
-    id: str
-    client: str
-    key_hash: bytes = field(repr=False)
-    senders: tuple[str, ...]
-    recipient_domains: tuple[str, ...]
-    scopes: tuple[str, ...]
-    created_at: Millis
-    expires_at: Millis | None
-    revoked_at: Millis | None
-    last_used_at: Millis | None

@@ -1,5 +1,6 @@
 """Why a door refuses: conditions that each door says in its own dialect."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -41,8 +42,22 @@ class FieldError:
     detail: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What is left of a rate: of ``quota`` messages in ``window`` seconds so many; all of it after ``reset`` seconds."""
+
+    name: str
+    quota: int
+    window: int
+    remaining: int
+    reset: int
+
+
 class Refused(Exception):
-    """Nothing was accepted; says what is at fault, whose fault it is and what to do."""
+    """Nothing was accepted; says what is at fault, whose fault it is and what to do.
+
+    ``sender`` is the address that was refused, where that is why; ``allowance`` the caller's own rate.
+    """
 
     def __init__(
         self,
@@ -52,6 +67,8 @@ class Refused(Exception):
         errors: tuple[FieldError, ...] = (),
         retry_after: int | None = None,
         limit_bytes: int | None = None,
+        sender: str = "",
+        allowance: Sequence[Allowance] = (),
     ) -> None:
         super().__init__(detail)
         self.condition = condition
@@ -59,3 +76,5 @@ class Refused(Exception):
         self.errors = errors
         self.retry_after = retry_after
         self.limit_bytes = limit_bytes
+        self.sender = sender
+        self.allowance = allowance

@@ -2,20 +2,21 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, NamedTuple
 
 from posthouse.draftable import loss
 from posthouse.headers import fit_to_envelope
 from posthouse.lanes import TENANT_DAY_USED
 from posthouse.mailboxes import Mailboxes, Queues, SenderRule
 from posthouse.message import Body, Content, Envelope, MessageId, Millis, OnUnconfirmed, Priority, Status, new_id
-from posthouse.policy import Client, Right, folded, matches, may_send_as, may_send_to, must_have
+from posthouse.policy import Client, Right, Terms, folded, matches, may_send_as, may_send_to, must_have
 from posthouse.ports import Clock, Spool, SpoolUnavailableError
+from posthouse.rates import Rates
 from posthouse.receipt import Accepted, Notice, Receipt
 from posthouse.reckoning import Joiner
 from posthouse.records import Added, Idempotency, KeyReused, NewMessage, Replayed, Submission, TransportKind
-from posthouse.refusal import Condition, FieldError, Refused
+from posthouse.refusal import Allowance, Condition, FieldError, Refused
 from posthouse.structure import Part
 from posthouse.ways import EXCHANGE_MOST, Load, Way, by_graph, by_smtp, in_order, load_of, most, too_large
 
@@ -25,6 +26,10 @@ RETRY_AFTER: Final = 10
 EXTRA_RECIPIENTS: Final = "extra_header_recipients"
 """The held cause of mail whose header names recipients that its envelope does not, where settings say hold."""
 
+CLIENT_PAUSED: Final = "client_paused"
+"""The held cause of mail of a client that an operator paused."""
+
+_NO_TERMS: Final = Terms()
 _DRAFT: Final = Notice(
     "sent_as_draft", "Graph may get it as a draft: Exchange then writes its MIME, and the text beside an html, anew"
 )
@@ -88,7 +93,7 @@ class Wishes:
     reference: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, object] = field(default_factory=dict)
-    priority: Priority = Priority.NORMAL
+    priority: Priority | None = None
     due_at: Millis | None = None
     expires_at: Millis | None = None
     transport: str | None = None
@@ -117,6 +122,13 @@ class Draft:
     """The MIME structure of a body that does not lie in memory, for the case that only a draft of Graph can carry it."""
 
 
+class _Place(NamedTuple):
+    """Where a submission counts in its client's rate, and until when it is delayed for it (0: it is not)."""
+
+    at: Millis
+    not_before: Millis
+
+
 Render = Callable[[Sequence[Receipt]], bytes]
 """Writes the answer that is kept for replays."""
 Closed = Callable[[], Condition | None]
@@ -126,6 +138,10 @@ Offered = Callable[[str], int | None]
 
 
 def _never_asked(_transport: str) -> None:
+    return None
+
+
+def _nobody_counts() -> None:
     return None
 
 
@@ -142,6 +158,8 @@ class DoorStep:
         backlog: Queues,
         closed: Closed,
         offered: Offered = _never_asked,
+        rates: Rates | None = None,
+        took: Callable[[], None] = _nobody_counts,
     ) -> None:
         self._spool = spool
         self.rules = rules
@@ -150,6 +168,12 @@ class DoorStep:
         self._mailboxes = Mailboxes(rules.senders, backlog)
         self._closed = closed
         self._offered = offered
+        self._rates = rates or Rates()
+        self._took = took
+
+    def now(self) -> Millis:
+        """The time that messages are accepted at."""
+        return self._clock.now()
 
     def identify(self, sender: str) -> Identity:
         """A new id and the Message-ID that belongs to it, in the sender's domain (RFC 5322 §3.6.4)."""
@@ -169,11 +193,12 @@ class DoorStep:
         self._permit(draft)
         _check_expiry(draft, due_at=max(draft.wishes.due_at or 0, draft.identity.at))
         ways = self._ways(draft, Load(size=0, wire=EXCHANGE_MOST + 1, loss=lambda: loss(draft.content.header, None)))
-        return min(self.rules.max_message_bytes or EXCHANGE_MOST, most(ways) or EXCHANGE_MOST)
+        limits = (self.rules.max_message_bytes, draft.client.terms.max_message_bytes, most(ways) or EXCHANGE_MOST)
+        return min(limit or EXCHANGE_MOST for limit in limits)
 
     def refuse_size(self, draft: Draft, size: int) -> None:
         """Raises Refused for a message that is still coming and has more than ``admit`` allowed."""
-        self._check_size(size)
+        self._check_size(draft, size)
         load = Load(size=size, wire=size, loss=lambda: loss(draft.content.header, None))
         raise too_large(self._ways(draft, load), load, complete=False)
 
@@ -199,36 +224,60 @@ class DoorStep:
         dry_run: bool = False,
     ) -> Accepted | Replayed:
         """Keep all drafts or none; raises Refused. Answers only after the commit."""
-        pairs = [self._resolve(draft, joins=not dry_run) for draft in drafts]
-        receipts = tuple(receipt for _, receipt in pairs)
-        rendered = answer(receipts)
-        if dry_run:
-            return Accepted(receipts, rendered)
-        messages = tuple(message for message, _ in pairs)
-        submission = Submission(messages=messages, answer=rendered, idempotency=idempotency)
+        drafts = [_with_terms(draft) for draft in drafts]
+        place = _Place(0, 0) if dry_run else self._take(drafts)
         try:
-            result = await self._spool.add(submission)
+            pairs = [self._resolve(draft, joins=not dry_run, not_before=place.not_before) for draft in drafts]
+            receipts = tuple(receipt for _, receipt in pairs)
+            rendered = answer(receipts)
+            if dry_run:
+                return Accepted(receipts, rendered)
+            messages = tuple(message for message, _ in pairs)
+            result = await self._spool.add(Submission(messages=messages, answer=rendered, idempotency=idempotency))
         except SpoolUnavailableError as fault:
+            self._give_back(drafts, place)
             raise _unavailable(fault) from fault
+        except Refused:
+            self._give_back(drafts, place)
+            raise
         match result:
             case Added():
                 return Accepted(receipts, rendered)
             case Replayed():
+                self._give_back(drafts, place)
                 return result
             case KeyReused():
+                self._give_back(drafts, place)
                 detail = "this Idempotency-Key came before with another request; use a new key for a new message"
                 raise Refused(Condition.IDEMPOTENCY_KEY_REUSED, detail)
 
-    def _resolve(self, draft: Draft, *, joins: bool) -> tuple[NewMessage, Receipt]:
+    def allowance(self, client: Client) -> tuple[Allowance, ...]:
+        """What is left of the client's own rate; nothing where it has none."""
+        return self._rates.left(client.name, client.terms, now=self._clock.now())
+
+    def _take(self, drafts: Sequence[Draft]) -> "_Place":
+        """Raises Refused where the client is over its own rate."""
+        client, now = drafts[0].client, self._clock.now()
+        at = self._rates.take(client.name, client.terms, count=len(drafts), now=now)
+        if client.terms.rate_per_minute or client.terms.rate_per_day:
+            self._took()
+        return _Place(at, at if at > now else 0)
+
+    def _give_back(self, drafts: Sequence[Draft], place: "_Place") -> None:
+        self._rates.give_back(drafts[0].client.name, count=len(drafts), at=place.at)
+
+    def _resolve(self, draft: Draft, *, joins: bool, not_before: Millis) -> tuple[NewMessage, Receipt]:
         self._permit(draft)
         identity, wishes = draft.identity, draft.wishes
-        due_at = max(wishes.due_at or 0, identity.at)
+        priority = Priority.NORMAL if wishes.priority is None else wishes.priority
+        due_at = max(wishes.due_at or 0, identity.at, not_before)
         _check_expiry(draft, due_at=due_at)
         size = draft.content.size
         ways = self._ways(draft, self._load(draft))
         route, held, notices = self._route(draft, ways)
+        held = CLIENT_PAUSED if draft.client.paused else held
         self._within_a_day(draft, route)
-        joiner = Joiner(draft.client.name, wishes.priority, due_at)
+        joiner = Joiner(draft.client.name, priority, due_at)
         seat = self._mailboxes.seat(draft.sender, joiner, login=self.rules.carriers[route[0]].account, joins=joins)
         message = NewMessage(
             id=identity.id,
@@ -247,7 +296,7 @@ class DoorStep:
             own_message_id=draft.own_message_id is None,
             route=route,
             content=draft.content,
-            priority=wishes.priority,
+            priority=priority,
             accepted_at=identity.at,
             due_at=due_at,
             expires_at=wishes.expires_at,
@@ -282,12 +331,18 @@ class DoorStep:
             raise Refused(Condition.TOO_MANY_RECIPIENTS, detail, errors=(FieldError(f"{draft.root}/to", detail),))
         if draft.client.recipient_domains:
             may_send_to(draft.client, envelope.addresses)
-        self._check_size(draft.content.size)
+        self._check_size(draft, draft.content.size)
 
-    def _check_size(self, size: int) -> None:
-        limit = self.rules.max_message_bytes
+    def _check_size(self, draft: Draft, size: int) -> None:
+        own, limit, whose = (
+            draft.client.terms.max_message_bytes,
+            self.rules.max_message_bytes,
+            "[limits] max_message_bytes",
+        )
+        if own and (not limit or own < limit):
+            limit, whose = own, f"that of client {draft.client.name!r}"
         if limit and size > limit:
-            detail = f"the message has {size} bytes, the limit is {limit} ([limits] max_message_bytes)"
+            detail = f"the message has {size} bytes, the limit is {limit} ({whose})"
             raise Refused(Condition.MESSAGE_TOO_LARGE, detail, limit_bytes=limit)
 
     def _within_a_day(self, draft: Draft, route: Sequence[str]) -> None:
@@ -349,6 +404,24 @@ class DoorStep:
                 continue
             return rule.transports
         return self.rules.default_route
+
+
+def _with_terms(draft: Draft) -> Draft:
+    """What the client's terms set where the request says nothing (CONTRACT §3)."""
+    terms, wishes = draft.client.terms, draft.wishes
+    if terms == _NO_TERMS:
+        return draft
+    expires_at = wishes.expires_at
+    if expires_at is None and terms.expire_after:
+        expires_at = max(wishes.due_at or 0, draft.identity.at) + int(terms.expire_after * 1000)
+    wishes = replace(
+        wishes,
+        tags={**terms.tags, **wishes.tags},
+        priority=terms.priority if wishes.priority is None else wishes.priority,
+        on_unconfirmed=wishes.on_unconfirmed or terms.on_unconfirmed,
+        expires_at=expires_at,
+    )
+    return replace(draft, wishes=wishes)
 
 
 def _check_expiry(draft: Draft, *, due_at: Millis) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,17 +11,21 @@ from pathlib import Path
 import httpx
 from fastapi import FastAPI
 
-from posthouse.clients.keys import Keys
+from posthouse.clients.keeping import Keeper
+from posthouse.clients.keys import Grant, Keys
 from posthouse.concurrency import Ceiling
 from posthouse.doors.http.application import application
 from posthouse.doors.http.parts import Parts
 from posthouse.doors.rest.app import door as native
 from posthouse.fixes import Fixes
+from posthouse.identities import KeyRow
 from posthouse.limits import Discipline, Limits, Use
 from posthouse.message import MessageId, Millis, Status
 from posthouse.outcome import Outcome
+from posthouse.policy import Terms
+from posthouse.rates import Rates
 from posthouse.reckoning import Joiner, Standing
-from posthouse.records import Finish, KeyRow, Mark, TransportRow
+from posthouse.records import Finish, Mark, TransportRow
 from posthouse.refusal import Condition
 from posthouse.spool.sqlite.store import SqliteSpool, open_spool
 from posthouse.submission import Carrier, DoorStep, Rules
@@ -86,6 +90,7 @@ class Door:
 
     backlog: "Quiet"
     step: DoorStep
+    keeper: Keeper
 
     async def key(
         self,
@@ -96,14 +101,9 @@ class Door:
         expires_at: Millis | None = None,
     ) -> str:
         """A fresh key with these scopes, or ``submit``."""
-        new, _ = await self.keys.create(
-            client=client,
-            senders=senders,
-            recipient_domains=domains,
-            scopes=scopes or ("submit",),
-            expires_at=expires_at,
-            by="test",
-        )
+        scopes = scopes or ("submit",)
+        grant = Grant(client=client, senders=senders, recipient_domains=domains, scopes=scopes, expires_at=expires_at)
+        new, _ = await self.keys.create(grant, by="test")
         return new.text
 
     async def http(
@@ -199,15 +199,20 @@ async def rest_door(
     *,
     rules: Rules = RULES,
     fixed: Sequence[KeyRow] = (),
+    terms: Mapping[str, Terms] | None = None,
+    proxies: Sequence[str] = (),
+    owner: str = "test",
     discipline: Discipline = DISCIPLINE,
     admin: bool = True,
     trusted: bool = False,
 ) -> AsyncGenerator[Door]:
     """A door over a new spool in ``directory``."""
     clock, state, watch, news, chance = Clock(), State(), WatchedWatch(), News(), os.urandom
-    spool = await open_spool(directory / "spool.db", owner="test", clock=clock)
+    spool = await open_spool(directory / "spool.db", owner=owner, clock=clock)
     spool.on_commit(news.tell)
-    keys = Keys(spool=spool, clock=clock, chance=chance, fixed=fixed)
+    keys = Keys(spool=spool, clock=clock, chance=chance, fixed=fixed, terms=terms)
+    rates = Rates()
+    keeper = Keeper(spool=spool, clock=clock, owner=owner, rates=rates)
     await keys.load()
 
     async def ready() -> str | None:
@@ -223,6 +228,8 @@ async def rest_door(
         chance=chance,
         backlog=Quiet(),
         closed=lambda: state.closed,
+        rates=rates,
+        took=keeper.took,
     )
     parts = Parts(
         step=step,
@@ -238,10 +245,13 @@ async def rest_door(
         ceiling=state.ceilings.get,
         spoken=state.spoken.set,
         trusted=trusted,
+        keeper=keeper,
+        proxies=proxies,
     )
     app = application(parts, [native(admin=admin)], documented=admin, chance=chance, version="0")
     try:
-        yield Door(app, spool, keys, clock, watch, news, state, Quiet(), step)
+        yield Door(app, spool, keys, clock, watch, news, state, Quiet(), step, keeper)
     finally:
+        await keeper.close()
         await keys.close()
         await spool.close()

@@ -39,7 +39,9 @@ async def by_rest(door: Door, raw: bytes) -> MessageId:
 
 
 async def by_smtp(door: Door, raw: bytes) -> MessageId:
-    listener = SmtpListener(Address(listen="127.0.0.1:0", hostname="here", clear=True), step=door.step, keys=door.keys)
+    listener = SmtpListener(
+        Address(listen="127.0.0.1:0", hostname="here", clear=True), step=door.step, keys=door.keys, keeper=door.keeper
+    )
     await listener.start()
     try:
         async with aiosmtplib.SMTP(hostname="127.0.0.1", port=listener.port, start_tls=False) as smtp:

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
-from posthouse.clients.keys import FAILURES_PER_MINUTE
+from posthouse.clients.failures import PER_MINUTE as FAILURES_PER_MINUTE
 from posthouse.message import Status
 from posthouse.outcome import Answer, Sent
 from posthouse.records import Filters, TransportRow

@@ -3,6 +3,7 @@
 import asyncio
 import smtplib
 import ssl
+import warnings
 from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -13,9 +14,12 @@ import aiosmtplib
 import pytest
 import trustme
 
+from posthouse.clients.keys import Grant
 from posthouse.doors.listener import Tls
 from posthouse.doors.smtp.listener import Address, SmtpListener
+from posthouse.identities import KeyRow
 from posthouse.message import MessageId, Priority
+from posthouse.policy import Terms
 from posthouse.refusal import Condition
 from tests.contract.rest_door import RULES, Door, rest_door
 
@@ -109,7 +113,7 @@ class Talk:
 @asynccontextmanager
 async def listening(door: Door, **address) -> AsyncGenerator[SmtpListener]:
     given = Address(listen="127.0.0.1:0", hostname="mail.contoso.example", clear=True)
-    listener = SmtpListener(replace(given, **address), step=door.step, keys=door.keys)
+    listener = SmtpListener(replace(given, **address), step=door.step, keys=door.keys, keeper=door.keeper)
     await listener.start()
     try:
         yield listener
@@ -496,3 +500,216 @@ async def test_implicit_tls_speaks_nothing_else(on: Bench, certificate) -> None:
             await smtp.login("me", on.key)
             refused, _ = await smtp.sendmail(FROM, ["jo@example.org"], MAIL)
         assert refused == {}
+
+
+# --- devices, networks, load balancers, certificates ----------------------------------------------------------------
+
+
+def network(*networks: str, **changes) -> KeyRow:
+    row = KeyRow(
+        id="settings:scanner",
+        client="scanner",
+        key_hash=b"",
+        kind="network",
+        senders=("scanner@contoso.com",),
+        recipient_domains=("contoso.com",),
+        networks=networks,
+        scopes=("submit",),
+        created_at=0,
+        expires_at=None,
+        revoked_at=None,
+        last_used_at=None,
+    )
+    return replace(row, **changes)
+
+
+@asynccontextmanager
+async def opened(tmp_path: Path, *fixed: KeyRow, terms: dict[str, Terms] | None = None, **address):
+    async with rest_door(tmp_path, fixed=fixed, terms=terms) as door, listening(door, **address) as listener:
+        yield Bench(door, listener, await door.key())
+
+
+SCAN = b"From: scanner@contoso.com\r\nTo: jo@contoso.com\r\nSubject: Scan\r\n\r\nPage 1\r\n"
+
+
+async def test_a_device_of_a_named_network_sends_without_a_login_to_its_own_domain_only(tmp_path: Path) -> None:
+    async with opened(tmp_path, network("127.0.0.1/32"), clear=False) as on, on.talk(logged_in=False) as talk:
+        assert (await talk.say("MAIL FROM:<jo@contoso.com>")).startswith("550 5.7.1 ")
+        assert (await talk.say("MAIL FROM:<scanner@contoso.com>")).startswith("250 ")
+        assert (await talk.say("RCPT TO:<jo@example.org>")).startswith("550 5.7.1 ")
+        assert (await talk.say("RCPT TO:<jo@contoso.com>")).startswith("250 ")
+        await talk.say("DATA")
+        reply = await talk.say(SCAN + b".")
+        assert (await on.record(reply.removeprefix("250 "))).client == "scanner"
+
+
+async def test_a_device_of_another_network_must_log_in(tmp_path: Path) -> None:
+    async with opened(tmp_path, network("127.0.0.2/32")) as on, on.talk(logged_in=False) as talk:
+        assert (await talk.say("MAIL FROM:<scanner@contoso.com>")).startswith("530 5.7.0 ")
+        (one,) = await on.door.keeper.refusals()
+        assert (one.door, one.source, one.sender) == ("smtp", "127.0.0.1", "scanner@contoso.com")
+
+
+async def test_the_smallest_network_decides_which_client_it_is(tmp_path: Path) -> None:
+    wide = network("127.0.0.0/8", id="settings:any", client="any", senders=("any@contoso.com",))
+    async with opened(tmp_path, wide, network("127.0.0.1")) as on, on.talk(logged_in=False) as talk:
+        assert (await talk.say("MAIL FROM:<any@contoso.com>")).startswith("550 5.7.1 ")
+        assert (await talk.say("MAIL FROM:<scanner@contoso.com>")).startswith("250 ")
+
+
+async def test_over_its_rate_a_device_waits_and_is_not_refused(tmp_path: Path) -> None:
+    terms = {"scanner": Terms(rate_per_minute=1)}
+    async with opened(tmp_path, network("127.0.0.1"), terms=terms) as on:
+        sent = []
+        for _ in range(2):
+            async with aiosmtplib.SMTP(hostname="127.0.0.1", port=on.port, start_tls=False) as smtp:
+                sent.append((await smtp.sendmail("scanner@contoso.com", ["jo@contoso.com"], SCAN))[1])
+        first, second = [await on.record(reply) for reply in sent]
+        assert first.due_at == first.created_at
+        assert second.due_at >= first.created_at + 60_000
+
+
+async def test_mail_of_a_device_that_cannot_be_changed_goes_as_a_sender_it_may_use(tmp_path: Path) -> None:
+    terms = {"scanner": Terms(rewrite_from="scanner@contoso.com")}
+    async with (
+        opened(tmp_path, network("127.0.0.1"), terms=terms) as on,
+        aiosmtplib.SMTP(hostname="127.0.0.1", port=on.port, start_tls=False) as smtp,
+    ):
+        mail = b"From: =?utf-8?q?B=C3=BCro?= 3 <root@localhost>\r\nSender: root@localhost\r\nTo: jo@contoso.com\r\nSubject: Scan\r\n\r\nPage\r\n"
+        _, reply = await smtp.sendmail("root@localhost", ["jo@contoso.com"], mail)
+        header = (await on.kept(reply))[0]
+        assert header.startswith(b"To: jo@contoso.com\r\nSubject: Scan\r\n")
+        assert b"From: =?utf-8?q?B=C3=BCro_3?= <scanner@contoso.com>\r\n" in header
+        assert b"root@localhost" not in header
+        assert (await on.record(reply)).sender == "scanner@contoso.com"
+        _, own = await smtp.sendmail("scanner@contoso.com", ["jo@contoso.com"], SCAN)
+        assert b"From: scanner@contoso.com\r\n" in (await on.kept(own))[0]
+
+
+async def test_a_listener_for_named_networks_hears_no_others(tmp_path: Path) -> None:
+    async with opened(tmp_path, networks=("10.2.0.0/16",)) as on:
+        reader, writer = await asyncio.open_connection("127.0.0.1", on.port)
+        assert (await reader.readline()).startswith(b"554 5.7.1 ")
+        assert await reader.read() == b""
+        writer.close()
+        (one,) = await on.door.keeper.refusals()
+        assert (one.code, one.source) == ("network_not_allowed", "127.0.0.1")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_behind_a_load_balancer_the_device_counts_and_not_the_balancer(tmp_path: Path, version: int) -> None:
+    said = {
+        1: b"PROXY TCP4 192.0.2.7 192.0.2.1 40000 25\r\n",
+        2: b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + bytes([192, 0, 2, 7, 192, 0, 2, 1]) + b"\x9c\x40\x00\x19",
+    }[version]
+    async with opened(tmp_path, network("192.0.2.7"), proxies=("127.0.0.1/32",), networks=("192.0.2.0/24",)) as on:
+        reader, writer = await asyncio.open_connection("127.0.0.1", on.port)
+        talk = Talk(reader, writer)
+        writer.write(said)
+        assert (await talk.hear()).startswith("220 ")
+        await talk.say("EHLO scanner")
+        assert (await talk.say("MAIL FROM:<scanner@contoso.com>")).startswith("250 ")
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("proxies", "said"),
+    [
+        (("10.0.0.1/32",), b"PROXY TCP4 192.0.2.7 192.0.2.1 40000 25\r\n"),
+        (("127.0.0.1/32",), b"PROXY TCP4 198.51.100.1 192.0.2.1 40000 25\r\n"),
+        (("127.0.0.1/32",), b"PROXY TCP4 nonsense\r\n"),
+        (("127.0.0.1/32",), b"EHLO scanner\r\n"),
+    ],
+    ids=["a stranger", "another network", "nonsense", "no proxy line"],
+)
+async def test_who_is_no_trusted_balancer_or_says_nonsense_is_not_heard(
+    tmp_path: Path, proxies: tuple[str, ...], said: bytes
+) -> None:
+    async with opened(tmp_path, network("192.0.2.7"), proxies=proxies, networks=("192.0.2.0/24",)) as on:
+        reader, writer = await asyncio.open_connection("127.0.0.1", on.port)
+        writer.write(said)
+        try:
+            answer = await asyncio.wait_for(reader.read(), 20)
+        except ConnectionResetError:
+            answer = b""
+        assert not answer.startswith(b"220")
+        writer.close()
+
+
+async def test_a_listener_without_proxies_takes_a_proxy_line_for_no_command(on: Bench) -> None:
+    async with on.talk(logged_in=False) as talk:
+        assert (await talk.say("PROXY TCP4 192.0.2.7 192.0.2.1 40000 25"))[:1] == "5"
+
+
+def issued(directory: Path, ca: trustme.CA) -> Tls:
+    directory.mkdir(exist_ok=True)
+    certificate = ca.issue_cert("mail.contoso.example")
+    made = Tls(certificate=directory / "cert.pem", key=directory / "key.pem")
+    made.certificate.write_bytes(b"".join(pem.bytes() for pem in certificate.cert_chain_pems))
+    made.key.write_bytes(certificate.private_key_pem.bytes())
+    return made
+
+
+async def shown(port: int) -> bytes | None:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    async with aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=True, tls_context=context) as smtp:
+        assert smtp.transport is not None
+        return smtp.transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+
+
+async def test_a_renewed_certificate_is_shown_without_a_restart_and_half_a_renewal_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    ca = trustme.CA()
+    tls = issued(tmp_path / "tls", ca)
+    async with rest_door(tmp_path) as door, listening(door, certificate=tls, clear=False) as listener:
+        first = await shown(listener.port)
+        other = issued(tmp_path / "other", ca)
+        tls.certificate.write_bytes(other.certificate.read_bytes())
+        listener.refresh()
+        assert await shown(listener.port) == first, "the key is not there yet"
+        tls.key.write_bytes(other.key.read_bytes())
+        listener.refresh()
+        assert await shown(listener.port) not in {first, None}
+
+
+async def test_old_tls_is_refused_unless_a_listener_is_made_for_it_and_the_refusal_is_kept(tmp_path: Path) -> None:
+    tls = issued(tmp_path / "tls", trustme.CA())
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+    old.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+    async with rest_door(tmp_path) as door:
+        async with listening(door, certificate=tls, clear=False) as listener:
+            with pytest.raises((aiosmtplib.SMTPException, OSError)):
+                async with aiosmtplib.SMTP(hostname="127.0.0.1", port=listener.port, start_tls=True, tls_context=old):
+                    pass
+        assert [one.code for one in await door.keeper.refusals()] == ["tls_failed"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            async with (
+                listening(door, certificate=tls, clear=False, oldest="1.0") as listener,
+                aiosmtplib.SMTP(hostname="127.0.0.1", port=listener.port, start_tls=True, tls_context=old) as smtp,
+            ):
+                assert (await smtp.login("app", await door.key())).code == 235
+
+
+async def test_a_device_logs_in_with_its_short_password_and_a_wrong_one_is_listed_with_its_user(on: Bench) -> None:
+    grant = Grant(client="scan", senders=("scanner@contoso.com",), kind="device")
+    device, _ = await on.door.keys.create(grant, by="test")
+    async with aiosmtplib.SMTP(hostname="127.0.0.1", port=on.port, start_tls=False) as smtp:
+        await smtp.login(device.id, device.text)
+        await smtp.sendmail("scanner@contoso.com", ["jo@example.org"], SCAN)
+        with pytest.raises(aiosmtplib.SMTPSenderRefused):
+            await smtp.sendmail(FROM, ["jo@example.org"], MAIL)
+    for user, password in ((device.id, "wrong"), (on.key, "written into the wrong field")):
+        async with aiosmtplib.SMTP(hostname="127.0.0.1", port=on.port, start_tls=False) as smtp:
+            with pytest.raises(aiosmtplib.SMTPAuthenticationError):
+                await smtp.login(user, password)
+    found = {one.code: one for one in await on.door.keeper.refusals() if one.login.startswith("d-")}
+    assert found.keys() == {"invalid_key", "sender_not_allowed"}
+    assert found["invalid_key"].login == device.id
+    assert on.key not in str(await on.door.keeper.refusals())

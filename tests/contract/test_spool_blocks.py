@@ -1,11 +1,14 @@
 """Blocked senders, circuits and keys: what must survive a restart."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from posthouse.message import MessageId, Status
-from posthouse.records import KeyRow, SenderBlock, TransportRow
+from posthouse.identities import ClientRow, KeyRow, Refusal, Use
+from posthouse.message import MessageId, OnUnconfirmed, Priority, Status
+from posthouse.policy import Terms
+from posthouse.records import AuditEntry, SenderBlock, TransportRow
 from tests.contract.spools import DAY, HOUR, NOON, SECOND, SHOP, House, house
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -121,22 +124,22 @@ KEY = KeyRow(
 
 async def test_keys_are_kept_and_revoked(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
-        await spool.spool.save_key(KEY)
-        assert await spool.spool.keys() == [KEY]
+        await spool.spool.save_key(KEY, by="ann")
+        assert (await spool.spool.identities()).keys == [KEY]
         assert await spool.spool.revoke_key(KEY.id, at=NOON + 1, by="ann")
         assert await spool.spool.revoke_key(KEY.id, at=NOON + 2, by="ann")
         assert not await spool.spool.revoke_key("nobody", at=NOON, by="ann")
     async with house(tmp_path) as again:
-        (key,) = await again.spool.keys()
+        (key,) = (await again.spool.identities()).keys
         assert key.revoked_at == NOON + 1
 
 
 async def test_a_keys_last_use_is_known_to_the_minute(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
-        await spool.spool.save_key(KEY)
+        await spool.spool.save_key(KEY, by="ann")
         for at in (NOON, NOON + SECOND, NOON + 61 * SECOND):
             await spool.spool.used(key_id=KEY.id, at=at)
-        (key,) = await spool.spool.keys()
+        (key,) = (await spool.spool.identities()).keys
         assert key.last_used_at == NOON + 61 * SECOND
 
 
@@ -148,3 +151,44 @@ async def test_the_time_held_for_a_block_does_not_count_towards_the_default_expi
         await spool.spool.unblock_sender(mailbox=BLOCK.mailbox, sender=BLOCK.sender, at=later)
         (row,) = await spool.due((await spool.lease()).lane)
         assert row.gives_up_at == later + 5 * DAY
+
+
+async def test_a_clients_terms_and_its_pause_are_kept(tmp_path: Path) -> None:
+    terms = Terms(
+        rate_per_minute=3, over_rate="delay", priority=Priority.LOW, on_unconfirmed=OnUnconfirmed.HOLD, tags={"a": "ü"}
+    )
+    row = ClientRow(name="shop", created_at=NOON, paused_at=NOON + 1, terms=terms)
+    entry = AuditEntry(at=NOON, by="ann", action="client.change", target="shop")
+    async with house(tmp_path) as spool:
+        await spool.spool.save_key(KEY, by="ann")
+        await spool.spool.save_client(row, entry)
+    async with house(tmp_path) as again:
+        assert (await again.spool.identities()).clients == [row]
+
+
+async def test_what_each_process_took_is_known_to_the_others_and_forgotten_after_a_day(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        share = spool.spool.share_use
+        assert await share([Use("shop", 10, 2), Use("shop", 11, 1)], owner="a", since=0) == []
+        assert await share([Use("shop", 10, 5)], owner="b", since=0) == [Use("shop", 10, 2), Use("shop", 11, 1)]
+        assert await share([Use("shop", 10, 3)], owner="a", since=0) == [Use("shop", 10, 5)]
+        assert set(await share([], owner="c", since=0)) == {Use("shop", 10, 8), Use("shop", 11, 1)}
+        await share([Use("shop", 20, 1)], owner="a", since=11)
+        assert set(await share([], owner="c", since=0)) == {Use("shop", 11, 1), Use("shop", 20, 1)}
+
+
+async def test_refusals_add_up_in_their_groups_and_the_latest_are_kept(tmp_path: Path) -> None:
+    one = Refusal(
+        door="smtp", source="10.0.0.1", login="scan", client="", sender="a@b.c", code="invalid_key", detail="no",
+        first_at=NOON, last_at=NOON, times=2,
+    )  # fmt: skip
+    later = replace(one, detail="still no", first_at=NOON + 5, last_at=NOON + 5, times=1)
+    other = replace(one, source="10.0.0.2", last_at=NOON + 1)
+    async with house(tmp_path) as spool:
+        await spool.spool.save_refusals([one, other])
+        await spool.spool.save_refusals([later])
+        assert await spool.spool.refusals(most=9) == [
+            replace(one, detail="still no", last_at=NOON + 5, times=3),
+            other,
+        ]
+        assert len(await spool.spool.refusals(most=1)) == 1

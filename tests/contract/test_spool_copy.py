@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from posthouse.cli.moving import move
+from posthouse.identities import KeyRow
 from posthouse.message import Bytes, Content, Status
-from posthouse.records import Filters, KeyReused, KeyRow, Pause, Replayed, SenderBlock, Way
+from posthouse.records import Filters, KeyReused, Pause, Replayed, SenderBlock, Way
 from posthouse.spool.postgres.care import check, mark_restored
 from posthouse.spool.postgres.database import Address
 from posthouse.spool.refused import SpoolRefusedError
@@ -49,7 +50,7 @@ async def everything(spool: House) -> dict[str, object]:
         },
         "attempts": {one.id: await spool.spool.attempts(one.id) for one in page.records},
         "lanes": [replace(row, lane=0, next_at=None) for row in await spool.spool.lanes(now=spool.clock.now())],
-        "keys": await spool.spool.keys(),
+        "identities": await spool.spool.identities(),
         "transports": await spool.spool.transports(),
         "hours": await spool.spool.recipient_hours(since=NOON - DAY),
     }
@@ -85,7 +86,8 @@ async def test_all_that_a_spool_holds_is_in_the_other_one(tmp_path: Path, old: P
                 expires_at=None,
                 revoked_at=None,
                 last_used_at=NOON,
-            )
+            ),
+            by="ann",
         )
         before = await everything(spool)
     counts = await moved(old, tmp_path)

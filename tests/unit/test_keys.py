@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.clients.keys import FAILURES_PER_MINUTE, hash_key, key_id_of, make_key
+from posthouse.clients.failures import PER_MINUTE as FAILURES_PER_MINUTE
+from posthouse.clients.forms import hash_key, key_id_of, make_key
+from posthouse.identities import KeyRow
 from posthouse.policy import Right
-from posthouse.records import KeyRow
 from posthouse.refusal import Condition, Refused
 from tests.contract.rest_door import Door, rest_door
 
@@ -65,7 +66,7 @@ async def test_a_key_stands_for_its_client_with_senders_and_scopes(door: Door) -
 
 async def test_only_the_hash_of_a_key_is_kept(door: Door, tmp_path: Path) -> None:
     text = await door.key()
-    kept = await door.spool.keys()
+    kept = (await door.spool.identities()).keys
     assert [row.key_hash for row in kept] == [hash_key(text)]
     await door.spool.close()
     files = await asyncio.to_thread(lambda: [file.read_bytes() for file in tmp_path.iterdir()])
@@ -126,7 +127,7 @@ async def test_the_last_use_is_written_at_most_once_a_minute(door: Door) -> None
 
     async def used_at() -> int | None:
         await door.keys.close()
-        return (await door.spool.keys())[0].last_used_at
+        return (await door.spool.identities()).keys[0].last_used_at
 
     assert await used_at() is None
     door.keys.authenticate(text, source="")

@@ -45,6 +45,10 @@ class Desk:
         """The JSON answer to a POST of JSON; raises Stop."""
         return (await self.call("POST", path, json=body)).json()
 
+    async def patch(self, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON; the caller names its shape
+        """The JSON answer to a PATCH with JSON; raises Stop."""
+        return (await self.call("PATCH", path, json=body)).json()
+
     async def call(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own options
         """The answer; raises Stop with the problem's text and the exit code that belongs to it."""
         try:

@@ -1,9 +1,10 @@
 """``posthouse keys``: who may submit."""
 
 import os
+import socket
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -23,6 +24,11 @@ Scopes = Annotated[
 Domains = Annotated[
     list[str] | None, typer.Option("--recipient-domain", help="It may send to these domains only; several allowed.")
 ]
+Networks = Annotated[
+    list[str] | None,
+    typer.Option("--network", help="It may come from these networks only (10.2.0.0/16); several allowed."),
+]
+Device = Annotated[bool, typer.Option("--device", help="A user and a short password for the SMTP door, one sender.")]
 Expires = Annotated[str | None, typer.Option("--expires", help="90d from now, or a date.")]
 
 
@@ -32,6 +38,8 @@ def create(
     sender: Senders,
     scope: Scopes = None,
     recipient_domain: Domains = None,
+    network: Networks = None,
+    device: Device = False,
     expires: Expires = None,
     as_json: AsJson = False,
 ) -> None:
@@ -39,7 +47,13 @@ def create(
     from posthouse.cli.client import Alone, run
 
     body: dict[str, object] = {"client": name, "senders": sender}
-    optional = {"scopes": scope, "recipient_domains": recipient_domain, "expires_at": expires and later(expires)}
+    optional = {
+        "kind": "device" if device else None,
+        "scopes": scope,
+        "recipient_domains": recipient_domain,
+        "networks": network,
+        "expires_at": expires and later(expires),
+    }
     body |= {field: value for field, value in optional.items() if value}
 
     async def work(desk: "Desk") -> None:
@@ -49,20 +63,80 @@ def create(
     run(work, environ=os.environ, alone=Alone.MAKE)
 
 
+def rotate(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id, from posthouse keys list.")],
+    grace: Annotated[str, typer.Option(help="For how long the old one stays valid: 24h, 7d.")] = "24h",
+    as_json: AsJson = False,
+) -> None:
+    """Make a key that allows the same; the old one ends after the grace."""
+    from posthouse.cli.client import Alone, run
+
+    async def work(desk: "Desk") -> None:
+        key: NewKey = await desk.post(f"/v1/keys/{_segment(key_id)}/rotate", {"grace": grace})
+        _show_new(key, desk.url or _own_url(), output(as_json=as_json))
+
+    run(work, environ=os.environ, alone=Alone.OPEN)
+
+
 def _show_new(key: "NewKey", url: str, out: Output) -> None:
+    settings = _mail_settings(key)
     if out.as_json:
-        out.item({**key, "url": url})
+        out.item({**key, "url": url, "smtp": settings})
         return
-    sender = key["senders"][0].replace("*@", "someone@")
-    out.line(f"key   {key['key']}")
+    secret = key["password"] if key["kind"] == "device" else key["key"]
+    if key["kind"] != "device":
+        _show_http(key, secret, url, out)
+    out.line("Mail program or device:")
+    for name, value in {**settings, "password": secret}.items():
+        out.line(f"  {name:<11} {value}")
+    sender = _example(key)
+    server = f"{settings['host']}:{settings['port']}"
+    tls = (
+        "" if settings["encryption"] == "none" else "--tls-on-connect " if settings["encryption"] == "TLS" else "--tls "
+    )
+    out.line(f"  swaks --server {server} {tls}--auth LOGIN --auth-user {settings['user']} --auth-password {secret} \\")
+    out.line(f"    --from {sender} --to you@example.com --header 'Subject: It works'")
+    out.note("The secret is shown this once; only its hash is kept.")
+
+
+def _show_http(key: "NewKey", secret: str, url: str, out: Output) -> None:
+    out.line(f"key   {secret}")
     out.line(f"id    {key['id']}")
     out.line()
     out.line(f"POSTHOUSE_URL={url}")
-    out.line(f"POSTHOUSE_KEY={key['key']}")
+    out.line(f"POSTHOUSE_KEY={secret}")
     out.line()
-    out.line(f'curl {url}/v1/messages -H "Authorization: Bearer {key["key"]}" -H "Content-Type: application/json" \\')
-    out.line(f"""  -d '{{"from": "{sender}", "to": "you@example.com", "subject": "Hello", "text": "It works."}}'""")
-    out.note("The key is shown this once; only its hash is kept.")
+    out.line(f'curl {url}/v1/messages -H "Authorization: Bearer {secret}" -H "Content-Type: application/json" \\')
+    out.line(
+        f"""  -d '{{"from": "{_example(key)}", "to": "you@example.com", "subject": "Hello", "text": "It works."}}'"""
+    )
+    out.line()
+
+
+def _example(key: "NewKey") -> str:
+    return key["senders"][0].replace("*@", "someone@")
+
+
+def _mail_settings(key: "NewKey") -> dict[str, str]:
+    """What a mail program is told: the listener that suits most, and the user."""
+    from posthouse.settings.loading import load
+    from posthouse.settings.model import SmtpDoorSettings
+    from posthouse.settings.problems import SettingsError
+
+    try:
+        door = load(None, os.environ).smtp_door
+    except SettingsError:
+        door = SmtpDoorSettings()
+    best = min(door.listeners, key=lambda one: _ENCRYPTIONS.index(one.tls), default=None)
+    host, _, port = ("", "", "") if best is None else best.listen.rpartition(":")
+    if host.strip("[]") in ("0.0.0.0", "::"):  # noqa: S104 - what is shown to others is a name
+        host = socket.getfqdn()
+    encryption = "none" if best is None else _SPOKEN[best.tls]
+    return {"host": host, "port": port, "encryption": encryption, "user": key.get("user", "posthouse")}
+
+
+_ENCRYPTIONS: Final = ("starttls", "implicit", "optional")
+_SPOKEN: Final = {"starttls": "STARTTLS", "implicit": "TLS", "optional": "none"}
 
 
 def _own_url() -> str:
@@ -90,7 +164,7 @@ def list_(as_json: AsJson = False) -> None:
             for key in keys["data"]:
                 out.item(key)
             return
-        columns = ("ID", "CLIENT", "SENDERS", "SCOPES", "CREATED", "LAST USED", "STATE")
+        columns = ("ID", "CLIENT", "KIND", "SENDERS", "SCOPES", "CREATED", "LAST USED", "STATE")
         out.rows(columns, [_row(key) for key in keys["data"]])
 
     run(work, environ=os.environ, alone=Alone.OPEN)
@@ -105,7 +179,7 @@ def _row(key: "Key") -> tuple[str, ...]:
         state = f"{'expired' if over else 'until'} {moment(key['expires_at'])}"
     used = moment(key["last_used_at"]) or "never"
     senders, scopes = ", ".join(key["senders"]), ", ".join(key["scopes"])
-    return key["id"], key["client"], senders, scopes, moment(key["created_at"]), used, state
+    return key["id"], key["client"], key["kind"], senders, scopes, moment(key["created_at"]), used, state
 
 
 def revoke(
@@ -125,7 +199,7 @@ def revoke(
 
 def hash_(as_json: AsJson = False) -> None:
     r"""Read a key from standard input and print its hash, for key_hash in \[[clients]]."""
-    from posthouse.clients.keys import hash_key, key_id_of
+    from posthouse.clients.forms import hash_key, key_id_of
 
     text = typer.prompt("key", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
     text = text.strip()

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from posthouse.cli import config, keys, messages, queue, spool
+from posthouse.cli import clients, config, keys, messages, queue, refusals, spool
 from posthouse.cli.exits import Stop
 from posthouse.cli.options import AsJson
 from posthouse.cli.output import clean, output
@@ -69,10 +69,24 @@ def application() -> typer.Typer:
     app.add_typer(
         _group(
             "Who may submit.",
-            {"create": keys.create, "list": keys.list_, "revoke": keys.revoke, "hash": keys.hash_},
+            {
+                "create": keys.create,
+                "list": keys.list_,
+                "rotate": keys.rotate,
+                "revoke": keys.revoke,
+                "hash": keys.hash_,
+            },
         ),
         name="keys",
     )
+    app.add_typer(
+        _group(
+            "On which terms.",
+            {"list": clients.list_, "set": clients.set_, "pause": clients.pause, "resume": clients.resume},
+        ),
+        name="clients",
+    )
+    app.command("refusals")(refusals.refusals)
     app.add_typer(
         _group(
             "Care of the spool, on its own machine.",

@@ -12,6 +12,7 @@ import uvloop
 
 from posthouse.app import Service, open_service
 from posthouse.cli.serve import log_as_json, on_signals
+from posthouse.clients.keys import Grant
 from posthouse.doors.listener import ListenError, bind
 from posthouse.sandbox.chaos import Rule, parse_chaos
 from posthouse.sandbox.emulator import Emulator, Options
@@ -109,9 +110,7 @@ def _free(port: int) -> int:
 
 
 async def _greet(service: Service, emulator: Emulator, settings: Settings, *, as_json: bool) -> None:
-    new, _ = await service.keys.create(
-        client="sandbox", senders=("*",), recipient_domains=(), scopes=("submit",), expires_at=None, by="sandbox"
-    )
+    new, _ = await service.keys.create(Grant(client="sandbox", senders=("*",)), by="sandbox")
     url = f"http://{settings.http.listen}"
     if as_json:
         found = {"url": url, "key": new.text, "inbox": f"{emulator.inbox_url}/inbox", "smtp_port": emulator.smtp_port}

@@ -138,7 +138,9 @@ class Key(TypedDict):
 
     id: str
     client: str
+    kind: str
     senders: list[str]
+    networks: list[str]
     scopes: list[str]
     created_at: str
     expires_at: str | None
@@ -146,10 +148,46 @@ class Key(TypedDict):
     last_used_at: str | None
 
 
-class NewKey(Key):
-    """A key at the only moment when it is shown."""
+class NewKey(Key, total=False):
+    """A key at the only moment when it is shown; a device has a user and a password."""
 
     key: str
+    user: str
+    password: str
+
+
+class ClientShape(TypedDict):
+    """A client and its terms."""
+
+    name: str
+    created_at: str | None
+    paused_at: str | None
+    settings: bool
+    rate_per_minute: int | None
+    rate_per_day: int | None
+    over_rate: str | None
+    max_message_bytes: int | None
+    rewrite_from: str | None
+    priority: str | None
+    expire_after: float | None
+    on_unconfirmed: str | None
+    tags: dict[str, str]
+
+
+class RefusalShape(TypedDict):
+    """Who was refused, how often, and what mends it."""
+
+    door: str
+    source: str | None
+    login: str | None
+    client: str | None
+    sender: str | None
+    code: str
+    detail: str
+    fix: str
+    times: int
+    first_at: str
+    last_at: str
 
 
 class Notice(TypedDict):

@@ -1,97 +1,76 @@
-"""API keys: their form, how they are kept, who stands behind one (CONTRACT §3)."""
+"""All clients and what proves them, in memory: who stands behind a key, a password or an address (CONTRACT §3)."""
 
 import asyncio
 import hmac
-import logging
-import string
-import zlib
-from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from hashlib import sha256
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
+from posthouse.clients.failures import HOW, Failures
+from posthouse.clients.forms import NewKey, hash_key, key_id_of, make_device, make_key
+from posthouse.clients.networks import inside
+from posthouse.identities import ClientRow, KeyKind, KeyRow
 from posthouse.message import Millis
-from posthouse.policy import Client, Right, folded
+from posthouse.policy import Client, Right, Terms, folded
 from posthouse.ports import Clock, Spool, SpoolUnavailableError
-from posthouse.records import KeyRow
+from posthouse.records import AuditEntry
 from posthouse.refusal import Condition, Refused
-from posthouse.telemetry import AUTHENTICATION_REFUSED, KEY_CREATED, KEY_REVOKED, log
-
-PREFIX: Final = "ph_live_"
-ID_LETTERS: Final = 10
-SECRET_LETTERS: Final = 32
-CHECK_LETTERS: Final = 6
+from posthouse.telemetry import CLIENT_CHANGED, KEY_CREATED, KEY_REVOKED, KEY_ROTATED, log
 
 USED_EVERY: Final[Millis] = 60_000
 """A key's last use is written down at most once in this time."""
 
-FAILURES_PER_MINUTE: Final = 20
-"""Failed authentications of one source after which further ones are answered 429; good keys are never slowed."""
-
-HOW: Final = "send 'Authorization: Bearer ph_live_…'"
-
-_SOURCES: Final = 4096
-_MINUTE: Final[Millis] = 60_000
-_BASE62: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_LENGTH: Final = len(PREFIX) + ID_LETTERS + 1 + SECRET_LETTERS + CHECK_LETTERS
+Place = Literal["http", "smtp"]
+"""By which kind of door somebody comes: a device's password opens the SMTP door only."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewKey:
-    """A key at the only moment when it is known; what is kept are ``id`` and ``hash``."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What a key to be made allows; no key is made without at least one sender."""
 
-    id: str
-    text: str = field(repr=False)
-    hash: bytes = field(repr=False)
-
-
-def make_key(chance: Callable[[int], bytes]) -> NewKey:
-    """A new key: 190 random bits need no pepper."""
-    key_id = _letters(chance, ID_LETTERS)
-    stem = f"{PREFIX}{key_id}_{_letters(chance, SECRET_LETTERS)}"
-    text = stem + _check(stem)
-    return NewKey(key_id, text, hash_key(text))
-
-
-def key_id_of(text: str) -> str | None:
-    """The id inside a key; None where the text is none or mistyped (its CRC32 does not fit)."""
-    if len(text) != _LENGTH or not text.startswith(PREFIX) or not text.isascii():
-        return None
-    stem, check = text[:-CHECK_LETTERS], text[-CHECK_LETTERS:]
-    key_id, separator, secret = stem[len(PREFIX) :].partition("_")
-    sound = separator and len(key_id) == ID_LETTERS and secret.isalnum() and key_id.isalnum()
-    return key_id if sound and check == _check(stem) else None
-
-
-def hash_key(text: str) -> bytes:
-    """What is kept of a key: its SHA-256."""
-    return sha256(text.encode()).digest()
+    client: str
+    senders: tuple[str, ...]
+    recipient_domains: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ("submit",)
+    expires_at: Millis | None = None
+    kind: Literal["api", "device"] = "api"
 
 
 class Keys:
-    """All keys, in memory; those of the settings (``fixed``) beside those of the spool."""
+    """All keys; those of the settings (``fixed``, with their clients' ``terms``) beside those of the spool."""
 
     def __init__(
-        self, *, spool: Spool, clock: Clock, chance: Callable[[int], bytes], fixed: Sequence[KeyRow] = ()
+        self,
+        *,
+        spool: Spool,
+        clock: Clock,
+        chance: Callable[[int], bytes],
+        fixed: Sequence[KeyRow] = (),
+        terms: Mapping[str, Terms] | None = None,
     ) -> None:
         self._spool = spool
         self._clock = clock
         self._chance = chance
-        self._fixed = {row.key_hash: row for row in fixed}
+        self._fixed = fixed
+        self._terms = terms or {}
         self._kept: dict[str, KeyRow] = {}
+        self._rows: dict[str, ClientRow] = {}
         self._clients: dict[bytes, tuple[KeyRow, Client]] = {}
+        self._others: list[tuple[KeyRow, Client]] = []
         self._noted: dict[str, Millis] = {}
         self._notes: set[asyncio.Task[None]] = set()
-        self._failures: OrderedDict[str, deque[Millis]] = OrderedDict()
+        self._failures = Failures()
         self._index()
 
     async def load(self) -> None:
-        """Read the spool's keys; at start, before the first caller."""
-        self._kept = {row.id: row for row in await self._spool.keys()}
+        """Read the spool's keys and clients; at start, before the first caller."""
+        known = await self._spool.identities()
+        self._kept = {row.id: row for row in known.keys}
+        self._rows = {row.name: row for row in known.clients}
         self._index()
 
-    def authenticate(self, text: str | None, *, source: str) -> Client:
+    def authenticate(self, text: str | None, *, source: str, place: Place = "http") -> Client:
         """The client behind a key; raises Refused (MISSING_CREDENTIALS, INVALID_KEY, or QUOTA_EXCEEDED after many)."""
         if text is None:
             raise Refused(Condition.MISSING_CREDENTIALS, f"no key; {HOW}")
@@ -99,51 +78,86 @@ class Keys:
         row, client = self._clients.get(digest, (None, None))
         if row is None or client is None or not hmac.compare_digest(row.key_hash, digest):
             key_id = key_id_of(text)
-            why = "not a key of this service" if key_id is None else "unknown key"
-            raise self._refusal(why, key_id=key_id, source=source)
-        now = self._clock.now()
-        if row.revoked_at is not None and row.revoked_at <= now:
-            raise self._refusal("the key was revoked", key_id=row.id, source=source)
-        if row.expires_at is not None and row.expires_at <= now:
-            raise self._refusal("the key has expired", key_id=row.id, source=source)
-        if now - self._noted.get(row.id, 0) >= USED_EVERY and row.id in self._kept:
-            self._note(row, now)
+            raise self.refusal("not a key of this service" if key_id is None else "unknown key", key_id, source=source)
+        if (why := self._unfit(row, source=source, place=place)) is not None:
+            raise self.refusal(why, row.id, source=source)
+        self._use(row)
         return client
+
+    def by_network(self, source: str) -> Client | None:
+        """The network client that an address belongs to; of several, the one of the smallest network."""
+        found = [(inside(source, row.networks), client) for row, client in self._others if row.kind == "network"]
+        length, client = max(found, key=lambda one: one[0], default=(-1, None))
+        return client if length >= 0 else None
+
+    def by_app(self, app_id: str) -> Client | None:
+        """The client whose Entra app this is."""
+        wanted = app_id.lower()
+        return next((client for row, client in self._others if row.kind == "entra" and row.id == wanted), None)
+
+    def standing(self, key_id: str, *, source: str) -> Client:
+        """The client of a key that proved itself before (a token made of it); raises Refused(INVALID_KEY)."""
+        row = self.find(key_id)
+        if row is None or row.kind != "api":
+            raise self.refusal("unknown key", key_id, source=source)
+        if (why := self._unfit(row, source=source, place="http")) is not None:
+            raise self.refusal(why, key_id, source=source)
+        self._use(row)
+        return self._clients[row.key_hash][1]
+
+    def refusal(self, why: str, key_id: str | None, *, source: str) -> Refused:
+        """Count a failed authentication; what to answer."""
+        return self._failures.refusal(why, key_id=key_id, source=source, now=self._clock.now())
 
     def names(self, client: str, address: str) -> bool:
         """Whether a key of this client allows the address by its name, not by a wildcard."""
-        rows = (row for row, _ in self._clients.values() if row.client == client)
+        rows = (row for row in (*self._kept.values(), *self._fixed) if row.client == client)
         return any(folded(sender) == folded(address) for row in rows for sender in row.senders)
 
-    async def create(
-        self,
-        *,
-        client: str,
-        senders: tuple[str, ...],
-        recipient_domains: tuple[str, ...],
-        scopes: tuple[str, ...],
-        expires_at: Millis | None,
-        by: str,
-    ) -> tuple[NewKey, KeyRow]:
-        """Make a key and keep its hash durably; the client is made where there is none."""
-        new = make_key(self._chance)
+    async def create(self, grant: Grant, *, by: str) -> tuple[NewKey, KeyRow]:
+        """Make a key or a device's password and keep its hash durably; the client is made where there is none."""
+        new = make_device(self._chance) if grant.kind == "device" else make_key(self._chance)
         row = KeyRow(
             id=new.id,
-            client=client,
+            client=grant.client,
             key_hash=new.hash,
-            senders=senders,
-            recipient_domains=recipient_domains,
-            scopes=scopes,
+            kind=grant.kind,
+            senders=grant.senders,
+            recipient_domains=grant.recipient_domains,
+            networks=grant.networks,
+            scopes=grant.scopes,
             created_at=self._clock.now(),
-            expires_at=expires_at,
+            expires_at=grant.expires_at,
             revoked_at=None,
             last_used_at=None,
         )
-        await self._spool.save_key(row)
-        self._kept[row.id] = row
-        self._index()
-        log(KEY_CREATED, key=row.id, client=client, senders=senders, scopes=scopes, by=by)
+        await self._spool.save_key(row, by=by)
+        await self.load()
+        log(KEY_CREATED, key=row.id, kind=row.kind, client=row.client, senders=row.senders, scopes=row.scopes, by=by)
         return new, row
+
+    async def rotate(self, key_id: str, *, grace: Millis, by: str) -> tuple[NewKey, KeyRow] | None:
+        """A new key that allows the same, and an end of the old one after ``grace``; None where the spool has none."""
+        old, now = self._kept.get(key_id), self._clock.now()
+        if old is None or old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
+            return None
+        made = await self.create(
+            Grant(
+                client=old.client,
+                senders=old.senders,
+                recipient_domains=old.recipient_domains,
+                networks=old.networks,
+                scopes=old.scopes,
+                expires_at=old.expires_at,
+                kind="device" if old.kind == "device" else "api",
+            ),
+            by=by,
+        )
+        ends = now + grace if old.expires_at is None else min(old.expires_at, now + grace)
+        await self._spool.save_key(replace(old, expires_at=ends), by=by)
+        await self.load()
+        log(KEY_ROTATED, key=key_id, into=made[1].id, client=old.client, by=by)
+        return made
 
     async def revoke(self, key_id: str, *, by: str) -> KeyRow | None:
         """End a key at once; None where the spool has none of that id."""
@@ -159,12 +173,42 @@ class Keys:
 
     async def rows(self) -> Sequence[KeyRow]:
         """All keys as they are kept, newest first."""
-        kept = await self._spool.keys()
-        return sorted((*kept, *self._fixed.values()), key=lambda row: row.created_at, reverse=True)
+        kept = (await self._spool.identities()).keys
+        return sorted((*kept, *self._fixed), key=lambda row: row.created_at, reverse=True)
+
+    async def clients(self) -> Sequence[ClientRow]:
+        """All clients by name, those of the settings with the terms that stand there."""
+        kept = {row.name: row for row in (await self._spool.identities()).clients}
+        for name in {row.client for row in self._fixed}:
+            row = kept.get(name) or ClientRow(name=name, created_at=0)
+            kept[name] = replace(row, terms=self._terms.get(name, row.terms))
+        return [kept[name] for name in sorted(kept)]
+
+    async def client(self, name: str) -> ClientRow | None:
+        """One of them."""
+        return next((row for row in await self.clients() if row.name == name), None)
+
+    def settled(self, name: str) -> bool:
+        """Whether the settings say the terms of this client."""
+        return name in self._terms
+
+    async def change(self, row: ClientRow, *, action: str, by: str) -> None:
+        """Keep a client's new terms, or that it is paused or resumed; audited."""
+        data: dict[str, object] = {"paused": row.paused_at is not None}
+        entry = AuditEntry(at=self._clock.now(), by=by, action=action, target=row.name, data=data)
+        await self._spool.save_client(row, entry)
+        await self.load()
+        log(CLIENT_CHANGED, client=row.name, action=action, by=by)
+
+    @property
+    def rated(self) -> bool:
+        """Whether any client has a rate of its own."""
+        terms = [*self._terms.values(), *(row.terms for row in self._rows.values())]
+        return any(one.rate_per_minute or one.rate_per_day for one in terms)
 
     def find(self, key_id: str) -> KeyRow | None:
         """One key by its id."""
-        fixed = (row for row in self._fixed.values() if row.id == key_id)
+        fixed = (row for row in self._fixed if row.id == key_id)
         return self._kept.get(key_id) or next(fixed, None)
 
     async def close(self) -> None:
@@ -173,10 +217,32 @@ class Keys:
             await asyncio.wait(self._notes)
 
     def _index(self) -> None:
-        rows = {row.key_hash: row for row in self._kept.values()} | self._fixed
-        self._clients = {digest: (row, client_of(row)) for digest, row in rows.items()}
+        rows = [(row, self._client(row)) for row in (*self._kept.values(), *self._fixed)]
+        self._clients = {row.key_hash: (row, client) for row, client in rows if row.kind in _BY_HASH}
+        self._others = [(row, client) for row, client in rows if row.kind not in _BY_HASH]
 
-    def _note(self, row: KeyRow, now: Millis) -> None:
+    def _client(self, row: KeyRow) -> Client:
+        kept = self._rows.get(row.client)
+        terms = self._terms.get(row.client) or (kept.terms if kept else Terms())
+        return client_of(row, terms=terms, paused=kept is not None and kept.paused_at is not None)
+
+    def _unfit(self, row: KeyRow, *, source: str, place: Place) -> str | None:
+        """Why a key that is known proves nothing here and now."""
+        now = self._clock.now()
+        if row.revoked_at is not None and row.revoked_at <= now:
+            return "the key was revoked"
+        if row.expires_at is not None and row.expires_at <= now:
+            return "the key has expired"
+        if row.kind == "device" and place != "smtp":
+            return "a device's password is for the SMTP door only"
+        if row.networks and inside(source, row.networks) < 0:
+            return f"the key is for other networks than that of {source}"
+        return None
+
+    def _use(self, row: KeyRow) -> None:
+        now = self._clock.now()
+        if now - self._noted.get(row.id, 0) < USED_EVERY or row.id not in self._kept:
+            return
         self._noted[row.id] = now
         task = asyncio.create_task(self._used(row.id, now))
         self._notes.add(task)
@@ -188,45 +254,22 @@ class Keys:
         except SpoolUnavailableError:
             self._noted.pop(key_id, None)
 
-    def _refusal(self, why: str, *, key_id: str | None, source: str) -> Refused:
-        """Counts, logs without the key, and slows whoever fails often."""
-        now = self._clock.now()
-        failures = self._failures.setdefault(source, deque(maxlen=FAILURES_PER_MINUTE))
-        self._failures.move_to_end(source)
-        if len(self._failures) > _SOURCES:
-            self._failures.popitem(last=False)
-        if len(failures) == FAILURES_PER_MINUTE and failures[0] > now - _MINUTE:
-            wait = -(-(failures[0] + _MINUTE - now) // 1000)
-            detail = f"{why}; more than {FAILURES_PER_MINUTE} failed authentications within a minute"
-            return Refused(Condition.QUOTA_EXCEEDED, detail, retry_after=wait)
-        log(AUTHENTICATION_REFUSED, level=logging.WARNING, source=source, key=key_id, reason=why)
-        failures.append(now)
-        return Refused(Condition.INVALID_KEY, f"{why}; {HOW}")
+
+_BY_HASH: Final[frozenset[KeyKind]] = frozenset({"api", "device"})
+_PATIENT: Final[frozenset[KeyKind]] = frozenset({"device", "network"})
+"""Those that do not send again what was refused: over their rate they wait (CONTRACT §2.4)."""
 
 
-def client_of(row: KeyRow) -> Client:
+def client_of(row: KeyRow, *, terms: Terms, paused: bool = False) -> Client:
     """The client that a key stands for."""
+    if terms.over_rate is None and row.kind in _PATIENT:
+        terms = replace(terms, over_rate="delay")
     return Client(
         name=row.client,
         key_id=row.id,
         senders=row.senders,
         recipient_domains=row.recipient_domains,
         rights=frozenset(Right(scope) for scope in row.scopes),
+        terms=terms,
+        paused=paused,
     )
-
-
-def _letters(chance: Callable[[int], bytes], count: int) -> str:
-    letters = ""
-    while len(letters) < count:
-        # 248 = 4 * 62: a larger byte would make some letters likelier
-        letters += "".join(_BASE62[byte % 62] for byte in chance(count) if byte < 248)  # noqa: PLR2004
-    return letters[:count]
-
-
-def _check(stem: str) -> str:
-    number = zlib.crc32(stem.encode())
-    letters = ""
-    for _ in range(CHECK_LETTERS):
-        number, rest = divmod(number, len(_BASE62))
-        letters = _BASE62[rest] + letters
-    return letters

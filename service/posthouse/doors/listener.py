@@ -5,26 +5,15 @@ import contextlib
 import os
 import socket
 from collections.abc import Generator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from posthouse.doors.certificates import Certificate, ListenError, Tls
+
 BACKLOG: Final = 2048
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
-    """A certificate chain and its key, as PEM files."""
-
-    certificate: Path
-    key: Path
-
-
-class ListenError(OSError):
-    """The address cannot be listened on; says which and why."""
 
 
 class _Server(uvicorn.Server):
@@ -46,6 +35,7 @@ class Listener:
     """One address; ``start`` returns when it answers, ``stop`` when its last request is over."""
 
     def __init__(self, app: ASGIApp, bound: socket.socket, *, tls: Tls | None = None) -> None:
+        self._certificate = None if tls is None else Certificate("http.listen", tls)
         config = uvicorn.Config(
             app,
             loop="none",
@@ -60,9 +50,13 @@ class Listener:
             ssl_certfile=None if tls is None else tls.certificate,
             ssl_keyfile=None if tls is None else tls.key,
         )
+        if self._certificate is not None:
+            config.load()
+            config.ssl = self._certificate.context
         self._server = _Server(config)
         self._bound = bound
         self._task: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Serve from now on."""
@@ -72,10 +66,14 @@ class Listener:
         ready.cancel()
         if self._task.done():
             self._task.result()
+        if self._certificate is not None:
+            self._watch = asyncio.create_task(self._certificate.watch())
 
     async def stop(self) -> None:
         """Take no new connection, finish what is under way, close."""
         self._server.should_exit = True
+        if self._watch is not None:
+            self._watch.cancel()
         if self._task is not None:
             await self._task
 

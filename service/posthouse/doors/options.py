@@ -42,6 +42,7 @@ def _metadata(value: object) -> object:
 _Reference = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _TagName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 _TagValue = Annotated[str, StringConstraints(max_length=256)]
+Tags = Annotated[dict[_TagName, _TagValue], Field(max_length=_TAGS)]
 
 
 class Options(BaseModel):
@@ -50,13 +51,13 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     reference: _Reference | None = None
-    tags: dict[_TagName, _TagValue] = Field(default_factory=dict, max_length=_TAGS)
+    tags: Tags = Field(default_factory=dict)
     metadata: Annotated[dict[str, JsonValue], BeforeValidator(_metadata)] = Field(default_factory=dict)
     scheduled_at: AwareDatetime | None = None
     send_in: Seconds | None = None
     expires_at: AwareDatetime | None = None
     expires_in: Seconds | None = None
-    priority: Literal["high", "normal", "low"] = "normal"
+    priority: Literal["high", "normal", "low"] | None = None
     transport: str | None = None
     on_unconfirmed: Literal["settle", "retry", "hold"] | None = None
 
@@ -74,7 +75,7 @@ class Options(BaseModel):
             reference=self.reference,
             tags=self.tags,
             metadata=self.metadata,
-            priority=PRIORITIES[self.priority],
+            priority=None if self.priority is None else PRIORITIES[self.priority],
             due_at=moment(self.scheduled_at, self.send_in, now=now),
             expires_at=moment(self.expires_at, self.expires_in, now=now),
             transport=self.transport,

@@ -180,6 +180,21 @@ TABLE: Final[dict[Condition, Row]] = {
 
 FAULT: Final = "internal_error"
 
+KEPT: Final = frozenset(
+    {
+        Condition.MISSING_CREDENTIALS,
+        Condition.INVALID_KEY,
+        Condition.INSUFFICIENT_SCOPE,
+        Condition.SENDER_NOT_ALLOWED,
+        Condition.RECIPIENT_NOT_ALLOWED,
+        Condition.MESSAGE_TOO_LARGE,
+        Condition.TOO_MANY_RECIPIENTS,
+        Condition.INVALID_MIME,
+        Condition.QUOTA_EXCEEDED,
+    }
+)
+"""The refusals that are kept for an administrator: those of who tries to send and may not, or not so."""
+
 
 def status_of(refused: Refused) -> int:
     """The HTTP status of the REST door."""

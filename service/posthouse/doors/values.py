@@ -1,10 +1,11 @@
 """Values that clients write in the JSON of more than one door."""
 
+import ipaddress
 import re
 from typing import Annotated, Final
 
 import pybase64
-from pydantic import PlainValidator
+from pydantic import Field, PlainValidator
 
 from posthouse.doors.rules import RuleError
 
@@ -36,5 +37,15 @@ def _decoded(value: object) -> bytes:
         raise RuleError("content is not base64 (RFC 4648 §4)") from None
 
 
+def _network(value: object) -> str:
+    """An address or a network, in its usual form."""
+    try:
+        return str(ipaddress.ip_network(value if isinstance(value, str) else "", strict=True))
+    except ValueError:
+        raise RuleError("a network is an address or a prefix such as 10.2.0.0/16 (RFC 4632 §3.1)") from None
+
+
 Seconds = Annotated[float, PlainValidator(seconds_of, json_schema_input_type=float | str)]
 Base64 = Annotated[bytes, PlainValidator(_decoded, json_schema_input_type=str)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Network = Annotated[str, PlainValidator(_network, json_schema_input_type=str)]

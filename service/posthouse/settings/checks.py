@@ -1,5 +1,6 @@
 """What a single value cannot tell: rules between settings, and files and secrets that must be readable at start."""
 
+import ipaddress
 import os
 import re
 from collections import Counter
@@ -10,6 +11,7 @@ from typing import Final
 from posthouse.settings.model import (
     POSTGRES,
     SQLITE,
+    ClientSettings,
     EntraSettings,
     GraphSettings,
     HttpSettings,
@@ -51,7 +53,7 @@ def mistakes(settings: Settings, *, transports: Iterable[str]) -> Iterator[Probl
         yield from _transport(f"transports.{name}", transport, settings.entra)
     yield from _times(settings)
     yield from _twice("senders", "address", [sender.address.lower() for sender in settings.senders])
-    yield from _twice("clients", "key_hash", [client.key_hash for client in settings.clients])
+    yield from _clients(settings)
 
 
 def _doors(settings: Settings) -> Iterator[Problem]:
@@ -63,7 +65,7 @@ def _doors(settings: Settings) -> Iterator[Problem]:
     taken = {http.listen}
     listeners = [("admin.listen", admin)]
     for number, door in enumerate(settings.smtp_door.listeners):
-        yield from _smtp_listener(f"smtp_door.listeners[{number}]", door)
+        yield from _smtp_listener(f"smtp_door.listeners[{number}]", door, http.trusted_proxies)
         listeners.append((f"smtp_door.listeners[{number}].listen", door.listen))
     for path, listen in listeners:
         if listen in taken and not listen.endswith(":0"):
@@ -71,11 +73,20 @@ def _doors(settings: Settings) -> Iterator[Problem]:
         taken.add(listen)
 
 
-def _smtp_listener(path: str, door: SmtpListenerSettings) -> Iterator[Problem]:
+def _smtp_listener(path: str, door: SmtpListenerSettings, proxies: Sequence[str]) -> Iterator[Problem]:
     yield from _certificate(path, door)
-    if door.tls == "optional" and not is_loopback(door.listen.rpartition(":")[0]):
-        hint = "'starttls' or 'implicit', with tls_cert and tls_key"
-        yield Problem(f"{path}.tls", "a login in clear is for this machine only", hint)
+    named = door.networks and not any(_is_everything(network) for network in door.networks)
+    if door.tls == "optional" and not is_loopback(door.listen.rpartition(":")[0]) and not named:
+        hint = "'starttls' or 'implicit', with tls_cert and tls_key; or networks, the addresses of the old devices"
+        yield Problem(f"{path}.tls", "a login in clear is for this machine or for named networks only", hint)
+    if door.tls_min in ("1.0", "1.1") and not named:
+        hint = "networks, the addresses of the old devices (RFC 8996)"
+        yield Problem(f"{path}.tls_min", f"TLS {door.tls_min} is for named networks only", hint)
+    if door.proxy_protocol and not proxies:
+        hint = "http.trusted_proxies, the addresses of the load balancer"
+        yield Problem(f"{path}.proxy_protocol", "nobody is trusted to say who connects", hint)
+    if door.proxy_protocol and door.tls == "implicit":
+        yield Problem(f"{path}.proxy_protocol", "the PROXY line comes before TLS", "tls = 'starttls'")
     if door.tls != "optional" and door.tls_cert is None and door.tls_key is None:
         yield Problem(f"{path}.tls_cert", f"tls = {door.tls!r} needs a certificate", "tls_cert and tls_key, PEM files")
 
@@ -209,6 +220,48 @@ def _times(settings: Settings) -> Iterator[Problem]:
         yield Problem("delivery.retry_max", "retry_max is at least retry_first")
     if delivery.circuit_open_max < delivery.circuit_open:
         yield Problem("delivery.circuit_open_max", "circuit_open_max is at least circuit_open")
+
+
+def _clients(settings: Settings) -> Iterator[Problem]:
+    for number, client in enumerate(settings.clients):
+        yield from _client(f"clients[{number}]", client, settings.http.trusted_proxies)
+    yield from _twice(
+        "clients", "key_hash", [client.key_hash or f"none {n}" for n, client in enumerate(settings.clients)]
+    )
+    apps = [client.entra_app_id.lower() or f"none {number}" for number, client in enumerate(settings.clients)]
+    yield from _twice("clients", "entra_app_id", apps)
+
+
+def _client(path: str, client: ClientSettings, proxies: Sequence[str]) -> Iterator[Problem]:
+    proofs = [bool(client.key_hash), bool(client.entra_app_id), client.auth == "network"]
+    if sum(proofs) != 1:
+        hint = "key_hash (from: posthouse keys hash), entra_app_id, or auth = 'network' with networks"
+        yield Problem(
+            path, "a client proves itself in one way, this one in " + ("none" if not any(proofs) else "several"), hint
+        )
+    if client.entra_app_id and not _GUID.fullmatch(client.entra_app_id):
+        yield Problem(f"{path}.entra_app_id", "an application's id is a GUID", "Entra admin center > App registrations")
+    if client.auth != "network":
+        return
+    if not client.networks:
+        yield Problem(f"{path}.networks", "a network client names its networks", "such as ['10.2.0.14/32']")
+    if len(client.senders) != 1 or "*" in client.senders[0]:
+        yield Problem(f"{path}.senders", "a network client has exactly one sender, an address")
+    for network in client.networks:
+        if _is_everything(network):
+            yield Problem(f"{path}.networks", f"{network} is everybody", "the addresses of the devices")
+        if any(_overlap(network, proxy) for proxy in proxies):
+            hint = "behind a proxy every program would be this client"
+            yield Problem(f"{path}.networks", f"{network} contains one of http.trusted_proxies", hint)
+
+
+def _is_everything(network: str) -> bool:
+    return ipaddress.ip_network(network, strict=False).prefixlen == 0
+
+
+def _overlap(one: str, other: str) -> bool:
+    first, second = ipaddress.ip_network(one, strict=False), ipaddress.ip_network(other, strict=False)
+    return first.version == second.version and first.overlaps(second)  # ty: ignore[invalid-argument-type]
 
 
 def _twice(table: str, name: str, values: Sequence[str]) -> Iterator[Problem]:

@@ -64,14 +64,18 @@ class AdminSettings(Table):
 class SmtpListenerSettings(Table):
     """One of [[smtp_door.listeners]]: where mail programs submit (RFC 6409).
 
-    ``starttls`` asks for TLS before a login, ``implicit`` speaks nothing else; both show the certificate. ``optional``
-    takes a login in clear too, and so is for this machine only.
+    ``starttls`` asks for TLS before a login, ``implicit`` speaks nothing else; both show the certificate, which is read
+    again when it changes. ``optional`` takes a login in clear too, and so is for this machine, or for named ``networks``
+    (others are not heard). ``proxy_protocol``: a load balancer of [http] trusted_proxies says who connects.
     """
 
     listen: Listen = "127.0.0.1:2525"
     tls: Literal["starttls", "implicit", "optional"] = "optional"
     tls_cert: FilePath | None = None
     tls_key: FilePath | None = None
+    tls_min: Literal["1.0", "1.1", "1.2", "1.3"] = "1.2"
+    networks: Networks = ()
+    proxy_protocol: Flag = False
 
 
 class SmtpDoorSettings(Table):
@@ -217,13 +221,30 @@ class SenderSettings(Table):
 
 
 class ClientSettings(Table):
-    """[[clients]]: a client whose key was made elsewhere; ``key_hash`` is what ``posthouse keys hash`` prints."""
+    """[[clients]]: a client that proves itself in one way, and its terms; 0 sets nothing.
+
+    By a key made elsewhere (``key_hash`` is what ``posthouse keys hash`` prints), by its Entra app, or by the ``networks``
+    it comes from (``auth = "network"``: SMTP only, one sender, by default to that sender's own domain;
+    ``recipient_domains = ["*"]`` means all).
+    """
 
     name: ClientName
-    key_hash: KeyHash
+    key_hash: KeyHash | None = None
+    entra_app_id: str = ""
+    auth: Literal["key", "network"] = "key"
+    networks: Networks = ()
     senders: Patterns = Field(min_length=1)
     recipient_domains: Domains = ()
     scopes: tuple[ScopeName, ...] = Field(default=("submit",), min_length=1)
+    rate_per_minute: Count = 0
+    rate_per_day: Count = 0
+    over_rate: Literal["refuse", "delay"] | None = None
+    max_message_bytes: Count = 0
+    rewrite_from: Address | None = None
+    priority: Literal["high", "normal", "low"] | None = None
+    expire_after: Duration | None = None
+    on_unconfirmed: OnUnconfirmed | None = None
+    tags: dict[str, str] = {}
 
 
 def _default_transports() -> dict[TransportName, GraphSettings | SmtpSettings]:

@@ -28,7 +28,6 @@ from posthouse.records import (
     AttemptRow,
     Backlogged,
     FeedEvent,
-    KeyRow,
     LaneRow,
     Lease,
     Past,
@@ -107,8 +106,6 @@ PresenceTuple = tuple[
     str | None,
 ]  # fmt: skip
 """The order is that of presences.sql."""
-KeyTuple = tuple[str, str, bytes, str, str, str, int, int | None, int | None, int | None]
-"""The order is that of keys.sql."""
 TransportTuple = tuple[str, Literal["closed", "open", "blocked", "paused"], int, int, str, int, int, int, int, str]
 """The order is that of transports.sql."""
 StrayTuple = tuple[int, str, str, str, str, str | None, int]
@@ -117,10 +114,10 @@ StrayTuple = tuple[int, str, str, str, str, str | None, int]
 
 def message(row: MessageTuple) -> Message:
     """A due message."""
-    recipients = _parsed(row[8], list[tuple[str, str]])
+    recipients = parsed(row[8], list[tuple[str, str]])
     envelope = Envelope(row[7], tuple(Recipient(address, Kind(kind)) for address, kind in recipients))
-    route = tuple(_parsed(row[11], list[str]))
-    draft = None if row[24] is None else _draft(*_parsed(row[24], tuple[str, str, str | None, int]))
+    route = tuple(parsed(row[11], list[str]))
+    draft = None if row[24] is None else _draft(*parsed(row[24], tuple[str, str, str | None, int]))
     return Message(
         key=row[0],
         id=id_from_bytes(bytes.fromhex(row[1])),
@@ -178,7 +175,7 @@ def unsettled(row: UnsettledTuple) -> Unsettled:
 
 def record(row: RecordTuple, *, now: Millis) -> Record:
     """A message as clients and operators see it."""
-    recipients = _parsed(row[23], list[tuple[str, str, str | None]])
+    recipients = parsed(row[23], list[tuple[str, str, str | None]])
     return Record(
         id=id_from_bytes(row[0]),
         status=shown_status(Status(row[1]), attempts=row[20], due_at=row[17], now=now),
@@ -189,10 +186,10 @@ def record(row: RecordTuple, *, now: Millis) -> Record:
         sender=row[6],
         subject=row[7],
         reference=row[8],
-        tags=_parsed(row[9], dict[str, str]),
-        metadata=_parsed(row[10], dict[str, object]),
+        tags=parsed(row[9], dict[str, str]),
+        metadata=parsed(row[10], dict[str, object]),
         message_id=row[11],
-        route=tuple(_parsed(row[12], list[str])),
+        route=tuple(parsed(row[12], list[str])),
         transport=row[13],
         priority=Priority(row[14]),
         size=row[15],
@@ -260,7 +257,7 @@ def waiting(row: WaitingTuple) -> Waiting:
         number=number,
         held_cause=held_cause,
         mailbox=mailbox,
-        route=tuple(_parsed(route, list[str])),
+        route=tuple(parsed(route, list[str])),
         wish=OnUnconfirmed(wish),
     )
 
@@ -268,7 +265,7 @@ def waiting(row: WaitingTuple) -> Waiting:
 def doubt_left(row: DoubtLeftTuple) -> DoubtLeft:
     """A message of a restored copy that was looked for already."""
     key, mailbox, route, account = row
-    return DoubtLeft(key=key, mailbox=mailbox, route=tuple(_parsed(route, list[str])), account=account)
+    return DoubtLeft(key=key, mailbox=mailbox, route=tuple(parsed(route, list[str])), account=account)
 
 
 def lane(row: LaneTuple) -> LaneRow:
@@ -281,8 +278,8 @@ def lane(row: LaneTuple) -> LaneRow:
         held=held,
         unconfirmed=unconfirmed,
         next_at=next_at,
-        pauses=tuple(pause(one) for one in _parsed(pauses, list[PauseTuple])),
-        backlog=_backlog(_parsed(backlog or "[]", list[tuple[int, str, int, int, int]])),
+        pauses=tuple(pause(one) for one in parsed(pauses, list[PauseTuple])),
+        backlog=_backlog(parsed(backlog or "[]", list[tuple[int, str, int, int, int]])),
         told=told((told_at, told_paused, told_by)),
     )
 
@@ -347,7 +344,7 @@ def pause(row: PauseTuple | Sequence[object]) -> Pause:
 def event(row: EventTuple, *, of: MessageId) -> Event:
     """One line of a message's history."""
     position, at, type_, data = row
-    return Event(position=str(position), message_id=of, at=at, type=type_, data=_parsed(data, dict[str, object]))
+    return Event(position=str(position), message_id=of, at=at, type=type_, data=parsed(data, dict[str, object]))
 
 
 def fed(row: FeedTuple) -> FeedEvent:
@@ -357,7 +354,7 @@ def fed(row: FeedTuple) -> FeedEvent:
         event=event((position, at, type_, data), of=id_from_bytes(public_id)),
         client=client,
         reference=reference,
-        metadata=_parsed(metadata, dict[str, object]),
+        metadata=parsed(metadata, dict[str, object]),
     )
 
 
@@ -428,22 +425,6 @@ def stray(row: StrayTuple) -> Stray:
     )
 
 
-def key(row: KeyTuple) -> KeyRow:
-    """A client's key."""
-    return KeyRow(
-        id=row[0],
-        client=row[1],
-        key_hash=row[2],
-        senders=tuple(_parsed(row[3], list[str])),
-        recipient_domains=tuple(_parsed(row[4], list[str])),
-        scopes=tuple(_parsed(row[5], list[str])),
-        created_at=row[6],
-        expires_at=row[7],
-        revoked_at=row[8],
-        last_used_at=row[9],
-    )
-
-
 def transport(row: TransportTuple) -> TransportRow:
     """What was written down of a circuit or a block."""
     name, state, until, opened, reason, since, block_ended_at, at, paused, by = row
@@ -459,5 +440,6 @@ def transport(row: TransportTuple) -> TransportRow:
     )
 
 
-def _parsed(value: object, _kind: type[_T]) -> _T:
+def parsed(value: object, _kind: type[_T]) -> _T:
+    """A JSON column, which the engine's driver may have parsed already."""
     return cast("_T", json.loads(value) if isinstance(value, str) else value)

@@ -9,8 +9,11 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from posthouse.doors.http.allowance import allowance_fields
 from posthouse.doors.http.incoming import GoneError
-from posthouse.doors.http.parts import Parts, RawRoute
+from posthouse.doors.http.parts import CLIENT, SOURCE, Parts, RawRoute
+from posthouse.doors.problems import KEPT
+from posthouse.identities import Refusal
 from posthouse.ports import SpoolUnavailableError
 from posthouse.refusal import Condition, Refused
 from posthouse.submission import RETRY_AFTER
@@ -25,9 +28,10 @@ def _nothing() -> Mapping[str, object]:
 class Door:
     """One protocol: its routes, which addresses are its own, how it refuses and what it says of a fault of ours.
 
-    ``refused`` and ``fault`` get the id of the request, which the answer carries in any case as ``x-request-id``.
+    ``name`` is what messages and refusals call it; ``refused`` and ``fault`` get the id of the request, which the answer carries in any case as ``x-request-id``.
     """
 
+    name: str
     install: Callable[[FastAPI, Parts], None]
     speaks: Callable[[str], bool]
     refused: Callable[[Refused, str], Response]
@@ -49,7 +53,7 @@ def application(
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.chance, app.doors = chance, doors
+    app.chance, app.doors, app.parts = chance, doors, parts
     app.router.route_class = RawRoute
     for door in doors:
         door.install(app, parts)
@@ -61,10 +65,11 @@ class Application(FastAPI):
 
     chance: Callable[[int], bytes]
     doors: Sequence[Door]
+    parts: Parts
 
     def build_middleware_stack(self) -> ASGIApp:
         """Request ids and refusals, then the routes."""
-        return Outermost(self, chance=self.chance, doors=self.doors)
+        return Outermost(self)
 
     def openapi(self) -> dict[str, object]:
         """The document, with the models of routes that read their bytes themselves."""
@@ -82,11 +87,12 @@ class Outermost:
     A fault of ours becomes a 500 that says nothing but this id, under which its log line stands.
     """
 
-    def __init__(self, app: FastAPI, *, chance: Callable[[int], bytes], doors: Sequence[Door]) -> None:
+    def __init__(self, app: Application) -> None:
         self._app = app
-        self._doors = doors
+        self._doors = app.doors
+        self._parts = app.parts
         self._routes = app.router
-        self._chance = chance
+        self._chance = app.chance
         self._fixed: dict[tuple[str, str], ASGIApp] = {
             (method, route.path): route.app
             for route in app.router.routes
@@ -135,7 +141,10 @@ class Outermost:
             LOGGER.debug("where", exc_info=error)
             return door.fault(request_id)
         log(REFUSED, request=request_id, path=scope["path"], code=error.condition.value)
+        self._note(error, scope, door)
         response = door.refused(error, request_id)
+        for name, value in allowance_fields(error.allowance):
+            response.headers[name.decode()] = value.decode()
         if error.retry_after is not None:
             response.headers["retry-after"] = str(error.retry_after)
         if error.condition is Condition.REQUEST_TIMEOUT:
@@ -143,6 +152,24 @@ class Outermost:
         if error.condition in (Condition.MISSING_CREDENTIALS, Condition.INVALID_KEY):
             response.headers["www-authenticate"] = 'Bearer realm="posthouse"'
         return response
+
+    def _note(self, refused: Refused, scope: Scope, door: Door) -> None:
+        """Keep it for /v1/refusals, where an administrator could mend it."""
+        if refused.condition not in KEPT:
+            return
+        at = self._parts.clock.now()
+        refusal = Refusal(
+            door=door.name,
+            source=scope.get(SOURCE, ""),
+            login="",
+            client=scope.get(CLIENT, ""),
+            sender=refused.sender,
+            code=refused.condition.value,
+            detail=refused.detail,
+            first_at=at,
+            last_at=at,
+        )
+        self._parts.keeper.refused(refusal)
 
     def _unrouted(self, error: HTTPException, scope: Scope, request_id: str) -> Response:
         """What the routes said: 404, or 405 with every method that the address knows (RFC 9110 §10.2.1)."""

@@ -2,15 +2,17 @@
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
+from posthouse.clients.keeping import Keeper
 from posthouse.clients.keys import Keys
 from posthouse.concurrency import Ceiling
+from posthouse.doors.http.source import source_of
 from posthouse.limits import Discipline
 from posthouse.message import MessageId, parse_id
 from posthouse.policy import ADMINISTRATOR, Client, Right, must_have
@@ -20,6 +22,11 @@ from posthouse.refusal import Condition, Refused
 from posthouse.submission import DoorStep
 from posthouse.watch import News, Watch
 
+SOURCE: Final = "posthouse.source"
+"""Where the address of the caller lies in a request's scope, for whoever writes down a refusal."""
+CLIENT: Final = "posthouse.client"
+"""The same of the client's name, once it is known."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
@@ -27,7 +34,7 @@ class Parts:
 
     ``ready`` gives None where mail can be kept durably, else the reason; ``transports`` what the circuits stand at;
     ``ceiling`` the concurrency of a transport's app, where it is known here; ``spoken`` is called after a person said
-    something about a transport.
+    something about a transport; ``proxies`` are the networks whose X-Forwarded-For counts.
     """
 
     step: DoorStep
@@ -43,6 +50,8 @@ class Parts:
     ceiling: Callable[[str], Ceiling | None]
     spoken: Callable[[], None]
     trusted: bool
+    keeper: Keeper
+    proxies: Sequence[str] = ()
 
     def caller(self, request: Request) -> Client:
         """Who calls; raises Refused where the credential does not say."""
@@ -52,10 +61,12 @@ class Parts:
         """The same where the headers are at hand already."""
         if self.trusted:
             return ADMINISTRATOR
+        scope[SOURCE] = source = source_of(scope, self.proxies)
         scheme, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         given = key.strip() if scheme.lower() == "bearer" and key.strip() else None
-        source = scope["client"][0] if scope.get("client") else ""
-        return self.keys.authenticate(given, source=source)
+        client = self.keys.authenticate(given, source=source)
+        scope[CLIENT] = client.name
+        return client
 
 
 Endpoint = Callable[[Request], Coroutine[None, None, Response]]

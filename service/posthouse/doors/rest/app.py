@@ -10,14 +10,20 @@ from posthouse.doors.http import health
 from posthouse.doors.http.application import Door
 from posthouse.doors.http.parts import Parts
 from posthouse.doors.problems import MEDIA_TYPE, PAGES, fault, page, problem, status_of
-from posthouse.doors.rest import erasing, events, keys, lanes, messages, submit
+from posthouse.doors.rest import clients, erasing, events, keys, lanes, messages, refusals, submit
+from posthouse.doors.rest.drafts import DOOR
 from posthouse.refusal import Condition, Refused
 
 
 def door(*, admin: bool) -> Door:
     """The native door; ``admin`` adds keys, lanes and transports."""
     return Door(
-        install=partial(_install, admin=admin), speaks=_all, refused=_refused, fault=_fault, schemas=submit.schemas
+        name=DOOR,
+        install=partial(_install, admin=admin),
+        speaks=_all,
+        refused=_refused,
+        fault=_fault,
+        schemas=submit.schemas,
     )
 
 
@@ -30,6 +36,8 @@ def _install(app: FastAPI, parts: Parts, *, admin: bool) -> None:
     if admin:
         lanes.install(app, parts)
         erasing.install(app, parts)
+        clients.install(app, parts)
+        refusals.install(app, parts)
     app.get(f"{PAGES}/{{code}}", include_in_schema=False)(_documentation)
 
 
@@ -53,5 +61,5 @@ async def _documentation(request: Request) -> Response:
     return HTMLResponse(page(Condition(code)))
 
 
-PROBES: Final = Door(install=health.install, speaks=_all, refused=_refused, fault=_fault)
+PROBES: Final = Door(name=DOOR, install=health.install, speaks=_all, refused=_refused, fault=_fault)
 """What a process answers that takes no messages."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from mimetypes import MimeTypes
 from typing import Annotated, Final, Literal, Self
@@ -18,11 +19,12 @@ from pydantic import (
 from pydantic_core import to_json
 
 from posthouse.compose import Arriving, Attachment, Letter, Person
-from posthouse.doors.options import PRIORITIES, Options, moment
+from posthouse.doors.options import PRIORITIES, Options, Tags, moment
 from posthouse.doors.people import people, person
 from posthouse.doors.rules import RuleError
-from posthouse.doors.values import Base64, Seconds
-from posthouse.message import Envelope, Kind, Millis, Recipient
+from posthouse.doors.values import Base64, Count, Network, Seconds
+from posthouse.message import Envelope, Kind, Millis, OnUnconfirmed, Recipient
+from posthouse.policy import Terms
 from posthouse.records import Change
 
 _UNKNOWN: Final = Arriving()
@@ -133,6 +135,7 @@ class MessageIn(Options):
             "tags": sorted(self.tags.items()),
             "headers": sorted(self.headers.items()),
             "metadata": json.dumps(self.metadata, sort_keys=True),
+            "priority": self.priority or "normal",
         }
         return sha256(to_json(fields, bytes_mode="base64")).digest()
 
@@ -142,7 +145,8 @@ class RawOptions(Options):
 
     def fingerprint(self, *, to: tuple[str, ...], digest: bytes) -> bytes:
         """SHA-256 of the validated request: options, envelope, and the SHA-256 of its bytes."""
-        return sha256(to_json([self.__dict__, sorted(self.tags.items()), to]) + b"\0" + digest).digest()
+        fields = self.__dict__ | {"priority": self.priority or "normal"}
+        return sha256(to_json([fields, sorted(self.tags.items()), to]) + b"\0" + digest).digest()
 
 
 class RetryIn(BaseModel):
@@ -204,11 +208,58 @@ class KeyIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     client: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    kind: Literal["api", "device"] = "api"
     senders: list[str] = Field(min_length=1)
     recipient_domains: list[str] = []
+    networks: list[Network] = []
     scopes: list[Literal["submit", "read", "content", "manage", "admin"]] = Field(default=["submit"], min_length=1)
     expires_at: AwareDatetime | None = None
     expires_in: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _a_device_has_one_sender(self) -> Self:
+        if self.kind == "device" and len(self.senders) != 1:
+            raise RuleError("a device has one sender", at="/senders")
+        if self.kind == "device" and self.scopes != ["submit"]:
+            raise RuleError("a device may submit and nothing else", at="/scopes")
+        return self
+
+
+class RotateIn(BaseModel):
+    """For how long both keys are valid."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    grace: Seconds = 86_400.0
+
+
+class TermsIn(BaseModel):
+    """What changes of a client's terms; null takes a rule away."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    rate_per_minute: Count | None = None
+    rate_per_day: Count | None = None
+    over_rate: Literal["refuse", "delay"] | None = None
+    max_message_bytes: Count | None = None
+    rewrite_from: str | None = None
+    priority: Literal["high", "normal", "low"] | None = None
+    expire_after: Seconds | None = None
+    on_unconfirmed: Literal["settle", "retry", "hold"] | None = None
+    tags: Tags | None = None
+
+    def over(self, terms: Terms) -> Terms:
+        """The terms with what this changes of them."""
+        plain = Terms()
+        changed: dict[str, object] = {}
+        for name in self.model_fields_set:
+            value = getattr(self, name)
+            if name == "priority" and value is not None:
+                value = PRIORITIES[value]
+            if name == "on_unconfirmed" and value is not None:
+                value = OnUnconfirmed(value)
+            changed[name] = getattr(plain, name) if value is None else value
+        return replace(terms, **changed)
 
 
 def hashed_batch(batch: tuple[MessageIn, ...]) -> bytes:

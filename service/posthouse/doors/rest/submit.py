@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Final, NamedTuple, TypeVar
 
@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from pydantic import Field, TypeAdapter
 from starlette.datastructures import QueryParams
 
+from posthouse.doors.http.allowance import allowance_fields
 from posthouse.doors.http.incoming import arriving
 from posthouse.doors.http.parts import Parts, Ready
 from posthouse.doors.http.reading import (
@@ -35,7 +36,7 @@ from posthouse.doors.rest.streaming import Arrived, raw_message
 from posthouse.message import MessageId, Status
 from posthouse.policy import Client
 from posthouse.records import Idempotency, Replayed
-from posthouse.refusal import Condition, FieldError, Refused
+from posthouse.refusal import Allowance, Condition, FieldError, Refused
 from posthouse.submission import Accepted, Draft
 from posthouse.ways import EXCHANGE_MOST
 
@@ -108,7 +109,8 @@ class Submit:
         idempotency = None if key is None else Idempotency(client.name, key, request_hash)
         render = views.resolved_batch if dry_run else views.batch
         result = await self._step.accept(drafts, answer=render, idempotency=idempotency, dry_run=dry_run)
-        return _ready(result.answer, status=200 if dry_run else 202, replayed=isinstance(result, Replayed))
+        status, replayed = 200 if dry_run else 202, isinstance(result, Replayed)
+        return _ready(result.answer, status=status, replayed=replayed, allowance=self._step.allowance(client))
 
     def _json(self, raw: bytes, client: Client, *, hashed: bool) -> Arrived:
         message = parsed(_ONE, raw, model=MessageIn)
@@ -136,9 +138,10 @@ class Submit:
         if wanted.wait:
             return await self._accept_and_wait(drafts, idempotency=idempotency, wait=wanted.wait)
         result = await self._step.accept(drafts, answer=views.single, idempotency=idempotency)
+        allowance = self._step.allowance(arrived.draft.client)
         if isinstance(result, Accepted):
-            return _ready(result.answer, location=message_id)
-        return _ready(result.answer, location=_id_in(result.answer), replayed=True)
+            return _ready(result.answer, location=message_id, allowance=allowance)
+        return _ready(result.answer, location=_id_in(result.answer), replayed=True, allowance=allowance)
 
     async def _accept_and_wait(self, drafts: tuple[Draft], *, idempotency: Idempotency | None, wait: int) -> Response:
         """As ``Prefer: wait`` asks: still 202, with the status that was reached."""
@@ -252,9 +255,15 @@ def _id_in(stored: bytes) -> MessageId:
 
 
 def _ready(
-    content: bytes, *, status: int = 202, location: str | None = None, replayed: bool = False, waited: int = 0
+    content: bytes,
+    *,
+    status: int = 202,
+    location: str | None = None,
+    replayed: bool = False,
+    waited: int = 0,
+    allowance: Sequence[Allowance] = (),
 ) -> Response:
-    fields: list[tuple[bytes, bytes]] = []
+    fields = allowance_fields(allowance)
     if location is not None:
         fields.append((b"location", b"/v1/messages/" + location.encode()))
     if replayed:

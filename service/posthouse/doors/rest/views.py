@@ -7,13 +7,14 @@ from typing import Final
 from pydantic_core import to_json
 
 from posthouse.concurrency import Ceiling
+from posthouse.identities import KeyRow
 from posthouse.lanes import PAUSED_BY_PERSON
 from posthouse.limits import PLAIN, Discipline
 from posthouse.message import Event, MessageId, Millis, Status
 from posthouse.pace import kept
 from posthouse.ports import Diagnosis
 from posthouse.reckoning import Account, WaitsFor, lane_of
-from posthouse.records import AttemptRow, FeedEvent, FeedPage, KeyRow, Page, Pause, Presence, Record, TransportRow
+from posthouse.records import AttemptRow, FeedEvent, FeedPage, Page, Pause, Presence, Record, TransportRow
 from posthouse.submission import Receipt
 from posthouse.ways import Way
 
@@ -256,8 +257,10 @@ def key(row: KeyRow) -> Json:
     return {
         "id": row.id,
         "client": row.client,
+        "kind": row.kind,
         "senders": list(row.senders),
         "recipient_domains": list(row.recipient_domains),
+        "networks": list(row.networks),
         "scopes": list(row.scopes),
         "created_at": iso(row.created_at),
         "expires_at": iso(row.expires_at),

@@ -11,6 +11,7 @@ from posthouse.doors.raw import Raw, Weighed, draft_of
 from posthouse.doors.smtp import replies
 from posthouse.doors.smtp.hooks import NULL
 from posthouse.doors.smtp.incoming import Incoming
+from posthouse.doors.smtp.rewriting import rewritten, sender_of
 from posthouse.doors.smtp.wishes import Wanted, wanted
 from posthouse.policy import Client
 from posthouse.receipt import Receipt
@@ -25,9 +26,9 @@ async def submit(incoming: Incoming, mail: Envelope, *, step: DoorStep, client: 
     """Keep the message durably; the reply that says so. Raises Refused, SpoolUnavailableError."""
     raw = Raw(incoming.blocks())
     asked = wanted(await raw.header())
-    reverse_path = None if mail.mail_from == NULL else mail.mail_from
+    reverse_path = None if mail.mail_from == NULL else sender_of(client, mail.mail_from or "")
     draft = draft_of(
-        asked.header,
+        rewritten(asked.header, client),
         door=replies.DOOR,
         to=tuple(mail.rcpt_tos),
         wishes=asked.options.wishes,

@@ -4,10 +4,12 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from aiosmtpd.proxy_protocol import ProxyData
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from posthouse.doors.address import is_address
 from posthouse.doors.smtp import replies
+from posthouse.doors.smtp.rewriting import sender_of
 from posthouse.message import Bytes, Content
 from posthouse.message import Envelope as OurEnvelope
 from posthouse.policy import Client, may_send_to
@@ -22,9 +24,27 @@ NULL: Final = "<>"
 class Hooks:
     """What aiosmtpd asks when it has read a command; the name of each method is fixed."""
 
-    def __init__(self, step: DoorStep, caller: Callable[[], Client]) -> None:
+    def __init__(
+        self,
+        step: DoorStep,
+        caller: Callable[[], Client],
+        *,
+        refuse: Callable[[Refused], str],
+        proxied: Callable[[str], str | None],
+    ) -> None:
         self._step = step
         self._caller = caller
+        self._refuse = refuse
+        self._proxied = proxied
+
+    async def handle_PROXY(  # noqa: N802 -- aiosmtpd's name
+        self, server: SMTP, _session: Session, _envelope: Envelope, data: ProxyData
+    ) -> bool:
+        """Whether the one that a proxy stands for is heard."""
+        reply = self._proxied(str(data.src_addr or ""))
+        if reply is not None:
+            await server.push(reply)
+        return reply is None
 
     async def handle_MAIL(  # noqa: N802 -- aiosmtpd's name
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
@@ -37,9 +57,9 @@ class Hooks:
         client = self._caller()
         try:
             self._step.welcome(client)
-            _weigh(self._step, client, address, _size_of(options))
+            _weigh(self._step, client, sender_of(client, address), _size_of(options))
         except Refused as refused:
-            return replies.refusal(refused, client=client)
+            return self._refuse(refused)
         envelope.mail_from = address
         return replies.OK
 
@@ -56,7 +76,7 @@ class Hooks:
             may_send_to(client, (address,))
             _count(envelope.rcpt_tos, most=self._step.rules.recipients_per_message)
         except Refused as refused:
-            return replies.refusal(refused, client=client)
+            return self._refuse(refused)
         envelope.rcpt_tos.append(address)
         return replies.OK
 

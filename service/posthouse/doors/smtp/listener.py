@@ -1,13 +1,15 @@
 """Where mail programs submit: an address with its sessions, opened and closed with the service."""
 
 import asyncio
-import ssl
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from posthouse.clients.keeping import Keeper
 from posthouse.clients.keys import Keys
-from posthouse.doors.listener import ListenError, Tls, bind
+from posthouse.doors.certificates import Certificate, Oldest
+from posthouse.doors.listener import Tls, bind
 from posthouse.doors.smtp.session import Submission, Tools
 from posthouse.submission import DoorStep
 
@@ -20,25 +22,39 @@ _LOOK: Final = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where to listen (``host:port``) and how: ``implicit`` TLS, and whether a login may be in ``clear``."""
+    """Where to listen (``host:port``) and how: ``implicit`` TLS, and whether a login may be in ``clear``.
+
+    Where ``networks`` are named, no others are heard; ``proxies`` say with the PROXY protocol who connects.
+    """
 
     listen: str
     hostname: str
     certificate: Tls | None = None
+    oldest: Oldest = "1.2"
     implicit: bool = False
     clear: bool = False
+    networks: Sequence[str] = ()
+    proxies: Sequence[str] = ()
 
 
 class SmtpListener:
     """One address; ``start`` returns when it answers, ``stop`` when the last message under way is answered."""
 
-    def __init__(self, address: Address, *, step: DoorStep, keys: Keys) -> None:
+    def __init__(self, address: Address, *, step: DoorStep, keys: Keys, keeper: Keeper) -> None:
         self._address = address
         self._step = step
         self._keys = keys
+        self._keeper = keeper
         self._open: dict[Submission, None] = {}
         self._sources: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
+        self._certificate: Certificate | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    def refresh(self) -> None:
+        """Read the certificate again if its files changed; it is done every few seconds in any case."""
+        if self._certificate is not None:
+            self._certificate.refresh()
 
     @property
     def port(self) -> int:
@@ -51,16 +67,22 @@ class SmtpListener:
         Raises:
             ListenError: the address is taken, or the certificate and its key do not fit.
         """
-        address = self._address
-        context = None if address.certificate is None else _context(address.listen, address.certificate)
+        address, context = self._address, None
+        if address.certificate is not None:
+            self._certificate = Certificate(address.listen, address.certificate, oldest=address.oldest)
+            self._watch = asyncio.create_task(self._certificate.watch())
+            context = self._certificate.context
         tools = Tools(
             step=self._step,
             keys=self._keys,
+            keeper=self._keeper,
             sessions=self,
             hostname=address.hostname,
             context=context,
             implicit=address.implicit,
             clear=address.clear,
+            networks=address.networks,
+            proxies=address.proxies,
         )
         self._server = await asyncio.get_running_loop().create_server(
             lambda: Submission(tools), sock=bind(address.listen), ssl=context if address.implicit else None
@@ -71,6 +93,8 @@ class SmtpListener:
         if self._server is None:
             return
         self._server.close()
+        if self._watch is not None:
+            self._watch.cancel()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PATIENCE
         while self._open and loop.time() < deadline:
@@ -80,27 +104,17 @@ class SmtpListener:
             if isinstance(session.transport, asyncio.Transport):
                 session.transport.abort()
 
-    def opened(self, session: Submission, source: str) -> bool:
-        """Remember it; False where its source has too many."""
+    def opened(self, session: Submission) -> None:
+        """Remember it."""
         self._open[session] = None
+
+    def known(self, source: str) -> bool:
+        """Count a connection of this source; False where it has too many."""
         self._sources[source] += 1
         return self._sources[source] <= MOST_OF_ONE
 
     def closed(self, session: Submission, source: str) -> None:
-        """Forget it."""
-        if session in self._open:
-            del self._open[session]
+        """Forget it; ``source`` is empty where it was not counted."""
+        self._open.pop(session, None)
+        if source:
             self._sources -= Counter((source,))
-
-
-def _context(listen: str, certificate: Tls) -> ssl.SSLContext:
-    """What a listener shows; TLS 1.2 and later (RFC 8996)."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(certificate.certificate, certificate.key)
-    except ssl.SSLError as fault:
-        raise ListenError(
-            f"{listen}: {certificate.certificate} and {certificate.key} are no certificate and its key: {fault.reason}"
-        ) from fault
-    return context

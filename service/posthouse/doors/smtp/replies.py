@@ -4,9 +4,7 @@ import re
 from typing import Final
 
 from posthouse.doors.problems import smtp_of
-from posthouse.policy import Client
 from posthouse.refusal import Condition, Refused
-from posthouse.telemetry import REFUSED, log
 
 DOOR: Final = "smtp"
 
@@ -19,6 +17,8 @@ WRONG_KEY: Final = "The password is not a valid key of this service"
 NO_CLEAR_LOGIN: Final = "538 5.7.11 Encryption is required to log in: STARTTLS first"
 TOO_OFTEN: Final = "421 4.7.0 Too many failed logins, closing"
 TOO_MANY: Final = "421 4.7.0 Too many connections from this address"
+NOT_HEARD: Final = "554 5.7.1 This listener hears other networks than yours"
+NO_PROXY: Final = "421 4.7.0 This listener is for a load balancer with the PROXY protocol, and you are none of its"
 HELLO_FIRST: Final = "503 5.5.1 Send EHLO first"
 NO_MAIL: Final = "503 5.5.1 Send MAIL FROM first"
 NO_RECIPIENT: Final = "554 5.5.1 No valid recipients"
@@ -58,10 +58,8 @@ _CLASSES: Final = {
 """The enhanced code where aiosmtpd gives none."""
 
 
-def refusal(refused: Refused, *, client: Client | None = None) -> str:
-    """The reply to a submission that was refused; where a client is known, its refusal is logged."""
-    if client is not None:
-        log(REFUSED, door=DOOR, client=client.name, code=refused.condition.value)
+def refusal(refused: Refused) -> str:
+    """The reply to a submission that was refused."""
     detail = WRONG_KEY if refused.condition is Condition.INVALID_KEY else refused.detail
     return f"{smtp_of(refused.condition)} {_plain(detail)}"
 

@@ -6,21 +6,27 @@ import logging
 import ssl
 from base64 import b64decode
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import AnyStr, Final, Protocol, cast
 
 from aiosmtpd.smtp import MISSING, SMTP, Envelope, Session, TLSSetupException
 
+from posthouse.clients.forms import PREFIX, key_id_of
+from posthouse.clients.keeping import Keeper
 from posthouse.clients.keys import Keys
+from posthouse.clients.networks import inside
+from posthouse.doors.problems import KEPT
 from posthouse.doors.smtp import replies
 from posthouse.doors.smtp.content import submit
 from posthouse.doors.smtp.hooks import Hooks
 from posthouse.doors.smtp.incoming import Incoming, UnendedError
+from posthouse.identities import Refusal
 from posthouse.policy import Client
 from posthouse.ports import SpoolUnavailableError
-from posthouse.refusal import Refused
+from posthouse.refusal import Condition, Refused
 from posthouse.submission import DoorStep
-from posthouse.telemetry import LOGGER, SERVICE_FAULT, log
+from posthouse.telemetry import LOGGER, REFUSED, SERVICE_FAULT, log
 from posthouse.ways import EXCHANGE_MOST
 
 _LINE: Final = 12_288
@@ -28,6 +34,10 @@ _LINE: Final = 12_288
 _BUFFER: Final = 65_536
 _IDLE: Final = 300.0
 """Seconds without a command, or between blocks of a message, after which a client is cut (RFC 5321 §4.5.3.2.7)."""
+_PROXY: Final = 10.0
+"""Seconds that a proxy has to say who connects."""
+_SHOWN: Final = 128
+"""Letters of what a stranger wrote that are kept."""
 _LOGINS: Final = 3
 """Failed logins of one connection."""
 
@@ -35,26 +45,36 @@ _LOGINS: Final = 3
 class Sessions(Protocol):
     """Those that are open at one listener."""
 
-    def opened(self, session: "Submission", source: str) -> bool:
-        """Remember it; False where its source has too many."""
+    def opened(self, session: "Submission") -> None:
+        """Remember it."""
+        ...
+
+    def known(self, source: str) -> bool:
+        """Count a connection of this source; False where it has too many."""
         ...
 
     def closed(self, session: "Submission", source: str) -> None:
-        """Forget it."""
+        """Forget it; ``source`` is empty where it was not counted."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What a session works with; ``context`` where TLS can be had, ``clear``: a login needs none."""
+    """What a session works with; ``context`` where TLS can be had, ``clear``: a login needs none.
+
+    Where ``networks`` are named, no others are heard; ``proxies`` say with the PROXY protocol who connects.
+    """
 
     step: DoorStep
     keys: Keys
+    keeper: Keeper
     sessions: Sessions
     hostname: str
     context: ssl.SSLContext | None
     implicit: bool
     clear: bool
+    networks: Sequence[str]
+    proxies: Sequence[str]
 
 
 class Submission(SMTP):
@@ -65,13 +85,14 @@ class Submission(SMTP):
     def __init__(self, tools: Tools) -> None:
         self.command_size_limits = defaultdict(lambda: _LINE)
         super().__init__(
-            Hooks(tools.step, lambda: cast("Client", self.client)),
+            Hooks(tools.step, lambda: cast("Client", self.client), refuse=self.refuse, proxied=self.proxied),
             data_size_limit=None,
             enable_SMTPUTF8=True,
             hostname=tools.hostname,
             ident="posthouse ESMTP",
             timeout=_IDLE,
             auth_require_tls=False,
+            proxy_protocol_timeout=_PROXY if tools.proxies else None,
             loop=asyncio.get_running_loop(),
         )
         self.tools = tools
@@ -79,16 +100,22 @@ class Submission(SMTP):
         self.busy = False
         self._secure = tools.implicit
         self._failures = 0
+        self._peer = ""
         self._source = ""
-        self._welcome = True
+        self._login_name = ""
+        self._unwelcome: str | None = None
 
     # --- the connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet, unless its source has enough connections."""
+        """Greet, unless its source is not heard here or has enough connections."""
         peer = transport.get_extra_info("peername")
-        self._source = str(peer[0]) if peer else ""
-        self._welcome = self.tools.sessions.opened(self, self._source)
+        self._peer = str(peer[0]) if peer else ""
+        self.tools.sessions.opened(self)
+        if not self.tools.proxies:
+            self._unwelcome = self._meet(self._peer)
+        elif inside(self._peer, self.tools.proxies) < 0:
+            self._unwelcome = replies.NO_PROXY
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -96,9 +123,22 @@ class Submission(SMTP):
         self.tools.sessions.closed(self, self._source)
         super().connection_lost(error)
 
+    def proxied(self, source: str) -> str | None:
+        """A trusted proxy says who connects (its own health checks name nobody); what to say before closing, or None."""
+        return self._meet(source or self._peer)
+
+    def _meet(self, source: str) -> str | None:
+        self._source = source
+        if not self.tools.sessions.known(source):
+            return replies.TOO_MANY
+        if self.tools.networks and inside(source, self.tools.networks) < 0:
+            self._note("network_not_allowed", replies.NOT_HEARD.partition(" ")[2])
+            return replies.NOT_HEARD
+        return None
+
     async def _handle_client(self) -> None:
-        if not self._welcome:
-            await self._close(replies.TOO_MANY)
+        if self._unwelcome is not None:
+            await self._close(self._unwelcome)
             return
         await super()._handle_client()
 
@@ -161,6 +201,7 @@ class Submission(SMTP):
             # Not aiosmtpd's own way: that needs private methods that uvloop's transports do not have.
             await self._writer.start_tls(self.tools.context)
         except (OSError, EOFError) as error:
+            self._note("tls_failed", str(getattr(error, "reason", None) or type(error).__name__))
             raise TLSSetupException from error
         self.transport = self._writer.transport
         fresh = self._create_session()
@@ -178,6 +219,7 @@ class Submission(SMTP):
         elif self.client is not None:
             await self.push(replies.LOGGED_IN_ALREADY)
         elif not self._may_log_in:
+            self._note("clear_login", replies.NO_CLEAR_LOGIN.partition(" ")[2])
             await self.push(replies.NO_CLEAR_LOGIN)
         elif mechanism.upper() == "PLAIN":
             await self._plain(initial)
@@ -194,7 +236,7 @@ class Submission(SMTP):
         if len(parts) != 3:  # noqa: PLR2004 -- authzid, authcid and password
             await self.push(replies.BAD_RESPONSE)
             return
-        await self._enter(parts[2])
+        await self._enter(parts[1], parts[2])
 
     async def _login(self, initial: str) -> None:
         user = _decoded(initial) if initial else await self.challenge_auth(b"Username:")
@@ -204,15 +246,17 @@ class Submission(SMTP):
             await self.push(replies.BAD_RESPONSE)
             return
         password = await self.challenge_auth(b"Password:")
-        if isinstance(password, bytes):
-            await self._enter(password)
+        if isinstance(password, bytes) and isinstance(user, bytes):
+            await self._enter(user, password)
 
-    async def _enter(self, password: bytes) -> None:
+    async def _enter(self, user: bytes, password: bytes) -> None:
+        self._login_name = shown_login(user.decode("utf-8", "replace"))
+        given = password.decode("utf-8", "replace")
         try:
-            self.client = self.tools.keys.authenticate(password.decode("utf-8", "replace"), source=self._source)
+            self.client = self.tools.keys.authenticate(given, source=self._source, place="smtp")
         except Refused as refused:
             self._failures += 1
-            await self.push(replies.refusal(refused))
+            await self.push(self.refuse(refused))
             if self._failures >= _LOGINS:
                 await self._close(replies.TOO_OFTEN)
             return
@@ -231,11 +275,40 @@ class Submission(SMTP):
         """What was said of the mail so far."""
         return cast("Envelope", self.envelope)
 
+    # --- refusals
+
+    def refuse(self, refused: Refused) -> str:
+        """The reply to what was refused; it is logged where the client is known, and kept where it can be mended."""
+        if self.client is not None:
+            log(REFUSED, door=replies.DOOR, client=self.client.name, code=refused.condition.value)
+        if refused.condition in KEPT:
+            self._note(refused.condition.value, refused.detail, sender=refused.sender)
+        return replies.refusal(refused)
+
+    def _note(self, code: str, detail: str, *, sender: str = "") -> None:
+        at = self.tools.step.now()
+        self.tools.keeper.refused(
+            Refusal(
+                door=replies.DOOR,
+                source=self._source,
+                login=self._login_name,
+                client=self.client.name if self.client else "",
+                sender=sender[:_SHOWN],
+                code=code,
+                detail=detail,
+                first_at=at,
+                last_at=at,
+            )
+        )
+
     # --- a mail
 
     async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802 -- see smtp_EHLO
-        """Only for who logged in."""
+        """Only for who logged in, or comes from the network of a client that cannot."""
+        self.client = self.client or self.tools.keys.by_network(self._source)
         if self.client is None:
+            sender = (arg or "").partition(":")[2].partition(">")[0].strip(" <")
+            self._note(Condition.MISSING_CREDENTIALS.value, replies.NOT_LOGGED_IN.partition(" ")[2], sender=sender)
             await self.push(replies.NOT_LOGGED_IN)
             return
         await super().smtp_MAIL(arg)
@@ -267,7 +340,7 @@ class Submission(SMTP):
         try:
             reply = await submit(incoming, self.mail, step=self.tools.step, client=client)
         except Refused as refused:
-            reply = replies.refusal(refused, client=client)
+            reply = self.refuse(refused)
         except SpoolUnavailableError:
             reply = replies.STORAGE
         except Exception as fault:  # noqa: BLE001 -- a fault of ours is the client's to hear of, and not its words
@@ -279,6 +352,14 @@ class Submission(SMTP):
         except UnendedError:
             return f"421{reply[3:]}"
         return reply
+
+
+def shown_login(user: str) -> str:
+    """A user as an administrator may see it: whoever writes a key there does not show it."""
+    key_id = key_id_of(user.strip())
+    if key_id is not None or PREFIX in user:
+        return f"key {key_id or 'mistyped'}"
+    return "".join(letter for letter in user if letter.isprintable())[:_SHOWN]
 
 
 def _decoded(initial: str) -> bytes | None:

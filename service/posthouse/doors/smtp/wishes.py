@@ -59,7 +59,8 @@ def _options(header: bytes) -> Options:
         values = edit.values(header, name)
         if len(values) > 1:
             raise _refused(name, "it stands in the header once")
-        given |= {option: value.strip() for value in values}
+        if values:
+            given[option] = values[0].strip()
     given["tags"] = dict(_tag(text) for text in edit.values(header, TAG))
     try:
         return Options.model_validate_strings(given)

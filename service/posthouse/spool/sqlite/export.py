@@ -23,7 +23,7 @@ from posthouse.spool.sqlite.unlocking import kept, key_ids
 TABLES: Final = (
     "clients", "keys", "lanes", "pauses", "messages", "details", "recipients", "tags", "contents", "chunks",
     "idempotency", "attempts", "unsettled", "blocks", "transports", "events", "audit", "presence", "appearances",
-    "recipient_hours", "drafts", "facts",
+    "recipient_hours", "drafts", "facts", "client_minutes", "refusals",
 )  # fmt: skip
 """What goes along; workers, masters and the place of the feed are told apart."""
 _VERBS: Final = {"messages": "export_messages", "events": "export_events", "facts": "export_facts"}

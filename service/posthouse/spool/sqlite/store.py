@@ -11,6 +11,7 @@ from typing import Final
 import apsw
 
 from posthouse.continuity import Anchor, Chain, carried_on
+from posthouse.identities import ClientRow, Identities, KeyRow, Refusal, Use
 from posthouse.message import Body, Content, Event, Message, MessageId, Millis, Status, id_bytes
 from posthouse.outcome import RefusedRecipient
 from posthouse.ports import NOTHING_READ, Clock, Cursors, SpoolUnavailableError, Wake
@@ -26,7 +27,6 @@ from posthouse.records import (
     FeedPage,
     Filters,
     Finish,
-    KeyRow,
     LaneRow,
     Lease,
     Mark,
@@ -469,17 +469,35 @@ class SqliteSpool:
         """Write down who did something."""
         await self._writer.write(registers.audit(entry))
 
-    async def save_key(self, key: KeyRow) -> None:
-        """Keep a key; the client is made where there is none."""
-        await self._writer.write(registers.save_key(key))
+    async def save_key(self, key: KeyRow, *, by: str) -> None:
+        """Keep a key, audited; the client is made where there is none."""
+        await self._writer.write(registers.save_key(key, by=by))
 
     async def revoke_key(self, key_id: str, *, at: Millis, by: str) -> bool:
         """End a key; False where there is none."""
         return await self._writer.write(registers.revoke_key(key_id, at=at, by=by))
 
-    async def keys(self) -> Sequence[KeyRow]:
-        """All keys."""
-        return await self._readers.read(registers.keys)
+    async def identities(self) -> Identities:
+        """All keys and all clients that ever had one."""
+        return await self._readers.read(registers.identities)
+
+    async def save_client(self, client: ClientRow, entry: AuditEntry) -> None:
+        """Keep a client's terms and whether it is paused, audited."""
+        await self._writer.write(registers.save_client(client, entry))
+
+    async def share_use(self, uses: Sequence[Use], *, owner: str, since: int) -> Sequence[Use]:
+        """Write down what this process took in by client and minute; what others did since that minute."""
+        if uses:
+            await self._writer.write(registers.share_use(uses, owner=owner, since=since))
+        return await self._readers.read(registers.use_of_others(owner=owner, since=since))
+
+    async def save_refusals(self, refusals: Sequence[Refusal]) -> None:
+        """Add to the groups of refusals; the latest are kept."""
+        await self._writer.write(registers.save_refusals(refusals))
+
+    async def refusals(self, *, most: int) -> Sequence[Refusal]:
+        """The groups, the latest first."""
+        return await self._readers.read(registers.refusals(most=most))
 
     async def used(self, *, key_id: str, at: Millis) -> None:
         """Remember a key's last use, to the minute."""

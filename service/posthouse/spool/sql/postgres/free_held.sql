@@ -1,5 +1,6 @@
 -- Held rows whose cause is gone are queued again: their sender's block was deleted, one of :transports stands in their
--- route, or one of :carrying takes header recipients outside of the envelope. Nothing in doubt. Answers their ids.
+-- route, one of :carrying takes header recipients outside of the envelope, or their client was resumed. Nothing in
+-- doubt. Answers their ids.
 with chosen as materialized (
   select m.id from messages m join details d on d.message = m.id
   where m.status = 'held' and not exists (select 1 from unsettled u where u.message = m.id)
@@ -7,6 +8,7 @@ with chosen as materialized (
         when 'sender_blocked' then not exists (select 1 from blocks b where b.mailbox = m.mailbox and b.sender = m.sender)
         when 'no_transport' then d.route ?| :transports::text[]
         when 'extra_header_recipients' then d.route ?| :carrying::text[]
+        when 'client_paused' then not exists (select 1 from clients c where c.name = m.client and c.paused_at is not null)
         else false end
   order by m.id limit :most for update of m skip locked
 ), was as (

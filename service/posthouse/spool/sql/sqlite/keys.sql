@@ -1,2 +1,3 @@
-select id, client, key_hash, senders, recipient_domains, scopes, created_at, expires_at, revoked_at, last_used_at
+select id, client, key_hash, senders, recipient_domains, scopes, created_at, expires_at, revoked_at, last_used_at, kind,
+  networks
 from keys order by created_at, id;

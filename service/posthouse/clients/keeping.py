@@ -1,0 +1,94 @@
+"""What is told to the spool a little later and together: who was refused, and how fast clients submit."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from posthouse.identities import MOST_REFUSALS, Refusal
+from posthouse.ports import Clock, Spool, SpoolUnavailableError
+from posthouse.rates import DAY_MINUTES, MINUTE, Rates
+
+EVERY: Final = 2.0
+"""Seconds in which refusals are gathered, and after which other processes know what this one took."""
+
+_GROUPS: Final = 1_000
+"""Groups that are gathered at most between two writes: whoever makes up senders shall not fill the memory."""
+
+_Group = tuple[str, str, str, str, str, str]
+
+
+class Keeper:
+    """Gathers while something comes; nothing runs while nothing does."""
+
+    def __init__(self, *, spool: Spool, clock: Clock, owner: str, rates: Rates) -> None:
+        self._spool = spool
+        self._clock = clock
+        self._owner = owner
+        self._rates = rates
+        self._groups: dict[_Group, Refusal] = {}
+        self._counting = False
+        self._task: asyncio.Task[None] | None = None
+
+    def refused(self, one: Refusal) -> None:
+        """Add one refusal to its group."""
+        group = (one.door, one.source, one.login, one.client, one.sender, one.code)
+        known = self._groups.get(group)
+        if known is None and len(self._groups) >= _GROUPS:
+            return
+        count = 1 if known is None else known.times + 1
+        first = one.first_at if known is None else known.first_at
+        self._groups[group] = replace(one, first_at=first, times=count)
+        self._wake()
+
+    def took(self) -> None:
+        """A client with a rate submitted something."""
+        self._counting = True
+        self._wake()
+
+    async def learn(self) -> None:
+        """What this process took before it was started anew, and what others take."""
+        since = self._clock.now() // MINUTE - DAY_MINUTES
+        self._rates.learn(await self._spool.share_use((), owner=self._owner, since=since))
+
+    async def refusals(self) -> Sequence[Refusal]:
+        """All groups that are kept, the latest first, with what was not written yet."""
+        await self.flush()
+        return await self._spool.refusals(most=MOST_REFUSALS)
+
+    async def flush(self) -> None:
+        """Write what was gathered; it is kept where the spool cannot be used now."""
+        groups, self._groups = self._groups, {}
+        try:
+            if groups:
+                await self._spool.save_refusals(tuple(groups.values()))
+            if self._counting:
+                self._counting = False
+                since = self._clock.now() // MINUTE - DAY_MINUTES
+                uses = self._rates.news()
+                self._rates.learn(await self._spool.share_use(uses, owner=self._owner, since=since))
+        except SpoolUnavailableError:
+            self._groups = groups | self._groups
+            raise
+
+    async def close(self) -> None:
+        """Write the last of it."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        try:
+            await self.flush()
+        except SpoolUnavailableError:
+            return
+
+    def _wake(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._later())
+
+    async def _later(self) -> None:
+        while self._groups or self._counting:
+            await asyncio.sleep(EVERY)
+            try:
+                await self.flush()
+            except SpoolUnavailableError:
+                continue
