@@ -261,7 +261,7 @@ def _is_everything(network: str) -> bool:
 
 def _overlap(one: str, other: str) -> bool:
     first, second = ipaddress.ip_network(one, strict=False), ipaddress.ip_network(other, strict=False)
-    return first.version == second.version and first.overlaps(second)  # ty: ignore[invalid-argument-type]
+    return first.version == second.version and first.overlaps(second)
 
 
 def _twice(table: str, name: str, values: Sequence[str]) -> Iterator[Problem]:
