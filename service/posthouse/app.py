@@ -1,13 +1,12 @@
 """Composition root: the only module that knows all the parts; builds, starts, drains and stops them."""
 
 import asyncio
-import contextlib
 import importlib.metadata
 import logging
 import os
 import platform
 import secrets
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,6 +15,7 @@ from starlette.types import ASGIApp
 
 from posthouse.assembly import (
     Machine,
+    callers_of,
     discipline_of,
     limits_of,
     policy_of,
@@ -46,13 +46,8 @@ from posthouse.refusal import Condition
 from posthouse.settings.clients import fixed_keys, fixed_terms
 from posthouse.settings.model import Settings
 from posthouse.settings.role import Role
-from posthouse.settings.secrets import secrets_of
 from posthouse.settling.settling import Settling
 from posthouse.settling.settling import Tools as SettlingTools
-from posthouse.spool.postgres.database import Address
-from posthouse.spool.postgres.store import open_spool as open_postgres
-from posthouse.spool.refused import SpoolRefusedError
-from posthouse.spool.sqlite.store import open_spool as open_sqlite
 from posthouse.strays import Strays
 from posthouse.strays import Tools as StrayTools
 from posthouse.submission import DoorStep
@@ -116,6 +111,7 @@ class Service:
         )
         self._rates = Rates()
         self._keeper = Keeper(spool=spool, clock=self._clock, owner=machine.owner, rates=self._rates)
+        self._callers = callers_of(settings, keys=self.keys, clock=self._clock)
         self._ways = machine.ways(settings, clock=self._clock, unproven=self._unproven)
         self._gates = self._make_gates()
         self._settling = self._make_settling()
@@ -184,6 +180,8 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._state.tasks, return_exceptions=True)
         await self._keeper.close()
+        if self._callers is not None:
+            await self._callers.close()
         await self._ways.close()
         (self._directory / SOCKET_NAME).unlink(missing_ok=True)
         log(SERVICE_STOPPED)
@@ -206,6 +204,7 @@ class Service:
             trusted=trusted,
             keeper=self._keeper,
             proxies=self.settings.http.trusted_proxies,
+            callers=self._callers,
         )
         doors = [rest.door(admin=admin)] if admin or self._role.takes else [rest.PROBES]
         return application(parts, doors, documented=admin, chance=self._machine.chance, version=version())
@@ -378,43 +377,3 @@ async def _forever(name: str, duty: Callable[[], Coroutine[None, None, None]]) -
 def owner() -> str:
     """The name under which this process holds its spool and its leases."""
     return f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
-
-
-@contextlib.asynccontextmanager
-async def open_service(settings: Settings, *, role: Role = Role.ALL) -> AsyncGenerator[Service]:
-    """The spool of the settings with everything that works on it, not started yet; the spool is closed at the end.
-
-    Raises:
-        SpoolRefusedError: another process holds the spool, or it lies where it cannot be kept durably.
-        SpoolUnavailableError: its database cannot be reached.
-    """
-    machine = Machine(owner=owner())
-    spool = await _open_spool(settings, role, machine)
-    try:
-        yield Service(settings, spool, state=settings.state_directory(), machine=machine, role=role)
-    finally:
-        await spool.close()
-
-
-async def _open_spool(settings: Settings, role: Role, machine: Machine) -> Spool:
-    kept, secrets = settings.spool, secrets_of(settings)
-    if not settings.many_processes:
-        if role is not Role.ALL:
-            raise SpoolRefusedError(
-                f"--role {role.value} needs a spool in PostgreSQL ([spool] url): one process serves a SQLite spool."
-            )
-        path, floor = settings.spool_path(), kept.floor_bytes
-        return await open_sqlite(path, owner=machine.owner, clock=machine.clock, secrets=secrets, floor=floor)
-    settings.state_directory().mkdir(mode=0o700, parents=True, exist_ok=True)  # the administrator's socket lies there
-    listen = kept.listen_url.read() if kept.listen_url is not None else None
-    address = Address(dsn=settings.spool_url(), pooler=kept.pooler, listen_dsn=listen)
-    return await open_postgres(address, owner=machine.owner, clock=machine.clock, sends=role.sends, secrets=secrets)
-
-
-@contextlib.asynccontextmanager
-async def open_for_command(settings: Settings) -> AsyncGenerator[ASGIApp]:
-    """The administrator's door for one command, where no service runs here."""
-    role = Role.DOORS if settings.many_processes else Role.ALL
-    async with open_service(settings, role=role) as service:
-        await service.keys.load()
-        yield service.application(admin=True, trusted=True)

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
+import httpx
+
+from posthouse.clients.entra import CallerRules, EntraCallers
 from posthouse.clients.keeping import Keeper
 from posthouse.clients.keys import Keys
 from posthouse.clock import SteadyClock
@@ -41,6 +44,8 @@ from posthouse.transports.tokens import (
 
 SMTP_CONNECTIONS: Final = 3
 """Connections at once that Exchange takes from one account (FACTS B1)."""
+JWKS_SECONDS: Final = 5.0
+"""That a caller waits at most for Entra's signing keys, once."""
 WARM_EVERY: Final = 60.0
 """Seconds between looks at the tokens' ages."""
 
@@ -67,6 +72,32 @@ def smtp_listeners(settings: Settings, *, step: DoorStep, keys: Keys, keeper: Ke
         )
         for door in settings.smtp_door.listeners
     ]
+
+
+def callers_of(settings: Settings, *, keys: Keys, clock: Clock) -> EntraCallers | None:
+    """Who checks tokens of Entra apps; None where the settings want none."""
+    callers, entra = settings.callers, settings.entra
+    if not callers.audience:
+        return None
+    cloud = CLOUDS[entra.cloud]
+    authority = (entra.authority or cloud.authority).rstrip("/")
+    rules = CallerRules(
+        tenant_id=callers.tenant_id.lower(),
+        audiences=callers.audience,
+        senders=callers.senders,
+        issuers=(f"{authority}/{{}}/v2.0", "https://login.microsoftonline.com/{}/v2.0", "https://sts.windows.net/{}/"),
+    )
+    trust = _trust(entra.ca_file)
+
+    async def fetch() -> bytes:
+        async with httpx.AsyncClient(verify=trust, timeout=JWKS_SECONDS) as http:
+            try:
+                answer = await http.get(f"{authority}/{rules.tenant_id}/discovery/v2.0/keys")
+                return answer.raise_for_status().content
+            except httpx.HTTPError as fault:
+                raise OSError(type(fault).__name__) from fault
+
+    return EntraCallers(rules, fetch=fetch, keys=keys, clock=clock)
 
 
 def rules_of(settings: Settings) -> Rules:

@@ -12,6 +12,10 @@ class Condition(StrEnum):
     INVALID_IDEMPOTENCY_KEY = "invalid_idempotency_key"
     MISSING_CREDENTIALS = "missing_credentials"
     INVALID_KEY = "invalid_key"
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105 - a code
+    TOKEN_WRONG_AUDIENCE = "token_wrong_audience"  # noqa: S105 - a code
+    TOKEN_WRONG_TENANT = "token_wrong_tenant"  # noqa: S105 - a code
+    MISSING_ROLE = "missing_role"
     INSUFFICIENT_SCOPE = "insufficient_scope"
     SENDER_NOT_ALLOWED = "sender_not_allowed"
     RECIPIENT_NOT_ALLOWED = "recipient_not_allowed"
@@ -32,6 +36,7 @@ class Condition(StrEnum):
     SPOOL_FULL = "spool_full"
     STORAGE_LOW = "storage_low"
     DRAINING = "draining"
+    CALLERS_UNAVAILABLE = "callers_unavailable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 from fastapi import FastAPI
 
+from posthouse.clients.entra import EntraCallers
 from posthouse.clients.keeping import Keeper
 from posthouse.clients.keys import Grant, Keys
 from posthouse.concurrency import Ceiling
@@ -202,6 +203,7 @@ async def rest_door(
     terms: Mapping[str, Terms] | None = None,
     proxies: Sequence[str] = (),
     owner: str = "test",
+    callers: Callable[[Keys, Clock], EntraCallers | None] = lambda _keys, _clock: None,
     discipline: Discipline = DISCIPLINE,
     admin: bool = True,
     trusted: bool = False,
@@ -247,6 +249,7 @@ async def rest_door(
         trusted=trusted,
         keeper=keeper,
         proxies=proxies,
+        callers=callers(keys, clock),
     )
     app = application(parts, [native(admin=admin)], documented=admin, chance=chance, version="0")
     try:

@@ -125,7 +125,7 @@ async def _inside(environ: Mapping[str, str], path: Path, *, make: bool) -> Asyn
     if not make and not settings.many_processes and not settings.spool_path().exists():
         raise Stop(Code.NETWORK, f"no service answers at {path}, and there is no spool; {_advice()}")
 
-    from posthouse.app import open_for_command
+    from posthouse.opening import open_for_command
     from posthouse.ports import SpoolUnavailableError
     from posthouse.spool.refused import SpoolRefusedError
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import uvloop
 
-from posthouse.app import Service, open_service
+from posthouse.app import Service
 from posthouse.cli.serve import log_as_json, on_signals
 from posthouse.clients.keys import Grant
 from posthouse.doors.listener import ListenError, bind
+from posthouse.opening import open_service
 from posthouse.sandbox.chaos import Rule, parse_chaos
 from posthouse.sandbox.emulator import Emulator, Options
 from posthouse.sandbox.options import DEFAULT_GRANTS

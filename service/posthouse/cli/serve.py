@@ -12,8 +12,8 @@ from typing import TextIO
 
 import uvloop
 
-from posthouse.app import open_service
 from posthouse.doors.listener import ListenError
+from posthouse.opening import open_service
 from posthouse.ports import SpoolUnavailableError
 from posthouse.settings.loading import load
 from posthouse.settings.model import Settings

@@ -23,7 +23,15 @@ class Failures:
     def __init__(self) -> None:
         self._sources: OrderedDict[str, deque[Millis]] = OrderedDict()
 
-    def refusal(self, why: str, *, key_id: str | None, source: str, now: Millis) -> Refused:
+    def refusal(
+        self,
+        why: str,
+        *,
+        key_id: str | None,
+        source: str,
+        now: Millis,
+        condition: Condition = Condition.INVALID_KEY,
+    ) -> Refused:
         """Count one; what to answer, and a log line without the key."""
         failures = self._sources.setdefault(source, deque(maxlen=PER_MINUTE))
         self._sources.move_to_end(source)
@@ -35,4 +43,4 @@ class Failures:
             return Refused(Condition.QUOTA_EXCEEDED, detail, retry_after=wait)
         log(AUTHENTICATION_REFUSED, level=logging.WARNING, source=source, key=key_id, reason=why)
         failures.append(now)
-        return Refused(Condition.INVALID_KEY, f"{why}; {HOW}")
+        return Refused(condition, f"{why}; {HOW}" if condition is Condition.INVALID_KEY else why)

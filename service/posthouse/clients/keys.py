@@ -105,9 +105,11 @@ class Keys:
         self._use(row)
         return self._clients[row.key_hash][1]
 
-    def refusal(self, why: str, key_id: str | None, *, source: str) -> Refused:
+    def refusal(
+        self, why: str, key_id: str | None, *, source: str, condition: Condition = Condition.INVALID_KEY
+    ) -> Refused:
         """Count a failed authentication; what to answer."""
-        return self._failures.refusal(why, key_id=key_id, source=source, now=self._clock.now())
+        return self._failures.refusal(why, key_id=key_id, source=source, now=self._clock.now(), condition=condition)
 
     def names(self, client: str, address: str) -> bool:
         """Whether a key of this client allows the address by its name, not by a wildcard."""

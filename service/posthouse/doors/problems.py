@@ -50,6 +50,29 @@ TABLE: Final[dict[Condition, Row]] = {
         "shown only once, when it is made.",
         smtp="535 5.7.8",
     ),
+    Condition.TOKEN_EXPIRED: Row(
+        401,
+        "The token has expired",
+        "The Entra token's exp has passed. Ask for a new one: the libraries do so by themselves; a token kept by hand "
+        "lives for about an hour.",
+    ),
+    Condition.TOKEN_WRONG_AUDIENCE: Row(
+        401,
+        "The token is for another audience",
+        "The program asked Entra ID for a token of another API. Its scope is the audience of [callers] with /.default "
+        "behind it; the text names the audience.",
+    ),
+    Condition.TOKEN_WRONG_TENANT: Row(
+        401,
+        "The token is of another tenant",
+        "Tokens count of one tenant only: [callers] tenant_id.",
+    ),
+    Condition.MISSING_ROLE: Row(
+        401,
+        "The token lacks a role",
+        "A token counts whose app is a client's entra_app_id, or that has one of the app roles submit, read, content, "
+        "manage or admin, assigned to the app (not to a person) in the app registration of [callers] audience.",
+    ),
     Condition.INSUFFICIENT_SCOPE: Row(
         403,
         "The credential lacks a scope",
@@ -176,6 +199,12 @@ TABLE: Final[dict[Condition, Row]] = {
         "Nothing was accepted. Send it again after Retry-After: it is being restarted.",
         smtp="421 4.3.2",
     ),
+    Condition.CALLERS_UNAVAILABLE: Row(
+        503,
+        "Tokens cannot be checked now",
+        "The signing keys of Entra ID have never been fetched since the start and cannot be fetched now. Nothing was "
+        "accepted; send it again after Retry-After. Keys of posthouse go on working.",
+    ),
 }
 
 FAULT: Final = "internal_error"
@@ -184,6 +213,10 @@ KEPT: Final = frozenset(
     {
         Condition.MISSING_CREDENTIALS,
         Condition.INVALID_KEY,
+        Condition.TOKEN_EXPIRED,
+        Condition.TOKEN_WRONG_AUDIENCE,
+        Condition.TOKEN_WRONG_TENANT,
+        Condition.MISSING_ROLE,
         Condition.INSUFFICIENT_SCOPE,
         Condition.SENDER_NOT_ALLOWED,
         Condition.RECIPIENT_NOT_ALLOWED,

@@ -10,10 +10,12 @@ from typing import Final
 from uuid import uuid4
 
 from posthouse.sandbox.answers import Answer, json_answer
+from posthouse.sandbox.signing import SigningKey
 from posthouse.sandbox.world import Token, World
 
 GRAPH: Final = "https://graph.microsoft.com"
 OUTLOOK: Final = "https://outlook.office365.com"
+_APIS: Final = "api://"
 _ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _FEDERATED: Final = "api://AzureADTokenExchange"
 _SMTP_ROLES: Final = frozenset({"SMTP.SendAsApp"})
@@ -64,6 +66,7 @@ class Entra:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._signing = SigningKey()
 
     def token(self, tenant: str, form: Mapping[str, str], *, host: str) -> Answer:
         """The answer of ``/{tenant}/oauth2/v2.0/token`` for client credentials (FACTS C1); counts the question."""
@@ -122,6 +125,10 @@ class Entra:
             },
         )
 
+    def keys(self) -> Answer:
+        """The answer of ``/{tenant}/discovery/v2.0/keys``: what tokens for the tenant's own APIs are signed with."""
+        return json_answer(200, self._signing.published())
+
     def instances(self, base_url: str) -> Answer:
         """The answer of ``/common/discovery/instance``: this host is a cloud of its own."""
         host = base_url.removeprefix("https://")
@@ -170,15 +177,16 @@ class Entra:
         now, lifetime = world.clock(), world.settings.expires_in
         if len(world.tokens) > _PURGE_ABOVE:
             world.tokens = {text: one for text, one in world.tokens.items() if one.expires_at > now}
-        text = _as_jwt(world, resource, now)
+        claims = _claims(world, resource, now)
+        text = self._signing.signed(claims) if resource.startswith(_APIS) else _as_jwt(claims)
         world.tokens[text] = Token(world.tenant.client_id, resource, now, now + lifetime)
         world.counters.tokens_issued += 1
         return text
 
 
 def _resource(asked: str, host: str) -> str | None:
-    """The resource that a scope names; the emulator's own host stands for Graph (SDK section 1)."""
-    if asked in {GRAPH, OUTLOOK}:
+    """The resource that a scope names: an API of the tenant too; the emulator's own host stands for Graph (SDK section 1)."""
+    if asked in {GRAPH, OUTLOOK} or asked.startswith(_APIS):
         return asked
     return GRAPH if asked in {f"https://{host}", f"https://{host.partition(':')[0]}"} else None
 
@@ -199,11 +207,11 @@ def _assertion_trouble(assertion: str, *, app: str, now: float) -> str | None:
     return "700024" if expires <= now else None
 
 
-def _as_jwt(world: World, resource: str, now: float) -> str:
-    """A token of the form and length of Entra's (some 1.5 KB, SDK section 7); its signature is chance."""
+def _claims(world: World, resource: str, now: float) -> dict[str, object]:
+    """What Entra says in a token of an app (SDK section 7); of an API of the tenant the app has no role."""
     granted = world.settings.grants
     tenant = world.tenant
-    claims = {
+    return {
         "aud": resource,
         "iss": f"https://sts.windows.net/{tenant.tenant_id}/",
         "iat": int(now),
@@ -216,13 +224,23 @@ def _as_jwt(world: World, resource: str, now: float) -> str:
         "idp": f"https://sts.windows.net/{tenant.tenant_id}/",
         "idtyp": "app",
         "rh": secrets.token_urlsafe(48),
-        "roles": sorted(granted & _SMTP_ROLES if resource == OUTLOOK else granted - _SMTP_ROLES),
+        "roles": _roles(granted, resource),
         "tid": tenant.tenant_id,
         "uti": secrets.token_urlsafe(16),
         "ver": "1.0",
         "wids": ["0997a1d0-0d1d-4acb-b408-d5ca73121e90"],
         "xms_ftd": secrets.token_urlsafe(48),
     }
+
+
+def _as_jwt(claims: Mapping[str, object]) -> str:
+    """A token of the form and length of Entra's (some 1.5 KB); Microsoft checks it, so that its signature is chance."""
     head = {"typ": "JWT", "nonce": secrets.token_urlsafe(32), "alg": "RS256", "kid": secrets.token_urlsafe(20)}
     parts = (urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in (head, claims))
     return ".".join((*parts, secrets.token_urlsafe(256)))
+
+
+def _roles(granted: frozenset[str], resource: str) -> list[str]:
+    if resource.startswith(_APIS):
+        return []
+    return sorted(granted & _SMTP_ROLES if resource == OUTLOOK else granted - _SMTP_ROLES)

@@ -121,6 +121,8 @@ class Front:
                 return await self._token(tenant, body, host=host)
             case ["GET", tenant, "v2.0", ".well-known", "openid-configuration"]:
                 return self._entra.openid_configuration(tenant, base_url)
+            case ["GET", _, "discovery", "v2.0", "keys"]:
+                return self._entra.keys()
             case ["GET", "common", "discovery", "instance"]:
                 return self._entra.instances(base_url)
             case ["GET", _, "discovery", "v2.0", "keys"]:

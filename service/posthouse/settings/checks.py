@@ -11,6 +11,7 @@ from typing import Final
 from posthouse.settings.model import (
     POSTGRES,
     SQLITE,
+    CallersSettings,
     ClientSettings,
     EntraSettings,
     GraphSettings,
@@ -54,6 +55,7 @@ def mistakes(settings: Settings, *, transports: Iterable[str]) -> Iterator[Probl
     yield from _times(settings)
     yield from _twice("senders", "address", [sender.address.lower() for sender in settings.senders])
     yield from _clients(settings)
+    yield from _callers(settings.callers, settings.clients)
 
 
 def _doors(settings: Settings) -> Iterator[Problem]:
@@ -230,6 +232,22 @@ def _clients(settings: Settings) -> Iterator[Problem]:
     )
     apps = [client.entra_app_id.lower() or f"none {number}" for number, client in enumerate(settings.clients)]
     yield from _twice("clients", "entra_app_id", apps)
+
+
+def _callers(callers: CallersSettings, clients: Sequence[ClientSettings]) -> Iterator[Problem]:
+    if not callers.tenant_id and not callers.audience:
+        for number, client in enumerate(clients):
+            if client.entra_app_id:
+                yield Problem(
+                    f"clients[{number}].entra_app_id", "nobody's tokens count", "[callers] tenant_id and audience"
+                )
+        return
+    if not _GUID.fullmatch(callers.tenant_id):
+        hint = "Entra admin center > Overview > Tenant ID"
+        yield Problem("callers.tenant_id", "the tenant whose tokens count is a GUID", hint)
+    if not callers.audience:
+        hint = "such as 'api://posthouse', the application id URI of the app registration that stands for posthouse"
+        yield Problem("callers.audience", "tokens are for an audience", hint)
 
 
 def _client(path: str, client: ClientSettings, proxies: Sequence[str]) -> Iterator[Problem]:

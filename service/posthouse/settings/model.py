@@ -247,6 +247,18 @@ class ClientSettings(Table):
     tags: dict[str, str] = {}
 
 
+class CallersSettings(Table):
+    """[callers]: programs that prove themselves with a token of their Entra app; empty: none do.
+
+    ``audience`` is the application id URI or the client id of the app registration that stands for posthouse.
+    ``senders`` are those of apps that no client lists and that have the app role ``submit``.
+    """
+
+    tenant_id: str = ""
+    audience: Names = ()
+    senders: Patterns = ()
+
+
 def _default_transports() -> dict[TransportName, GraphSettings | SmtpSettings]:
     return {"graph": GraphSettings(kind="graph"), "smtp": SmtpSettings(kind="smtp")}
 
@@ -268,6 +280,7 @@ class Settings(Table):
     routes: tuple[RouteSettings, ...] = ()
     senders: tuple[SenderSettings, ...] = ()
     clients: tuple[ClientSettings, ...] = ()
+    callers: CallersSettings = CallersSettings()
 
     _state: Path = PrivateAttr(default=Path())
 

@@ -118,6 +118,7 @@ class Outermost:
             await send(message)
 
         try:
+            await self._parts.meet(scope)
             serve = self._fixed.get((scope["method"], scope["path"]), self._routes)
             await serve(scope, receive, tagged)
         except GoneError:
@@ -149,7 +150,7 @@ class Outermost:
             response.headers["retry-after"] = str(error.retry_after)
         if error.condition is Condition.REQUEST_TIMEOUT:
             response.headers["connection"] = "close"
-        if error.condition in (Condition.MISSING_CREDENTIALS, Condition.INVALID_KEY):
+        if response.status_code == 401:  # noqa: PLR2004
             response.headers["www-authenticate"] = 'Bearer realm="posthouse"'
         return response
 

@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
+from posthouse.clients.entra import EntraCallers
 from posthouse.clients.keeping import Keeper
 from posthouse.clients.keys import Keys
 from posthouse.concurrency import Ceiling
@@ -26,6 +27,11 @@ SOURCE: Final = "posthouse.source"
 """Where the address of the caller lies in a request's scope, for whoever writes down a refusal."""
 CLIENT: Final = "posthouse.client"
 """The same of the client's name, once it is known."""
+CALLER: Final = "posthouse.caller"
+"""The client itself, where a token proved it before the routes were asked."""
+
+_DOTS: Final = 2
+"""In a signed token (RFC 7515 §7.1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +40,8 @@ class Parts:
 
     ``ready`` gives None where mail can be kept durably, else the reason; ``transports`` what the circuits stand at;
     ``ceiling`` the concurrency of a transport's app, where it is known here; ``spoken`` is called after a person said
-    something about a transport; ``proxies`` are the networks whose X-Forwarded-For counts.
+    something about a transport; ``proxies`` are the networks whose X-Forwarded-For counts;
+    ``callers`` checks tokens of Entra apps, where the settings want it.
     """
 
     step: DoorStep
@@ -52,6 +59,17 @@ class Parts:
     trusted: bool
     keeper: Keeper
     proxies: Sequence[str] = ()
+    callers: EntraCallers | None = None
+
+    async def meet(self, scope: Scope) -> None:
+        """Where the caller brings a token of Entra ID, find out whose: that may take a question to Microsoft."""
+        if self.callers is None or self.trusted:
+            return
+        scheme, _, token = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
+        if scheme.lower() == "bearer" and token.startswith("ey") and token.count(".") == _DOTS:
+            scope[SOURCE] = source = source_of(scope, self.proxies)
+            scope[CALLER] = client = await self.callers.caller(token.strip(), source=source)
+            scope[CLIENT] = client.name
 
     def caller(self, request: Request) -> Client:
         """Who calls; raises Refused where the credential does not say."""
@@ -61,6 +79,8 @@ class Parts:
         """The same where the headers are at hand already."""
         if self.trusted:
             return ADMINISTRATOR
+        if (known := scope.get(CALLER)) is not None:
+            return known
         scope[SOURCE] = source = source_of(scope, self.proxies)
         scheme, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         given = key.strip() if scheme.lower() == "bearer" and key.strip() else None
