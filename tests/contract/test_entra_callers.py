@@ -8,12 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
-import jwt
 import pytest
 from azure.identity.aio import ClientSecretCredential
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from jwt.algorithms import RSAAlgorithm
 from jwt.utils import base64url_encode
 
 from posthouse.assembly import callers_of
@@ -23,11 +21,9 @@ from posthouse.clients.keys import Keys
 from posthouse.identities import KeyRow
 from posthouse.sandbox.emulator import Emulator, Options
 from posthouse.settings.loading import build
+from tests.contract.entra_kit import APP, AUDIENCE, TENANT, Microsoft, signed
 from tests.contract.rest_door import Clock, Door, rest_door
 
-TENANT = "11111111-2222-3333-4444-555555555555"
-APP = "99999999-8888-7777-6666-555555555555"
-AUDIENCE = "api://posthouse"
 SIMPLE = {"from": "noreply@contoso.com", "to": "jo@example.org", "subject": "Order 7", "text": "Hello"}
 LISTED = KeyRow(
     id=APP,
@@ -50,40 +46,15 @@ def key() -> rsa.RSAPrivateKey:
 
 
 @dataclass
-class Microsoft:
-    """What it publishes, and how often it was asked."""
-
-    keys: dict[str, rsa.RSAPrivateKey]
-    reachable: bool = True
-    asked: int = 0
-
-    async def fetch(self) -> bytes:
-        self.asked += 1
-        if not self.reachable:
-            raise OSError("unreachable")
-        public = {kid: RSAAlgorithm.to_jwk(one.public_key(), as_dict=True) for kid, one in self.keys.items()}
-        return json.dumps({"keys": [{**one, "kid": kid} for kid, one in public.items()]}).encode()
-
-
-@dataclass
 class On:
     door: Door
     microsoft: Microsoft
     key: rsa.RSAPrivateKey
     claims: dict[str, object] = field(default_factory=dict)
 
-    def token(self, *, kid: str = "k1", key: object = None, algorithm: str = "RS256", **changes: object) -> str:
+    def token(self, *, key: object = None, **changes: object) -> str:
         now = self.door.clock.now() // 1000
-        claims: dict[str, object] = {
-            "aud": AUDIENCE,
-            "iss": f"https://login.microsoftonline.com/{TENANT}/v2.0",
-            "tid": TENANT,
-            "azp": APP,
-            "exp": now + 3600,
-            "nbf": now,
-        }
-        claims = {name: value for name, value in (claims | changes).items() if value is not None}
-        return jwt.encode(claims, key or self.key, algorithm=algorithm, headers={"kid": kid})  # ty: ignore[invalid-argument-type]
+        return signed(key or self.key, now=now, **changes)  # ty: ignore[invalid-argument-type]
 
     async def post(self, token: str) -> httpx.Response:
         async with self.door.anonymous(authorization=f"Bearer {token}") as http:

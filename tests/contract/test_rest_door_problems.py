@@ -8,23 +8,37 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
+from posthouse.clients.entra import CallerRules, EntraCallers
 from posthouse.clients.failures import PER_MINUTE as FAILURES_PER_MINUTE
+from posthouse.clients.keys import Keys
 from posthouse.message import Status
 from posthouse.outcome import Answer, Sent
 from posthouse.records import Filters, TransportRow
 from posthouse.refusal import Condition
-from tests.contract.rest_door import Door, rest_door
+from tests.contract.entra_kit import AUDIENCE, TENANT, Microsoft, signed
+from tests.contract.rest_door import Clock, Door, rest_door
 
 SIMPLE = {"from": "noreply@contoso.com", "to": "jo@example.org", "subject": "Hi", "text": "Hello"}
 URL = "/v1/messages"
 
 
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+MICROSOFT = Microsoft({"k1": KEY})
+
+
+def callers(keys: Keys, clock: Clock) -> EntraCallers:
+    return EntraCallers(
+        CallerRules(tenant_id=TENANT, audiences=(AUDIENCE,)), fetch=MICROSOFT.fetch, keys=keys, clock=clock
+    )
+
+
 @pytest.fixture
 async def door(tmp_path: Path) -> AsyncGenerator[Door]:
-    async with rest_door(tmp_path) as opened:
+    async with rest_door(tmp_path, callers=callers) as opened:
         yield opened
 
 
@@ -108,12 +122,30 @@ async def slow_client(door: Door) -> httpx.Response:
     return await (await door.http()).post(URL, content=body(), headers={"content-type": "message/rfc822"})
 
 
+async def with_token(door: Door, **changes: object) -> httpx.Response:
+    token = signed(KEY, now=door.clock.now() // 1000, **changes)  # ty: ignore[invalid-argument-type]
+    return await door.anonymous(authorization=f"Bearer {token}").post(URL, json=SIMPLE)
+
+
+async def without_microsoft(door: Door) -> httpx.Response:
+    MICROSOFT.reachable = False
+    try:
+        return await with_token(door)
+    finally:
+        MICROSOFT.reachable = True
+
+
 ATTACHMENT = {"attachments": [{"filename": "a", "content": "not base64!"}]}
 REACHED: dict[Condition, Callable[[Door], Awaitable[httpx.Response]]] = {
     Condition.INVALID_JSON: lambda door: raw(door, b'{"from": ', "application/json"),
     Condition.INVALID_IDEMPOTENCY_KEY: lambda door: submit(door, **{"idempotency-key": "with space"}),
     Condition.MISSING_CREDENTIALS: no_key,
     Condition.INVALID_KEY: wrong_key,
+    Condition.TOKEN_EXPIRED: lambda door: with_token(door, exp=1),
+    Condition.TOKEN_WRONG_AUDIENCE: lambda door: with_token(door, aud="api://other"),
+    Condition.TOKEN_WRONG_TENANT: lambda door: with_token(door, tid="another"),
+    Condition.MISSING_ROLE: lambda door: with_token(door, roles=[]),
+    Condition.CALLERS_UNAVAILABLE: without_microsoft,
     Condition.INSUFFICIENT_SCOPE: no_scope,
     Condition.SENDER_NOT_ALLOWED: lambda door: submit(door, SIMPLE | {"from": "a@fabrikam.com"}),
     Condition.RECIPIENT_NOT_ALLOWED: foreign_recipient,
@@ -137,7 +169,14 @@ REACHED: dict[Condition, Callable[[Door], Awaitable[httpx.Response]]] = {
 }
 STATUS = {
     400: {"invalid_json", "invalid_idempotency_key"},
-    401: {"missing_credentials", "invalid_key"},
+    401: {
+        "missing_credentials",
+        "invalid_key",
+        "token_expired",
+        "token_wrong_audience",
+        "token_wrong_tenant",
+        "missing_role",
+    },
     403: {"insufficient_scope", "sender_not_allowed", "recipient_not_allowed"},
     404: {"not_found"},
     405: {"method_not_allowed"},
@@ -153,7 +192,7 @@ STATUS = {
         "idempotency_key_reused",
     },
     429: {"quota_exceeded"},
-    503: {"spool_full", "storage_low", "draining"},
+    503: {"spool_full", "storage_low", "draining", "callers_unavailable"},
 }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.settings.clients import fixed_keys, fixed_terms
 from posthouse.settings.loading import build, load
 from posthouse.settings.model import GraphSettings, LimitSettings, Settings, SmtpSettings
 from posthouse.settings.places import state_directory
@@ -298,3 +299,68 @@ def test_a_spools_password_is_never_shown():
     assert loaded.spool_url() == url
     assert "s3cret" not in repr(loaded)
     assert loaded.model_dump(mode="json")["spool"]["url"] == "postgresql://posthouse:***@db.contoso.com/posthouse"
+
+
+APP = "12345678-1234-1234-1234-123456789abc"
+HASH = "0" * 64
+SCANNER = {"name": "scanner", "auth": "network", "networks": ["10.2.0.14/32"], "senders": ["scanner@contoso.com"]}
+
+
+@pytest.mark.parametrize(
+    ("client", "where"),
+    [
+        ({"name": "shop", "senders": ["a@contoso.com"]}, "clients[0]"),
+        ({"name": "shop", "senders": ["a@contoso.com"], "key_hash": HASH, "entra_app_id": APP}, "clients[0]"),
+        ({"name": "shop", "senders": ["a@contoso.com"], "entra_app_id": "shop"}, "clients[0].entra_app_id"),
+        (SCANNER | {"networks": []}, "clients[0].networks"),
+        (SCANNER | {"networks": ["0.0.0.0/0"]}, "clients[0].networks"),
+        (SCANNER | {"networks": ["10.0.0.0/8"]}, "clients[0].networks"),
+        (SCANNER | {"senders": ["*@contoso.com"]}, "clients[0].senders"),
+        (SCANNER | {"senders": ["a@contoso.com", "b@contoso.com"]}, "clients[0].senders"),
+        (SCANNER | {"rate_per_minute": -1}, "clients[0].rate_per_minute"),
+        (SCANNER | {"over_rate": "drop"}, "clients[0].over_rate"),
+    ],
+)
+def test_a_client_proves_itself_in_one_sound_way(client: dict, where: str) -> None:
+    callers = {"tenant_id": APP, "audience": ["api://posthouse"]}
+    found = problems(http={"trusted_proxies": ["10.9.0.1/32"]}, clients=[client], callers=callers)
+    assert list(found) == [where], found
+
+
+def test_a_network_client_sends_to_its_own_domain_unless_told_otherwise() -> None:
+    wide = SCANNER | {"name": "fax", "networks": ["10.3.0.0/16"], "recipient_domains": ["*"], "rate_per_minute": 5}
+    found = settings(clients=[SCANNER, wide])
+    one, two = fixed_keys(found)
+    assert (one.kind, one.recipient_domains, two.recipient_domains) == ("network", ("contoso.com",), ("*",))
+    assert fixed_terms(found)["fax"].rate_per_minute == 5
+
+
+@pytest.mark.parametrize(
+    ("listener", "where"),
+    [
+        ({"listen": "0.0.0.0:25"}, "tls"),
+        ({"listen": "0.0.0.0:25", "networks": ["0.0.0.0/0"]}, "tls"),
+        ({"tls_min": "1.0"}, "tls_min"),
+        ({"proxy_protocol": True}, "proxy_protocol"),
+    ],
+)
+def test_what_weakens_a_listener_is_for_named_networks_only(listener: dict, where: str) -> None:
+    assert list(problems(smtp_door={"listeners": [listener]})) == [f"smtp_door.listeners[0].{where}"]
+
+
+def test_old_devices_of_named_networks_have_a_listener_without_tls() -> None:
+    listener = {"listen": "0.0.0.0:25", "networks": ["10.2.0.0/16"], "tls_min": "1.0"}
+    assert settings(smtp_door={"listeners": [listener]}).smtp_door.listeners[0].networks == ("10.2.0.0/16",)
+
+
+@pytest.mark.parametrize(
+    ("callers", "where"),
+    [
+        ({"audience": ["api://posthouse"]}, "callers.tenant_id"),
+        ({"tenant_id": APP}, "callers.audience"),
+        ({}, "clients[0].entra_app_id"),
+    ],
+)
+def test_tokens_of_callers_need_a_tenant_and_an_audience(callers: dict, where: str) -> None:
+    client = {"name": "shop", "senders": ["a@contoso.com"], "entra_app_id": APP}
+    assert list(problems(callers=callers, clients=[client])) == [where]

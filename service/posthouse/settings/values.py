@@ -162,9 +162,9 @@ def _address(value: str) -> str:
 
 
 def _domain(value: str) -> str:
-    if _DOMAIN.fullmatch(value):
+    if value == "*" or _DOMAIN.fullmatch(value):
         return value
-    raise RuleError("a domain is a name without @ and *", hint="such as 'contoso.com'")
+    raise RuleError("a domain is a name without @ and *, or '*' alone for all", hint="such as 'contoso.com'")
 
 
 def _network(value: str) -> str:
