@@ -37,6 +37,8 @@ from posthouse.doors.http.parts import Parts
 from posthouse.doors.listener import Listener, Tls, bind, bind_unix
 from posthouse.doors.rest import app as rest
 from posthouse.doors.smtp.listener import SmtpListener
+from posthouse.dsn import Reports
+from posthouse.dsn import Tools as ReportTools
 from posthouse.fixes import Fixes
 from posthouse.message import Message
 from posthouse.ports import Spool, SpoolUnavailableError
@@ -163,6 +165,8 @@ class Service:
                 "tokens": self._ways.warm,
                 "strays": self._make_strays().run,
             }
+            if self.settings.smtp_door.dsn_from is not None:
+                duties["reports"] = self._make_reports(self.settings.smtp_door.dsn_from).run
         if self._spool.look_every is not None:
             duties["watch"] = self._look_for_ends
         return duties
@@ -268,6 +272,10 @@ class Service:
                 concurrent=self.settings.limits.concurrent_requests,
             )
         )
+
+    def _make_reports(self, sender: str) -> Reports:
+        step, spool = self.door_step(), self._spool
+        return Reports(ReportTools(spool=spool, step=step, clock=self._clock, diagnosis=self._fixes, sender=sender))
 
     def _make_sweep(self) -> Sweep:
         kept, carriers = self.settings.spool, rules_of(self.settings).carriers

@@ -45,6 +45,7 @@ from posthouse.records import (
     Told,
     TransportKind,
     TransportRow,
+    Unreported,
     Unsettled,
     Way,
     Witness,
@@ -410,6 +411,10 @@ class Spool(Protocol):
 
     async def counts(self) -> Mapping[Status, int]:
         """Messages by stored status."""
+        ...
+
+    async def unreported(self, *, since: Millis, client: str, most: int) -> Sequence[Unreported]:
+        """Failed mail of the SMTP door since then that no report of ``client`` is about, the oldest first."""
         ...
 
     async def audit(self, entry: AuditEntry) -> None:

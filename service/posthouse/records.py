@@ -476,6 +476,16 @@ class RecipientState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unreported:
+    """Mail of the SMTP door that failed, wholly or for some recipients, and whose sender was not told yet."""
+
+    key: int
+    id: MessageId
+    reverse_path: str
+    finished_at: Millis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRow:
     """One try as written down."""
 

@@ -79,8 +79,12 @@ class SmtpListenerSettings(Table):
 
 
 class SmtpDoorSettings(Table):
-    """[smtp_door]: its listeners; an empty list closes the door."""
+    """[smtp_door]: its listeners; an empty list closes the door.
 
+    ``dsn_from``: mail of this door that fails is reported from this address to its reverse-path (RFC 3464).
+    """
+
+    dsn_from: Address | None = None
     listeners: tuple[SmtpListenerSettings, ...] = (SmtpListenerSettings(),)
 
 

@@ -41,6 +41,7 @@ from posthouse.records import (
     Told,
     TransportKind,
     TransportRow,
+    Unreported,
     Unsettled,
     Witness,
 )
@@ -443,3 +444,10 @@ def transport(row: TransportTuple) -> TransportRow:
 def parsed(value: object, _kind: type[_T]) -> _T:
     """A JSON column, which the engine's driver may have parsed already."""
     return cast("_T", json.loads(value) if isinstance(value, str) else value)
+
+
+def unreported(row: tuple[int, str, str, int]) -> Unreported:
+    """Failed mail whose sender is to be told."""
+    key, public_id, reverse_path, finished_at = row
+    id_ = id_from_bytes(bytes.fromhex(public_id))
+    return Unreported(key=key, id=id_, reverse_path=reverse_path, finished_at=finished_at)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from posthouse.message import Event, MessageId, Millis, Status, id_bytes, id_from_bytes
-from posthouse.records import AttemptRow, Filters, LaneRow, Page, Record
+from posthouse.records import AttemptRow, Filters, LaneRow, Page, Record, Unreported
 from posthouse.spool import rows
 from posthouse.spool.filters import narrowed
 from posthouse.spool.filters import parts as parts_of
@@ -88,3 +88,9 @@ async def counts(session: Session) -> Mapping[Status, int]:
     """Messages by stored status."""
     found = cast("Sequence[tuple[str, int]]", await session.rows("counts"))
     return {Status(status): int(number) for status, number in found}
+
+
+async def unreported(session: Session, *, since: Millis, client: str, most: int) -> Sequence[Unreported]:
+    """Failed mail of the SMTP door whose sender was not told yet."""
+    found = await session.rows("unreported", since=since, client=client, most=most)
+    return [rows.unreported(cast("tuple[int, str, str, int]", row)) for row in found]

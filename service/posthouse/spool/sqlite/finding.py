@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from posthouse.message import Event, MessageId, Millis, Status, id_bytes, id_from_bytes
-from posthouse.records import AttemptRow, Filters, LaneRow, Page, Record
+from posthouse.records import AttemptRow, Filters, LaneRow, Page, Record, Unreported
 from posthouse.spool import rows
 from posthouse.spool.filters import narrowed
 from posthouse.spool.filters import parts as parts_of
@@ -111,3 +111,9 @@ def counts(db: Database) -> Mapping[Status, int]:
     """Messages by stored status."""
     found = cast("Sequence[tuple[str, int]]", db.rows("counts", {}))
     return {Status(status): number for status, number in found}
+
+
+def unreported(*, since: Millis, client: str, most: int) -> Job[Sequence[Unreported]]:
+    """Failed mail of the SMTP door whose sender was not told yet."""
+    asked = {"since": since, "client": client, "most": most}
+    return lambda db: [rows.unreported(cast("tuple[int, str, str, int]", row)) for row in db.rows("unreported", asked)]

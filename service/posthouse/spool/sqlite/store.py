@@ -44,6 +44,7 @@ from posthouse.records import (
     Told,
     TransportKind,
     TransportRow,
+    Unreported,
     Unsettled,
     Way,
     Witness,
@@ -464,6 +465,10 @@ class SqliteSpool:
         return await self._readers.read(finding.counts)
 
     # --- operating
+
+    async def unreported(self, *, since: Millis, client: str, most: int) -> Sequence[Unreported]:
+        """Failed mail of the SMTP door since then that no report of ``client`` is about, the oldest first."""
+        return await self._readers.read(finding.unreported(since=since, client=client, most=most))
 
     async def audit(self, entry: AuditEntry) -> None:
         """Write down who did something."""
