@@ -137,6 +137,11 @@ async def _device(target: Target) -> httpx.Response:
     return await _without(target, authorization=f"Bearer {device.text}")
 
 
+async def _own_content(target: Target) -> httpx.Response:
+    message = (await target.post(SIMPLE)).json()["id"]
+    return await target.http.get(f"/v1/messages/{message}/content")
+
+
 async def _reused(target: Target) -> httpx.Response:
     await target.post(SIMPLE, **{"idempotency-key": "k"})
     return await target.post(SIMPLE | {"to": "evil@example.net"}, **{"idempotency-key": "k"})
@@ -226,11 +231,6 @@ HTTP: dict[str, tuple[Callable[[Target], Awaitable[httpx.Response]], int, str]] 
     "SQL: filter": (lambda t: t.http.get("/v1/messages", params={"status": "sent' or 1=1 --"}), 422, "validation_error"),
     "method: override": (lambda t: t.http.get("/v1/messages/batch", headers={"x-http-method-override": "DELETE"}), 404, "not_found"),
 }  # fmt: skip
-
-
-async def _own_content(target: Target) -> httpx.Response:
-    message = (await target.post(SIMPLE)).json()["id"]
-    return await target.http.get(f"/v1/messages/{message}/content")
 
 
 @pytest.mark.parametrize("attack", HTTP)
