@@ -95,11 +95,12 @@ class Service:
         self.home = home
         self.role = role
         self.port = free_port()
+        self.admin_listen = f"127.0.0.1:{free_port()}"
         self.state = home / "state"
         self.state.mkdir(exist_ok=True, mode=0o700)
         sections: dict[str, Any] = {
             "http": {"listen": f"127.0.0.1:{self.port}"},
-            "admin": {"listen": f"127.0.0.1:{free_port()}"},
+            "admin": {"listen": self.admin_listen},
             "smtp_door": {"listeners": []},
             "entra": {
                 "tenant_id": emulator.options.tenant_id,
