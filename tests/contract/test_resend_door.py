@@ -365,7 +365,7 @@ async def test_a_batch_has_one_key_and_one_answer(sdk: Sdk, mode: str) -> None:
     for answer in answers:
         del answer["http_headers"]
     assert answers[0] == answers[1]
-    refusal = await sdk.refusal(resend.Batch.send, [*batch[1:], EMAIL], options)
+    refusal = await sdk.refusal(resend.Batch.send, [*batch[:-1], batch[-1] | {"subject": "Changed"}], options)
     assert (refusal.code, refusal.error_type) == (409, "invalid_idempotent_request")
     assert await count(sdk.door) == 2
 
