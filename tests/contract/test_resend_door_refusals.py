@@ -8,12 +8,13 @@ import pytest
 import resend
 from resend import exceptions
 
-from posthouse.clients.keys import FAILURES_PER_MINUTE
+from posthouse.clients.failures import PER_MINUTE as FAILURES_PER_MINUTE
 from posthouse.doors.problems import TABLE
 from posthouse.doors.resend.sifting import Sieve
 from posthouse.doors.resend.views import last_event
 from posthouse.message import Status
 from posthouse.outcome import Answer, Sent
+from posthouse.policy import Terms
 from posthouse.refusal import Condition, Refused
 from tests.contract.resend_kit import EMAIL, EMAILS, Sdk, count, post, sdk_at
 from tests.contract.rest_door import Door, rest_door
@@ -191,6 +192,26 @@ async def test_the_sdk_raises_its_own_exceptions(sdk: Sdk) -> None:
     assert int(wrong[-1].headers["retry-after"]) > 0
     sdk.use(good or "")
     assert await sdk.send()
+
+
+@pytest.mark.parametrize(
+    ("terms", "name"),
+    [
+        (Terms(rate_per_minute=2, rate_per_day=100), "rate_limit_exceeded"),
+        (Terms(rate_per_minute=100, rate_per_day=2), "daily_quota_exceeded"),
+    ],
+)
+async def test_a_rate_is_told_in_the_fields_that_the_sdks_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terms: Terms, name: str
+) -> None:
+    async with rest_door(tmp_path, terms={"shop": terms}) as door, sdk_at(door, monkeypatch) as sdk:
+        answer = await sdk.call(resend.Emails.send, EMAIL)
+        await sdk.call(resend.Emails.send, EMAIL)
+        refusal = await sdk.refusal(resend.Emails.send, EMAIL)
+    shown = [headers["ratelimit-remaining"] for headers in (answer["http_headers"], refusal.headers)]
+    assert (shown, refusal.headers["ratelimit-limit"]) == (["1", "0"], "2")
+    assert int(refusal.headers["ratelimit-reset"]) > 0
+    assert (type(refusal), refusal.error_type) == (exceptions.RateLimitError, name)
 
 
 @pytest.mark.parametrize(

@@ -60,23 +60,27 @@ TABLE: Final[dict[Condition, Row]] = {
         "The token has expired",
         "The Entra token's exp has passed. Ask for a new one: the libraries do so by themselves; a token kept by hand "
         "lives for about an hour.",
+        resend="403 invalid_api_key",
     ),
     Condition.TOKEN_WRONG_AUDIENCE: Row(
         401,
         "The token is for another audience",
         "The program asked Entra ID for a token of another API. Its scope is the audience of [callers] with /.default "
         "behind it; the text names the audience.",
+        resend="403 invalid_api_key",
     ),
     Condition.TOKEN_WRONG_TENANT: Row(
         401,
         "The token is of another tenant",
         "Tokens count of one tenant only: [callers] tenant_id.",
+        resend="403 invalid_api_key",
     ),
     Condition.MISSING_ROLE: Row(
         401,
         "The token lacks a role",
         "A token counts whose app is a client's entra_app_id, or that has one of the app roles submit, read, content, "
         "manage or admin, assigned to the app (not to a person) in the app registration of [callers] audience.",
+        resend="401 restricted_api_key",
     ),
     Condition.INSUFFICIENT_SCOPE: Row(
         403,
@@ -225,6 +229,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "Tokens cannot be checked now",
         "The signing keys of Entra ID have never been fetched since the start and cannot be fetched now. Nothing was "
         "accepted; send it again after Retry-After. Keys of posthouse go on working.",
+        resend="503 application_error",
     ),
 }
 
@@ -261,8 +266,10 @@ def smtp_of(condition: Condition) -> str:
 
 
 def resend_of(refused: Refused) -> tuple[int, str]:
-    """The HTTP status and the name of the Resend door, which tells what is missing and a wrong ``from`` apart."""
+    """The HTTP status and the name of the Resend door, which tells more apart: what is missing, a wrong ``from``, a used day."""
     status, _, name = TABLE[refused.condition].resend.partition(" ")
+    if any(one.name == "day" and not one.remaining for one in refused.allowance):
+        name = "daily_quota_exceeded"
     if refused.condition is Condition.VALIDATION_ERROR and refused.errors:
         if all(error.missing for error in refused.errors):
             name = "missing_required_field"

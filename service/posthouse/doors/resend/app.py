@@ -6,6 +6,7 @@ from fastapi import FastAPI, Request, Response
 
 from posthouse.doors.http.application import Door
 from posthouse.doors.http.parts import Parts
+from posthouse.doors.resend.drafts import DOOR
 from posthouse.doors.resend.messages import Messages
 from posthouse.doors.resend.refusals import fault, refusal
 from posthouse.doors.resend.submit import Submit
@@ -19,7 +20,7 @@ ABSENT: Final = ("metrics", "receiving")
 
 def door() -> Door:
     """A door for the SDKs of Resend; nothing of it stands in the OpenAPI document, which is the native door's."""
-    return Door(install=_install, speaks=_speaks, refused=refusal, fault=fault)
+    return Door(name=DOOR, install=_install, speaks=_speaks, refused=refusal, fault=fault)
 
 
 def _install(app: FastAPI, parts: Parts) -> None:

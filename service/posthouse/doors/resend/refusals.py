@@ -4,6 +4,7 @@ from fastapi import Response
 
 from posthouse.doors.http.parts import answer
 from posthouse.doors.problems import resend_of
+from posthouse.doors.resend.allowance import rate_fields
 from posthouse.refusal import Refused
 
 FAULT = 500, "internal_server_error"
@@ -12,7 +13,9 @@ FAULT = 500, "internal_server_error"
 def refusal(refused: Refused, _request_id: str) -> Response:
     """The refusal as plain JSON: resend-python takes no other media type."""
     status, name = resend_of(refused)
-    return _error(status, name, said(refused))
+    response = _error(status, name, said(refused))
+    response.raw_headers.extend(rate_fields(refused.allowance))
+    return response
 
 
 def fault(request_id: str) -> Response:

@@ -7,9 +7,11 @@ from typing import Annotated, Final
 from fastapi import Request, Response
 from pydantic import Field, TypeAdapter
 
+from posthouse.doors.http.allowance import allowance_fields
 from posthouse.doors.http.parts import Parts, Ready
 from posthouse.doors.http.reading import JSON, Headers, body, idempotency_key, in_turn, media_type, no_more, parsed
 from posthouse.doors.resend import views
+from posthouse.doors.resend.allowance import rate_fields
 from posthouse.doors.resend.drafts import DOOR, draft
 from posthouse.doors.resend.models import EmailIn
 from posthouse.doors.resend.sifting import items, sift, weighed
@@ -74,8 +76,11 @@ class Submit:
 
     async def _accept(self, drafts: Sequence[Draft], render: Render, idempotency: Idempotency | None) -> Response:
         result = await self._step.accept(drafts, answer=render, idempotency=idempotency)
-        replayed = ((b"idempotency-replayed", b"true"),) if isinstance(result, Replayed) else ()
-        return Ready(result.answer, 200, *replayed)
+        allowance = self._step.allowance(drafts[0].client)
+        fields = allowance_fields(allowance) + rate_fields(allowance)
+        if isinstance(result, Replayed):
+            fields.append((b"idempotency-replayed", b"true"))
+        return Ready(result.answer, 200, *fields)
 
 
 def _bound(key: str | None, client: Client, kind: str, *prints: bytes) -> Idempotency | None:
