@@ -35,6 +35,7 @@ from posthouse.dispatcher.gates import Gates
 from posthouse.doors.http.application import application
 from posthouse.doors.http.parts import Parts
 from posthouse.doors.listener import Listener, Tls, bind, bind_unix
+from posthouse.doors.resend import app as resend
 from posthouse.doors.rest import app as rest
 from posthouse.doors.smtp.listener import SmtpListener
 from posthouse.dsn import Reports
@@ -210,7 +211,8 @@ class Service:
             proxies=self.settings.http.trusted_proxies,
             callers=self._callers,
         )
-        doors = [rest.door(admin=admin)] if admin or self._role.takes else [rest.PROBES]
+        clients = [resend.door(), rest.door(admin=False)] if self._role.takes else [rest.PROBES]
+        doors = [rest.door(admin=True)] if admin else clients
         return application(parts, doors, documented=admin, chance=self._machine.chance, version=version())
 
     def door_step(self) -> DoorStep:

@@ -41,10 +41,11 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One field at fault: a JSON pointer (RFC 6901) and the rule it breaks."""
+    """One field at fault: a JSON pointer (RFC 6901) and the rule it breaks, which may be to be there at all."""
 
     pointer: str
     detail: str
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from posthouse.clients.keys import Grant, Keys
 from posthouse.concurrency import Ceiling
 from posthouse.doors.http.application import application
 from posthouse.doors.http.parts import Parts
+from posthouse.doors.resend.app import door as resend
 from posthouse.doors.rest.app import door as native
 from posthouse.fixes import Fixes
 from posthouse.identities import KeyRow
@@ -251,7 +252,7 @@ async def rest_door(
         proxies=proxies,
         callers=callers(keys, clock),
     )
-    app = application(parts, [native(admin=admin)], documented=admin, chance=chance, version="0")
+    app = application(parts, [resend(), native(admin=admin)], documented=admin, chance=chance, version="0")
     try:
         yield Door(app, spool, keys, clock, watch, news, state, Quiet(), step, keeper)
     finally:

@@ -1,5 +1,7 @@
 """The same mail through each door is the same message in the spool (HOUSE)."""
 
+import base64
+import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import aiosmtplib
 import pytest
 
 from posthouse.doors.smtp.listener import Address, SmtpListener
-from posthouse.message import MessageId
+from posthouse.message import MessageId, parse_id
 from tests.contract.rest_door import Door, rest_door
 
 FROM = "noreply@contoso.com"
@@ -21,6 +23,7 @@ HEADER = (
     b"MIME-Version: 1.0\r\n"
     b'Content-Type: multipart/mixed; boundary="b"\r\n'
 )
+BOUNDARY = re.compile(rb"\b[amr][0-9a-f]{32}\b")
 BODY = b"--b\r\nContent-Type: text/plain\r\n\r\nHello\r\n.\r\n..\r\n--b--\r\n"
 
 
@@ -69,8 +72,10 @@ async def seen(door: Door, message_id: MessageId) -> dict[str, object]:
         "client": record.client,
         "mailbox": record.mailbox,
         "priority": record.priority,
-        "header": header,
-        "body": b"".join([block async for block in content.body.blocks()]),
+        "tags": record.tags,
+        "due_at": record.due_at > door.clock.now() and record.due_at,
+        "header": [BOUNDARY.sub(b"boundary", line) for line in header],
+        "body": BOUNDARY.sub(b"boundary", b"".join([block async for block in content.body.blocks()])),
     }
 
 
@@ -86,3 +91,33 @@ async def seen(door: Door, message_id: MessageId) -> dict[str, object]:
 async def test_the_same_mail_through_each_door_is_the_same_message(header: bytes, door: Door) -> None:
     raw = header + b"\r\n" + BODY
     assert await seen(door, await by_smtp(door, raw)) == await seen(door, await by_rest(door, raw))
+
+
+LETTER = {
+    "from": "Shop Ö <noreply@contoso.com>",
+    "to": ["jo@example.org", "Kim <kim@example.org>"],
+    "cc": "cc@example.org",
+    "bcc": ["blind@example.org", "JO@example.org"],
+    "reply_to": "help@contoso.com",
+    "subject": "Grüße",
+    "text": "Hello\n.\nÖ",
+    "headers": {"X-Entity-Ref-ID": "7"},
+}
+FILES = {
+    "html": '<img src="cid:logo">',
+    "scheduled_at": "2099-01-01T09:00:00.000Z",
+    "attachments": [
+        {"filename": "plan ö.pdf", "content": base64.b64encode(bytes(range(256)) * 9).decode()},
+        {"filename": "logo.png", "content": "iVBORw0KGgo=", "content_type": "image/png", "content_id": "logo"},
+    ],
+}
+
+
+@pytest.mark.parametrize("more", [{}, FILES])
+async def test_the_same_letter_through_each_door_is_the_same_message(more: dict[str, object], door: Door) -> None:
+    http = await door.http("submit")
+    native = await http.post("/v1/messages", json=LETTER | more | {"tags": {"category": "order"}})
+    other = await http.post("/resend/emails", json=LETTER | more | {"tags": [{"name": "category", "value": "order"}]})
+    ids = [parse_id(answer.json()["id"]) for answer in (native, other)]
+    first, second = [await seen(door, message_id) for message_id in ids if message_id]
+    assert first == second

@@ -1,12 +1,12 @@
 """A letter that a client wrote as JSON, whatever door it came in by: composed and made a draft for the door step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from posthouse.compose import Letter, Plan, client_message_id, plan
+from posthouse.compose import Letter, Person, Plan, client_message_id, plan
 from posthouse.doors.raw import header_notices
-from posthouse.message import Bytes, Content, Envelope, Millis
+from posthouse.message import Bytes, Content, Envelope, Kind, Millis, Recipient
 from posthouse.policy import Client
 from posthouse.submission import Draft, Identity, Notice, Wishes
 
@@ -27,6 +27,15 @@ class Written:
     wishes: Callable[[Millis], Wishes]
     saved: bool = True
     root: str = ""
+
+
+def envelope_of(sender: Person, *, to: Sequence[Person], cc: Sequence[Person], bcc: Sequence[Person]) -> Envelope:
+    """Sender and recipients, each address once."""
+    found: dict[str, Recipient] = {}
+    for kind, group in ((Kind.TO, to), (Kind.CC, cc), (Kind.BCC, bcc)):
+        for one in group:
+            found.setdefault(one.address.lower(), Recipient(one.address, kind))
+    return Envelope(sender.address, tuple(found.values()))
 
 
 def composed(letter: Letter, identity: Identity, *, seed: str | None = None) -> Plan:

@@ -25,7 +25,8 @@ METADATA_LIMIT: Final = 4096
 """Bytes of metadata as JSON (CONTRACT §2.1)."""
 PRIORITIES: Final = {"high": Priority.HIGH, "normal": Priority.NORMAL, "low": Priority.LOW}
 
-_TAGS: Final = 32
+TAGS: Final = 32
+"""Tags that a message has at most."""
 
 
 def _metadata(value: object) -> object:
@@ -40,9 +41,9 @@ def _metadata(value: object) -> object:
 
 
 _Reference = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
-_TagName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-_TagValue = Annotated[str, StringConstraints(max_length=256)]
-Tags = Annotated[dict[_TagName, _TagValue], Field(max_length=_TAGS)]
+TagName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+TagValue = Annotated[str, StringConstraints(max_length=256)]
+Tags = Annotated[dict[TagName, TagValue], Field(max_length=TAGS)]
 
 
 class Options(BaseModel):

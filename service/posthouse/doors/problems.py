@@ -17,12 +17,13 @@ PAGES: Final = "/docs/problems"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A condition at the REST door: HTTP status and title; what its page says; and at the SMTP door: both codes."""
+    """A condition at the REST door: status, title and page; at the SMTP door: both codes; at the Resend door: status and name."""
 
     status: int
     title: str
     page: str
     smtp: str = "554 5.6.0"
+    resend: str = "422 validation_error"
 
 
 TABLE: Final[dict[Condition, Row]] = {
@@ -30,11 +31,13 @@ TABLE: Final[dict[Condition, Row]] = {
         400,
         "The body is not JSON",
         "The body could not be read as JSON (RFC 8259), in UTF-8. The text names the line and column.",
+        resend="400 validation_error",
     ),
     Condition.INVALID_IDEMPOTENCY_KEY: Row(
         400,
         "The Idempotency-Key is malformed",
         "An Idempotency-Key has 1 to 256 visible ASCII characters. A fresh UUID for every new message is a good one.",
+        resend="400 invalid_idempotency_key",
     ),
     Condition.MISSING_CREDENTIALS: Row(
         401,
@@ -42,6 +45,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "Send the header Authorization: Bearer followed by a key. An administrator makes one: "
         "posthouse keys create NAME --sender ADDRESS.",
         smtp="530 5.7.0",
+        resend="401 missing_api_key",
     ),
     Condition.INVALID_KEY: Row(
         401,
@@ -49,29 +53,34 @@ TABLE: Final[dict[Condition, Row]] = {
         "The key is mistyped, unknown, revoked or expired. posthouse keys list shows what exists; a key itself is "
         "shown only once, when it is made.",
         smtp="535 5.7.8",
+        resend="403 invalid_api_key",
     ),
     Condition.TOKEN_EXPIRED: Row(
         401,
         "The token has expired",
         "The Entra token's exp has passed. Ask for a new one: the libraries do so by themselves; a token kept by hand "
         "lives for about an hour.",
+        resend="403 invalid_api_key",
     ),
     Condition.TOKEN_WRONG_AUDIENCE: Row(
         401,
         "The token is for another audience",
         "The program asked Entra ID for a token of another API. Its scope is the audience of [callers] with /.default "
         "behind it; the text names the audience.",
+        resend="403 invalid_api_key",
     ),
     Condition.TOKEN_WRONG_TENANT: Row(
         401,
         "The token is of another tenant",
         "Tokens count of one tenant only: [callers] tenant_id.",
+        resend="403 invalid_api_key",
     ),
     Condition.MISSING_ROLE: Row(
         401,
         "The token lacks a role",
         "A token counts whose app is a client's entra_app_id, or that has one of the app roles submit, read, content, "
         "manage or admin, assigned to the app (not to a person) in the app registration of [callers] audience.",
+        resend="401 restricted_api_key",
     ),
     Condition.INSUFFICIENT_SCOPE: Row(
         403,
@@ -79,6 +88,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "The scopes are submit, read, content, manage and admin; none includes another. The text names the one that "
         "is missing. An administrator makes a key with it: posthouse keys create NAME --sender ADDRESS --scope SCOPE.",
         smtp="550 5.7.1",
+        resend="401 restricted_api_key",
     ),
     Condition.SENDER_NOT_ALLOWED: Row(
         403,
@@ -86,21 +96,27 @@ TABLE: Final[dict[Condition, Row]] = {
         "Every key has senders: exact addresses or *@domain. The text names the ones of this client. For raw messages "
         "the rule holds for From and Sender.",
         smtp="550 5.7.1",
+        resend="403 validation_error",
     ),
     Condition.RECIPIENT_NOT_ALLOWED: Row(
         403,
         "The client may not send to this recipient",
         "The key is limited to recipient domains; the text names them and the first address outside of them.",
         smtp="550 5.7.1",
+        resend="403 validation_error",
     ),
     Condition.NOT_FOUND: Row(
         404,
         "Not found",
         "There is no such thing, or it belongs to another client: both answer the same. Finished messages are deleted "
         "after [spool] retention, their content after [spool] content_retention.",
+        resend="404 not_found",
     ),
     Condition.METHOD_NOT_ALLOWED: Row(
-        405, "The method is not allowed here", "The header Allow names the methods that this address knows."
+        405,
+        "The method is not allowed here",
+        "The header Allow names the methods that this address knows.",
+        resend="405 method_not_allowed",
     ),
     Condition.NOT_CANCELABLE: Row(
         409,
@@ -120,6 +136,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "A body may pause for 30 seconds and, after its first minute, comes at 10,000 bytes a second or more. Nothing "
         "was accepted and the connection is closed; send it again.",
         smtp="421 4.4.2",
+        resend="408 application_error",
     ),
     Condition.NOT_CHANGEABLE: Row(
         409,
@@ -135,12 +152,14 @@ TABLE: Final[dict[Condition, Row]] = {
         "in one request of Microsoft Graph, more by SMTP or as a draft with upload sessions); [limits] "
         "max_message_bytes for all. The text says what lifts the one that was met.",
         smtp="552 5.3.4",
+        resend="413 validation_error",
     ),
     Condition.UNSUPPORTED_MEDIA_TYPE: Row(
         415,
         "The media type is not supported",
         "Send Content-Type: application/json, multipart/form-data with the JSON as its first part, or message/rfc822 "
         "for a complete message; without Content-Encoding.",
+        resend="415 validation_error",
     ),
     Condition.VALIDATION_ERROR: Row(
         422,
@@ -160,6 +179,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "An attachment is not valid",
         "content is base64 (RFC 4648 §4), or part names a part of the form, which no other attachment names; "
         "content_type is type/subtype, every content_id stands once, a file name has no control characters.",
+        resend="422 invalid_attachment",
     ),
     Condition.INVALID_MIME: Row(
         422,
@@ -172,6 +192,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "The Idempotency-Key came before with another request",
         "The key of a request is bound to its content until 24 hours after the message is final. "
         "The same request gets the stored answer; a new message needs a new key.",
+        resend="409 invalid_idempotent_request",
     ),
     Condition.QUOTA_EXCEEDED: Row(
         429,
@@ -179,12 +200,14 @@ TABLE: Final[dict[Condition, Row]] = {
         "This caller's own rate was exceeded; Retry-After holds the seconds to wait. It never means that Microsoft is "
         "throttled or down: that fills the spool, not this list.",
         smtp="451 4.7.1",
+        resend="429 rate_limit_exceeded",
     ),
     Condition.SPOOL_FULL: Row(
         503,
         "No space to keep mail",
         "Nothing was accepted. Send it again after Retry-After; an administrator frees space.",
         smtp="452 4.3.1",
+        resend="503 application_error",
     ),
     Condition.STORAGE_LOW: Row(
         503,
@@ -192,18 +215,21 @@ TABLE: Final[dict[Condition, Row]] = {
         "The disk is below its floor or cannot be written. Nothing was accepted. Send it again after Retry-After; "
         "/readyz names the reason.",
         smtp="452 4.3.1",
+        resend="503 application_error",
     ),
     Condition.DRAINING: Row(
         503,
         "The service is stopping",
         "Nothing was accepted. Send it again after Retry-After: it is being restarted.",
         smtp="421 4.3.2",
+        resend="503 application_error",
     ),
     Condition.CALLERS_UNAVAILABLE: Row(
         503,
         "Tokens cannot be checked now",
         "The signing keys of Entra ID have never been fetched since the start and cannot be fetched now. Nothing was "
         "accepted; send it again after Retry-After. Keys of posthouse go on working.",
+        resend="503 application_error",
     ),
 }
 
@@ -237,6 +263,19 @@ def status_of(refused: Refused) -> int:
 def smtp_of(condition: Condition) -> str:
     """The reply code and the enhanced one of the SMTP door."""
     return TABLE[condition].smtp
+
+
+def resend_of(refused: Refused) -> tuple[int, str]:
+    """The HTTP status and the name of the Resend door, which tells more apart: what is missing, a wrong ``from``, a used day."""
+    status, _, name = TABLE[refused.condition].resend.partition(" ")
+    if any(one.name == "day" and not one.remaining for one in refused.allowance):
+        name = "daily_quota_exceeded"
+    if refused.condition is Condition.VALIDATION_ERROR and refused.errors:
+        if all(error.missing for error in refused.errors):
+            name = "missing_required_field"
+        elif refused.errors[0].pointer.endswith("/from"):
+            name = "invalid_from_address"
+    return int(status), name
 
 
 def problem(refused: Refused, *, request_id: str) -> bytes:

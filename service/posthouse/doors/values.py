@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from mimetypes import MimeTypes
 from typing import Annotated, Final
 
 import pybase64
@@ -13,6 +14,7 @@ LONGEST_WAIT: Final = 366 * 86_400
 """Seconds that send_in and expires_in reach ahead at most."""
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_TYPES: Final = MimeTypes(filenames=())
 _DURATION: Final = re.compile(r"(\d{1,9})([smhd]?)")
 
 
@@ -26,8 +28,13 @@ def seconds_of(value: object) -> float:
     return float(value)
 
 
-def _decoded(value: object) -> bytes:
-    """Base64 with or without line breaks."""
+def content_type_of(filename: str, given: str | None) -> str:
+    """The content type of a file, as given or by its name."""
+    return given or _TYPES.guess_type(filename, strict=True)[0] or "application/octet-stream"
+
+
+def decoded(value: object) -> bytes:
+    """The bytes of base64 with or without line breaks; raises RuleError."""
     if not isinstance(value, str):
         raise RuleError("content is a string of base64 (RFC 4648 §4)")
     try:
@@ -46,6 +53,6 @@ def _network(value: object) -> str:
 
 
 Seconds = Annotated[float, PlainValidator(seconds_of, json_schema_input_type=float | str)]
-Base64 = Annotated[bytes, PlainValidator(_decoded, json_schema_input_type=str)]
+Base64 = Annotated[bytes, PlainValidator(decoded, json_schema_input_type=str)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Network = Annotated[str, PlainValidator(_network, json_schema_input_type=str)]

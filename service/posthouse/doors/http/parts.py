@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from fastapi import Request, Response
@@ -15,7 +16,7 @@ from posthouse.clients.keys import Keys
 from posthouse.concurrency import Ceiling
 from posthouse.doors.http.source import source_of
 from posthouse.limits import Discipline
-from posthouse.message import MessageId, parse_id
+from posthouse.message import MessageId, Millis, parse_id
 from posthouse.policy import ADMINISTRATOR, Client, Right, must_have
 from posthouse.ports import Clock, Diagnosis, Spool
 from posthouse.records import TransportRow
@@ -122,6 +123,13 @@ class Ready(Response):
 def answer(content: object, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A JSON answer."""
     return Response(to_json(content), status, headers=headers, media_type="application/json")
+
+
+def iso(at: Millis | None) -> str | None:
+    """ISO 8601 in UTC with milliseconds and Z."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def path_parameter(*names: str) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Reads what a client sent: bounded body, media type, JSON into a model; every fault becomes a Refused with pointers."""
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
@@ -18,6 +19,9 @@ from posthouse.refusal import Condition, FieldError, Refused
 JSON_LIMIT: Final = 10 * 1024 * 1024
 """Bytes of a JSON body (HOUSE: larger goes as message/rfc822)."""
 
+HEAVY: Final = 256 * 1024
+"""Bytes of a body from which on reading and composing leave the event loop to others."""
+
 JSON: Final = b"application/json"
 RAW: Final = b"message/rfc822"
 FORM: Final = b"multipart/form-data"
@@ -26,6 +30,7 @@ _WAIT: Final = re.compile(rb"(?:^|[,;])[ \t]*wait[ \t]*=[ \t]*\"?(\d{1,9})\"?[ \
 _LONGEST_WAIT: Final = 30
 
 Model = TypeVar("Model")
+Result = TypeVar("Result")
 Headers = Mapping[bytes, bytes]
 
 
@@ -65,6 +70,11 @@ async def body(request: Request, *, monotonic: Callable[[], float]) -> bytes:
     return b"".join(pieces)
 
 
+async def in_turn(raw: bytes, work: Callable[[], Result]) -> Result:
+    """What ``work`` makes of a body, in a thread where that takes long."""
+    return work() if len(raw) < HEAVY else await asyncio.to_thread(work)
+
+
 def refuse_length(headers: Headers, limit: int) -> None:
     """Raises Refused(MESSAGE_TOO_LARGE) for an announced length above ``limit`` bytes, before the body is read."""
     length = headers.get(b"content-length", b"")
@@ -89,6 +99,17 @@ def from_query(model: type[Model], query: Mapping[str, object]) -> Model:
         return TypeAdapter(model).validate_strings(query)
     except ValidationError as fault:
         raise refusal(fault, root="/query", model=model) from None
+
+
+def no_more(request: Request, *known: str) -> None:
+    """Raises Refused for a parameter of the address line that is none of these."""
+    if not request.scope["query_string"]:
+        return
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        detail = f"unknown parameter; there are {', '.join(known)}" if known else "unknown parameter; there are none"
+        error = FieldError(f"/query/{unknown[0]}", detail)
+        raise Refused(Condition.VALIDATION_ERROR, f"{error.pointer}: {detail}", errors=(error,))
 
 
 def idempotency_key(headers: Headers) -> str | None:
@@ -130,11 +151,11 @@ def _field_error(error: ErrorDetails, root: str, model: type) -> FieldError:
     pointer = root + "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in place)
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, RuleError):
-        return FieldError(pointer + cause.at, str(cause))
+        return FieldError(pointer + cause.at, str(cause), missing=cause.missing)
     if error["type"] == "extra_forbidden":
         return FieldError(pointer, _unknown(place, model))
     if error["type"] == "missing":
-        return FieldError(pointer, "this field is required")
+        return FieldError(pointer, "this field is required", missing=True)
     return FieldError(pointer, error["msg"])
 
 
@@ -165,5 +186,7 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
 
 def too_large(limit: int) -> Refused:
     """The refusal of a body of more than ``limit`` bytes."""
-    hint = "; larger messages go as multipart/form-data or message/rfc822" if limit == JSON_LIMIT else ""
+    hint = (
+        "; larger messages go to /v1/messages as multipart/form-data or message/rfc822" if limit == JSON_LIMIT else ""
+    )
     return Refused(Condition.MESSAGE_TOO_LARGE, f"the body has more than {limit} bytes{hint}", limit_bytes=limit)

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request, Response
 from pydantic import TypeAdapter
 
 from posthouse.doors.address import is_address
-from posthouse.doors.http.parts import Parts, answer, path_parameter
+from posthouse.doors.http.parts import Parts, answer, iso, path_parameter
 from posthouse.doors.http.reading import body, parsed
 from posthouse.doors.options import PRIORITIES
 from posthouse.doors.rest import views
@@ -79,8 +79,8 @@ class ClientsDesk:
         terms = row.terms
         return {
             "name": row.name,
-            "created_at": views.iso(row.created_at) if row.created_at else None,
-            "paused_at": views.iso(row.paused_at),
+            "created_at": iso(row.created_at) if row.created_at else None,
+            "paused_at": iso(row.paused_at),
             "settings": self._parts.keys.settled(row.name),
             "rate_per_minute": terms.rate_per_minute or None,
             "rate_per_day": terms.rate_per_day or None,

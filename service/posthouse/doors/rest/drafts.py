@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from posthouse.compose import Arriving, Plan, Unfit
-from posthouse.doors.http.reading import unfit
-from posthouse.doors.letters import Written, composed, draft_of, whole
+from posthouse.compose import Arriving, Plan
+from posthouse.doors.http.composing import planned as composed
+from posthouse.doors.letters import Written, draft_of, whole
 from posthouse.doors.rest.models import MessageIn
 from posthouse.message import Bytes, Content
 from posthouse.policy import Client
@@ -25,13 +25,13 @@ def from_json(message: MessageIn, *, client: Client, step: DoorStep, root: str =
         )
         raise Refused(Condition.INVALID_ATTACHMENT, f"{pointer}: {detail}", errors=(FieldError(pointer, detail),))
     identity, written = step.identify(message.sender.address), _written(message, {}, root=root)
-    return draft_of(written, identity, whole(_planned(written, identity)), door=DOOR, client=client)
+    return draft_of(written, identity, whole(composed(written, identity)), door=DOOR, client=client)
 
 
 def announced(message: MessageIn, contents: Mapping[int, Arriving], *, client: Client, step: DoorStep) -> Draft:
     """The same of a message whose body is still to come: its header alone."""
     identity, written = step.identify(message.sender.address), _written(message, contents)
-    header = Content(_planned(written, identity).header, Bytes(b""))
+    header = Content(composed(written, identity).header, Bytes(b""))
     return draft_of(written, identity, header, door=DOOR, client=client)
 
 
@@ -39,7 +39,7 @@ def planned(
     message: MessageIn, identity: Identity, contents: Mapping[int, Arriving], *, seed: str | None = None
 ) -> Plan:
     """How a message is composed; ``contents`` are those not at hand, by the index of their attachment. Raises Refused."""
-    return _planned(_written(message, contents), identity, seed=seed)
+    return composed(_written(message, contents), identity, seed=seed)
 
 
 def _written(message: MessageIn, contents: Mapping[int, Arriving], *, root: str = "") -> Written:
@@ -50,10 +50,3 @@ def _written(message: MessageIn, contents: Mapping[int, Arriving], *, root: str 
         saved=message.save_to_sent_items,
         root=root,
     )
-
-
-def _planned(written: Written, identity: Identity, *, seed: str | None = None) -> Plan:
-    try:
-        return composed(written.letter, identity, seed=seed)
-    except Unfit as fault:
-        raise unfit(fault, root=written.root) from None

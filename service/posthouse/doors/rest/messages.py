@@ -9,16 +9,17 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
-from posthouse.doors.http.parts import Parts, answer, known_id, may_look, no_message, path_parameter
+from posthouse.doors.http.kept import Kept, cursor
+from posthouse.doors.http.parts import Parts, answer, may_look, path_parameter
 from posthouse.doors.http.reading import body, from_query, parsed
 from posthouse.doors.options import moment
 from posthouse.doors.rest import views
 from posthouse.doors.rest.models import ChangeIn, RetryIn, SettleIn
-from posthouse.message import Content, MessageId, Millis, Status, parse_id
+from posthouse.message import Content, Status
 from posthouse.policy import Client, Right, must_have
 from posthouse.ports import ContentUnreadableError
-from posthouse.records import Action, AuditEntry, Change, Command, Filters, NoSuchMessage, NotPossible, Obeyed, Record
-from posthouse.refusal import Condition, FieldError, Refused
+from posthouse.records import Action, AuditEntry, Filters, Record
+from posthouse.refusal import Condition, Refused
 from posthouse.structure import anatomy, decoded, index_of
 from posthouse.telemetry import log
 
@@ -57,6 +58,7 @@ class Messages:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._spool = parts.spool
+        self._kept = Kept(parts)
 
     async def listed(self, request: Request) -> Response:
         """GET /v1/messages."""
@@ -68,12 +70,12 @@ class Messages:
 
     async def one(self, request: Request) -> Response:
         """GET /v1/messages/{id}."""
-        _, record = await self._visible(request)
+        _, record = await self._kept.visible(request)
         return await self._shown(record)
 
     async def events(self, request: Request) -> Response:
         """GET /v1/messages/{id}/events."""
-        _, record = await self._visible(request)
+        _, record = await self._kept.visible(request)
         return answer(views.everything([views.event(event) for event in await self._spool.events(record.id)]))
 
     async def content(self, request: Request) -> Response:
@@ -105,7 +107,7 @@ class Messages:
         return StreamingResponse(decoded(content.body, file), headers=headers, media_type=file.type)
 
     async def _read(self, request: Request) -> tuple[Client, Record, Content]:
-        caller, record = await self._visible(request)
+        caller, record = await self._kept.visible(request)
         must_have(caller, Right.CONTENT)
         key = await self._spool.key_of(record.id)
         try:
@@ -148,21 +150,11 @@ class Messages:
 
     async def change(self, request: Request) -> Response:
         """PATCH /v1/messages/{id}: times and priority while it waits; its own client may, others need ``manage``."""
-        caller, record = await self._visible(request)
-        if caller.name != record.client or Right.SUBMIT not in caller.rights:
-            must_have(caller, Right.MANAGE)
+        caller, record = await self._kept.own(request)
         raw = await body(request, monotonic=self._parts.clock.monotonic)
         now = self._parts.clock.now()
         change = parsed(_CHANGE, raw, model=ChangeIn).change(now)
-        _check_times(change, record, now)
-        gives_up_at = None if change.due_at is None else change.due_at + self._expire_after
-        command = replace(
-            self._command(caller, record, Action.CHANGE, now),
-            owner=caller.name,
-            change=change,
-            gives_up_at=gives_up_at,
-        )
-        return await self._carry_out(command, Condition.NOT_CHANGEABLE)
+        return await self._shown(await self._kept.changed(caller, record, change, now=now))
 
     async def _obey(
         self,
@@ -175,49 +167,17 @@ class Messages:
     ) -> Response:
         now, options = self._parts.clock.now(), options or RetryIn()
         command = replace(
-            self._command(caller, record, action, now),
+            self._kept.command(caller, record, action, now),
             accept_duplicate=options.accept_duplicate,
             expires_at=moment(options.expires_at, options.expires_in, now=now),
-            gives_up_at=now + self._expire_after,
+            gives_up_at=now + self._kept.expire_after,
         )
-        return await self._carry_out(command, refusal)
-
-    @property
-    def _expire_after(self) -> Millis:
-        return int(self._parts.step.rules.expire_after * 1000)
-
-    def _command(self, caller: Client, record: Record, action: Action, now: Millis) -> Command:
-        client = None if Right.READ in caller.rights else caller.name
-        return Command(action=action, id=record.id, at=now, by=caller.by, client=client)
-
-    async def _carry_out(self, command: Command, refusal: Condition) -> Response:
-        result = await self._spool.obey(command)
-        match result:
-            case Obeyed():
-                return await self._shown(await self._found(command.id))
-            case NotPossible():
-                raise Refused(refusal, result.detail)
-            case NoSuchMessage():
-                raise no_message()
-
-    async def _visible(self, request: Request) -> tuple[Client, Record]:
-        caller = self._parts.caller(request)
-        may_look(caller)
-        record = await self._found(known_id(request.path_params["message_id"]))
-        if not caller.sees(record.client):
-            raise no_message()
-        return caller, record
+        return await self._shown(await self._kept.obeyed(command, refusal))
 
     async def _managed(self, request: Request) -> tuple[Client, Record]:
-        caller, record = await self._visible(request)
+        caller, record = await self._kept.visible(request)
         must_have(caller, Right.MANAGE)
         return caller, record
-
-    async def _found(self, message_id: MessageId) -> Record:
-        record = await self._spool.get(message_id, now=self._parts.clock.now())
-        if record is None:
-            raise no_message()
-        return record
 
     async def _shown(self, record: Record) -> Response:
         attempts = await self._spool.attempts(record.id)
@@ -261,30 +221,10 @@ def _filters(query: dict[str, str], caller: Client) -> Filters:
         transport=wanted.transport,
         created_after=moment(wanted.created_after, None, now=0),
         created_before=moment(wanted.created_before, None, now=0),
-        after=_cursor("after", wanted.after),
-        before=_cursor("before", wanted.before),
+        after=cursor("after", wanted.after),
+        before=cursor("before", wanted.before),
         limit=wanted.limit,
     )
-
-
-def _check_times(change: Change, record: Record, now: Millis) -> None:
-    """Raises Refused where it would expire before it is due."""
-    due_at = record.due_at if change.due_at is None else change.due_at
-    expires_at = record.expires_at if change.expires_at is None else change.expires_at
-    if change.never_expires or expires_at is None or expires_at > max(due_at, now):
-        return
-    detail = "it would expire before it is due (scheduled_at, send_in)"
-    raise Refused(Condition.VALIDATION_ERROR, detail, errors=(FieldError("/expires_at", detail),))
-
-
-def _cursor(name: str, text: str | None) -> MessageId | None:
-    if text is None:
-        return None
-    message_id = parse_id(text)
-    if message_id is None:
-        detail = f"{name} is the id of a message"
-        raise Refused(Condition.VALIDATION_ERROR, detail, errors=(FieldError(f"/query/{name}", detail),))
-    return message_id
 
 
 async def _whole(content: Content) -> AsyncIterator[bytes]:

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
-from mimetypes import MimeTypes
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
@@ -19,17 +18,16 @@ from pydantic import (
 from pydantic_core import to_json
 
 from posthouse.compose import Arriving, Attachment, Letter, Person
+from posthouse.doors.letters import envelope_of
 from posthouse.doors.options import PRIORITIES, Options, Tags, moment
 from posthouse.doors.people import people, person
 from posthouse.doors.rules import RuleError
-from posthouse.doors.values import Base64, Count, Network, Seconds
-from posthouse.message import Envelope, Kind, Millis, OnUnconfirmed, Recipient
+from posthouse.doors.values import Base64, Count, Network, Seconds, content_type_of
+from posthouse.message import Envelope, Millis, OnUnconfirmed
 from posthouse.policy import Terms
 from posthouse.records import Change
 
 _UNKNOWN: Final = Arriving()
-_TYPES: Final = MimeTypes(filenames=())
-
 
 _ADDRESS_SCHEMA = str | dict[Literal["name", "address"], str]
 _One = Annotated[Person, PlainValidator(person, json_schema_input_type=_ADDRESS_SCHEMA)]
@@ -63,8 +61,7 @@ class AttachmentIn(BaseModel):
     @property
     def type(self) -> str:
         """Its content type, as given or by its name."""
-        guess = self.content_type or _TYPES.guess_type(self.filename, strict=True)[0]
-        return guess or "application/octet-stream"
+        return content_type_of(self.filename, self.content_type)
 
     @property
     def is_message(self) -> bool:
@@ -123,11 +120,7 @@ class MessageIn(Options):
 
     def envelope(self) -> Envelope:
         """Sender and recipients, each address once."""
-        found: dict[str, Recipient] = {}
-        for kind, group in ((Kind.TO, self.to), (Kind.CC, self.cc), (Kind.BCC, self.bcc)):
-            for one in group:
-                found.setdefault(one.address.lower(), Recipient(one.address, kind))
-        return Envelope(self.sender.address, tuple(found.values()))
+        return envelope_of(self.sender, to=self.to, cc=self.cc, bcc=self.bcc)
 
     def fingerprint(self) -> bytes:
         """SHA-256 of the validated request; the order of named things does not matter (PROMISES §2)."""

@@ -5,7 +5,7 @@ from typing import Final
 
 from fastapi import FastAPI, Request, Response
 
-from posthouse.doors.http.parts import Parts, answer
+from posthouse.doors.http.parts import Parts, answer, iso
 from posthouse.doors.rest import views
 from posthouse.identities import Refusal
 from posthouse.policy import Right, must_have
@@ -37,8 +37,8 @@ def _shown(one: Refusal) -> views.Json:
         "detail": one.detail,
         "fix": fix(one),
         "times": one.times,
-        "first_at": views.iso(one.first_at),
-        "last_at": views.iso(one.last_at),
+        "first_at": iso(one.first_at),
+        "last_at": iso(one.last_at),
     }
 
 

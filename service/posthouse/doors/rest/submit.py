@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Annotated, Final, NamedTuple, TypeVar
+from typing import Annotated, Final, NamedTuple
 
 from fastapi import FastAPI, Request, Response
 from pydantic import Field, TypeAdapter
@@ -22,7 +22,9 @@ from posthouse.doors.http.reading import (
     body,
     from_query,
     idempotency_key,
+    in_turn,
     media_type,
+    no_more,
     parsed,
     refuse_length,
     wait_of,
@@ -42,14 +44,9 @@ from posthouse.ways import EXCHANGE_MOST
 
 BATCH: Final = 100
 
-_HEAVY: Final = 256 * 1024
-"""Bytes of a body from which on reading and composing leave the event loop to others."""
-
 _Batch = Annotated[tuple[MessageIn, ...], Field(min_length=1, max_length=BATCH, strict=False)]
 _ONE: Final = TypeAdapter(MessageIn)
 _MANY: Final[TypeAdapter[tuple[MessageIn, ...]]] = TypeAdapter(_Batch)
-
-Result = TypeVar("Result")
 
 
 class Wanted(NamedTuple):
@@ -74,9 +71,9 @@ class Submit:
         self._step.welcome(client)
         media, wanted = media_type(headers), Wanted(idempotency_key(headers), _dry_run(request), wait_of(headers))
         if media == JSON:
-            _no_more(request, "dry_run")
+            no_more(request, "dry_run")
             raw = await body(request, monotonic=self._parts.clock.monotonic)
-            arrived = await self._in_turn(raw, lambda: self._json(raw, client, hashed=wanted.key is not None))
+            arrived = await in_turn(raw, lambda: self._json(raw, client, hashed=wanted.key is not None))
             return await self._accept(arrived, wanted)
         async with self._arrival(request, headers, media, client) as arrived:
             return await self._accept(arrived, wanted)
@@ -91,7 +88,7 @@ class Submit:
             to, options = _raw_query(request.query_params)
             refuse_length(headers, limit)
             return raw_message(blocks, options, to=to, client=client, step=self._step)
-        _no_more(request, "dry_run")
+        no_more(request, "dry_run")
         refuse_length(headers, limit + JSON_LIMIT)
         return form_message(Form(blocks, headers[b"content-type"]), client=client, step=self._step)
 
@@ -103,9 +100,9 @@ class Submit:
         if media_type(headers) != JSON:
             raise Refused(Condition.UNSUPPORTED_MEDIA_TYPE, "a batch is a JSON array of messages")
         key, dry_run = idempotency_key(headers), _dry_run(request)
-        _no_more(request, "dry_run")
+        no_more(request, "dry_run")
         raw = await body(request, monotonic=self._parts.clock.monotonic)
-        drafts, request_hash = await self._in_turn(raw, lambda: self._batch(raw, client))
+        drafts, request_hash = await in_turn(raw, lambda: self._batch(raw, client))
         idempotency = None if key is None else Idempotency(client.name, key, request_hash)
         render = views.resolved_batch if dry_run else views.batch
         result = await self._step.accept(drafts, answer=render, idempotency=idempotency, dry_run=dry_run)
@@ -124,9 +121,6 @@ class Submit:
             for index, message in enumerate(messages)
         ]
         return drafts, hashed_batch(messages)
-
-    async def _in_turn(self, raw: bytes, work: Callable[[], Result]) -> Result:
-        return work() if len(raw) < _HEAVY else await asyncio.to_thread(work)
 
     async def _accept(self, arrived: Arrived, wanted: Wanted) -> Response:
         drafts, key = (arrived.draft,), wanted.key
@@ -230,16 +224,6 @@ def _raw_query(query: QueryParams) -> tuple[tuple[str, ...], RawOptions]:
     rest = {name: value for name, value in query.items() if name not in ("to", "dry_run")}
     tags = {name.removeprefix("tag."): rest.pop(name) for name in tuple(rest) if name.startswith("tag.")}
     return to, from_query(RawOptions, {**rest, "tags": tags})
-
-
-def _no_more(request: Request, *known: str) -> None:
-    if not request.scope["query_string"]:
-        return
-    unknown = [name for name in request.query_params if name not in known]
-    if unknown:
-        detail = f"unknown parameter; there are {', '.join(known)}"
-        error = FieldError(f"/query/{unknown[0]}", detail)
-        raise Refused(Condition.VALIDATION_ERROR, f"{error.pointer}: {detail}", errors=(error,))
 
 
 def _dry_run(request: Request) -> bool:

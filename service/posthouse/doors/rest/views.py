@@ -1,12 +1,12 @@
 """What the REST door shows of what is kept: receipts, records, events, lanes, keys, as JSON-ready objects."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 from pydantic_core import to_json
 
 from posthouse.concurrency import Ceiling
+from posthouse.doors.http.parts import iso
 from posthouse.identities import KeyRow
 from posthouse.lanes import PAUSED_BY_PERSON
 from posthouse.limits import PLAIN, Discipline
@@ -22,13 +22,6 @@ Json = dict[str, object]
 
 FOREVER: Final[Millis] = 253_402_300_799_000
 """The end of the year 9999, until when what a person paused is paused."""
-
-
-def iso(at: Millis | None) -> str | None:
-    """ISO 8601 in UTC with milliseconds and Z."""
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def receipt(one: Receipt) -> Json:
