@@ -316,10 +316,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="illnesses whose name holds this")
     parser.add_argument("--at-once", type=int, default=4)
+    parser.add_argument("--engine", choices=("sqlite", "postgres"), help="one engine alone")
     given = parser.parse_args()
     wanted = {one.name: PHASES for one in ILLNESSES if given.only in one.name}
     with postgres.server() as server, tempfile.TemporaryDirectory() as folder:
         for engine, on in (("sqlite", None), ("postgres", server)):
+            if given.engine not in {None, engine}:
+                continue
             for made in asyncio.run(run(wanted, Path(folder) / engine, on, at_once=given.at_once)):
                 for phase, count in made.counts.items():
                     causes = ", ".join(f"{n} {cause}" for cause, n in count.causes.items())
