@@ -33,6 +33,8 @@ OVERLAP: Final[Millis] = 600_000
 ROWS: Final = 50
 
 _NO_STATUS: Final = "5.0.0"
+_LONGEST: Final = 998
+"""Octets of a line without its end."""
 _EXPIRED: Final = "5.4.7"  # delivery time expired, RFC 3463 §3.5
 
 
@@ -64,14 +66,11 @@ class Reports:
     async def once(self) -> None:
         """One round; what cannot be kept now is reported in the next."""
         tools, now = self._tools, self._tools.clock.now()
-        since = now - FIRST_LOOK if self._since is None else self._since - OVERLAP
-        while True:
-            found = await tools.spool.unreported(since=since, client=CLIENT, most=ROWS)
+        since, after = now - FIRST_LOOK if self._since is None else self._since - OVERLAP, 0
+        while found := await tools.spool.unreported(since=since, after=after, client=CLIENT, most=ROWS):
             for one in found:
                 await self._report(one)
-            if len(found) < ROWS:
-                break
-            since = found[-1].finished_at - 1
+            since, after = found[-1].finished_at, found[-1].key
         self._since = now
 
     async def _report(self, one: Unreported) -> None:
@@ -159,7 +158,7 @@ def _composed(told: _Told, identity: Identity, *, sender: str, to: str) -> Conte
         *([f"In-Reply-To: {told.record.message_id}"] if told.record.message_id.isascii() else []),
         "Auto-Submitted: auto-replied",  # RFC 3834 §5
         "MIME-Version: 1.0",
-        f'Content-Type: multipart/report; report-type=delivery-status;\r\n boundary="{boundary}"',
+        f'Content-Type: multipart/report; report-type=delivery-status; boundary="{boundary}"',
     )
     parts = (
         _part("text/plain; charset=utf-8", _for_people(told)),
@@ -214,9 +213,6 @@ def _for_programs(told: _Told) -> bytes:
 
 
 def _lines(*lines: str) -> bytes:
-    """Lines that fit (RFC 5322 §2.1.1), without controls of foreign texts."""
-    clean = ("".join(x if x.isprintable() or x in "\r\n" else " " for x in line)[:_LONGEST] for line in lines)
-    return "".join(f"{line}\r\n" for line in clean).encode()
-
-
-_LONGEST: Final = 900
+    """Lines that fit (RFC 5322 §2.1.1), without controls, which foreign texts may hold."""
+    clean = ("".join(x if x.isprintable() else " " for x in line).encode()[:_LONGEST] for line in lines)
+    return b"".join(line.decode(errors="ignore").encode() + b"\r\n" for line in clean)

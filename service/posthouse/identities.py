@@ -23,13 +23,13 @@ class KeyRow:
     key_hash: bytes = field(repr=False)
     kind: KeyKind = "api"
     senders: tuple[str, ...]
-    recipient_domains: tuple[str, ...]
+    recipient_domains: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
-    scopes: tuple[str, ...]
-    created_at: Millis
-    expires_at: Millis | None
-    revoked_at: Millis | None
-    last_used_at: Millis | None
+    scopes: tuple[str, ...] = ("submit",)
+    created_at: Millis = 0
+    expires_at: Millis | None = None
+    revoked_at: Millis | None = None
+    last_used_at: Millis | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,11 @@ class Terms:
     on_unconfirmed: OnUnconfirmed | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def rates(self) -> tuple[int, ...]:
+        """Those that are set, a minute's before a day's."""
+        return tuple(rate for rate in (self.rate_per_minute, self.rate_per_day) if rate)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:

@@ -413,15 +413,15 @@ class Spool(Protocol):
         """Messages by stored status."""
         ...
 
-    async def unreported(self, *, since: Millis, client: str, most: int) -> Sequence[Unreported]:
-        """Failed mail of the SMTP door since then that no report of ``client`` is about, the oldest first."""
+    async def unreported(self, *, since: Millis, after: int, client: str, most: int) -> Sequence[Unreported]:
+        """Failed mail of the SMTP door since then, behind the key ``after``, that no report of ``client`` is about, the oldest first."""
         ...
 
     async def audit(self, entry: AuditEntry) -> None:
         """Write down who did something; what is done needs this first."""
         ...
 
-    async def save_key(self, key: KeyRow, *, by: str) -> None:
+    async def save_key(self, key: KeyRow, entry: AuditEntry) -> None:
         """Keep a key, audited; the client is made where there is none."""
         ...
 

@@ -3,6 +3,7 @@
 This process knows its own submissions to the millisecond, those of other processes by the minute.
 """
 
+from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -17,7 +18,7 @@ DAY_MINUTES: Final = 1440
 
 
 class _Window:
-    """What one client submitted lately, with the places in the future that delayed messages were given."""
+    """What one client submitted lately, in order, with the places in the future that delayed messages were given."""
 
     def __init__(self) -> None:
         self.recent: deque[Millis] = deque()
@@ -34,7 +35,7 @@ class _Window:
     def in_minute(self, at: Millis) -> int:
         """Submissions of the minute that ends at ``at``; of others, those of the calendar minutes that it touches."""
         touched = range((at - MINUTE) // MINUTE + 1, at // MINUTE + 1)
-        own = sum(1 for one in self.recent if at - MINUTE < one <= at)
+        own = bisect_right(self.recent, at) - bisect_right(self.recent, at - MINUTE)
         return own + sum(self.others.get(minute, 0) for minute in touched)
 
     def in_day(self, at: Millis) -> int:
@@ -56,8 +57,8 @@ class _Window:
         """``at``, or the next moment at which the minute's window holds fewer."""
         if not limit or self.in_minute(at) + count <= limit:
             return at
-        inside = [one for one in self.recent if one > at - MINUTE]
-        return inside[0] + MINUTE if inside else (at // MINUTE + 1) * MINUTE
+        first = bisect_right(self.recent, at - MINUTE)
+        return self.recent[first] + MINUTE if first < len(self.recent) else (at // MINUTE + 1) * MINUTE
 
     def day_free(self, limit: int, count: int, at: Millis) -> Millis:
         """The same for the day's."""
@@ -77,11 +78,11 @@ class Rates:
 
     def take(self, client: str, terms: Terms, *, count: int, now: Millis) -> Millis:
         """Take room for so many messages; when they may go. Raises Refused(QUOTA_EXCEEDED)."""
-        if not terms.rate_per_minute and not terms.rate_per_day:
+        if not terms.rates:
             return now
         window = self._windows.setdefault(client, _Window())
         window.forget(now)
-        if count > min(limit for limit in (terms.rate_per_minute, terms.rate_per_day) if limit):
+        if count > min(terms.rates):
             detail = f"{count} messages at once are more than the rate of client {client!r}: {_spoken(terms)}"
             raise Refused(Condition.QUOTA_EXCEEDED, detail, allowance=self.left(client, terms, now=now))
         at = window.free_at(terms, count, now)
@@ -118,15 +119,12 @@ class Rates:
         return tuple(found)
 
     def news(self) -> Sequence[Use]:
-        """What this process took, where that changed since it was asked; for other processes and the next start."""
-        now = {
-            Use(client, minute, count)
-            for client, window in self._windows.items()
-            for minute, count in window.minutes.items()
-        }
-        changed = now - self._told
-        self._told = now
-        return tuple(changed)
+        """What this process took and did not tell yet; for other processes and the next start."""
+        return tuple(self._now() - self._told)
+
+    def told(self, uses: Iterable[Use]) -> None:
+        """This is written down."""
+        self._told = (self._told & self._now()) | set(uses)
 
     def learn(self, uses: Iterable[Use]) -> None:
         """What other processes took, and this one before it was started anew."""
@@ -135,6 +133,10 @@ class Rates:
             found.setdefault(use.client, {})[use.minute] = use.messages
         for client in {*found, *self._windows}:
             self._windows.setdefault(client, _Window()).others = found.get(client, {})
+
+    def _now(self) -> set[Use]:
+        counts = ((client, window.minutes) for client, window in self._windows.items())
+        return {Use(client, minute, count) for client, minutes in counts for minute, count in minutes.items()}
 
 
 def _spoken(terms: Terms) -> str:

@@ -259,7 +259,7 @@ class DoorStep:
         """Raises Refused where the client is over its own rate."""
         client, now = drafts[0].client, self._clock.now()
         at = self._rates.take(client.name, client.terms, count=len(drafts), now=now)
-        if client.terms.rate_per_minute or client.terms.rate_per_day:
+        if client.terms.rates:
             self._took()
         return _Place(at, at if at > now else 0)
 

@@ -10,6 +10,7 @@ from posthouse.clients.keys import Grant
 from posthouse.identities import KeyRow
 from posthouse.message import MessageId, Priority
 from posthouse.policy import Terms
+from posthouse.ports import SpoolUnavailableError
 from tests.contract.rest_door import Door, rest_door
 
 SIMPLE = {"from": "noreply@contoso.com", "to": "jo@example.org", "subject": "Order 7", "text": "Hello"}
@@ -27,6 +28,12 @@ async def changed(door: Door, client: str = "shop", **terms: object) -> httpx.Re
     answer = await admin.patch(f"/v1/clients/{client}", json=terms)
     assert answer.status_code == 200, answer.text
     return answer
+
+
+async def audit(door: Door) -> list[tuple[str, str]]:
+    """Action and target of each audit row."""
+    asked = "select action, target from audit order by id"
+    return await door.spool._readers.read(lambda db: list(db.connection.execute(asked)))
 
 
 # --- terms
@@ -117,13 +124,13 @@ async def test_terms_are_shown_changed_piece_by_piece_taken_away_and_audited(doo
     shown = (await admin.get("/v1/clients/shop")).json()
     assert (shown["rate_per_minute"], shown["priority"], shown["settings"]) == (None, "high", False)
     assert [one["name"] for one in (await admin.get("/v1/clients")).json()["data"]] == ["boss", "shop"]
+    foreign = await admin.patch("/v1/clients/shop", json={"rewrite_from": "x@other.example"})
+    assert (foreign.status_code, foreign.json()["errors"][0]["pointer"]) == (422, "/rewrite_from")
     wrong = await admin.patch("/v1/clients/shop", json={"rate_per_minut": 1})
     assert (wrong.status_code, "rate_per_minute" in wrong.text) == (422, True)
     assert (await admin.patch("/v1/clients/nobody", json={"priority": "low"})).status_code == 404
     assert (await (await door.http("submit")).get("/v1/clients")).status_code == 403
-    audited = await door.spool._readers.read(
-        lambda db: db.connection.execute("select action, target from audit").fetchall()
-    )
+    audited = await audit(door)
     assert audited.count(("client.change", "shop")) == 2
     assert ("key.create", (await door.spool.identities()).keys[0].id) in audited
 
@@ -134,12 +141,6 @@ async def test_a_client_of_the_settings_has_its_terms_from_there(tmp_path: Path)
         client="shop",
         key_hash=b"x" * 32,
         senders=(FROM,),
-        recipient_domains=(),
-        scopes=("submit",),
-        created_at=0,
-        expires_at=None,
-        revoked_at=None,
-        last_used_at=None,
     )
     async with rest_door(tmp_path, fixed=(row,), terms={"shop": Terms(rate_per_minute=7)}) as door:
         admin = await door.http("admin", client="boss")
@@ -198,6 +199,9 @@ async def test_a_rotated_key_and_its_successor_both_work_until_the_grace_is_over
     assert (old.status_code, "expired" in old.json()["detail"]) == (401, True)
     assert (await door.anonymous(authorization=f"Bearer {new['key']}").post("/v1/messages", json=SIMPLE)).is_success
     assert (await admin.post(f"/v1/keys/{made['id']}/rotate")).status_code == 404
+    audited = await audit(door)
+    assert [target for action, target in audited if action == "key.create"][-2:] == [made["id"], new["id"]]
+    assert [target for action, target in audited if action == "key.rotate"] == [made["id"]]
 
 
 async def test_a_key_for_one_network_is_worth_nothing_in_another_and_strangers_forward_nothing(tmp_path: Path) -> None:
@@ -255,3 +259,25 @@ async def test_refusals_outlive_a_restart(tmp_path: Path) -> None:
         await door.anonymous().post("/v1/messages", json=SIMPLE)
         (one,) = (await (await door.http("read")).get("/v1/refusals")).json()["data"]
         assert one["times"] == 2
+
+
+async def test_what_the_spool_could_not_take_is_told_later_and_nothing_counts_twice(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http = await door.http()
+    await changed(door, rate_per_minute=5)
+    await http.post("/v1/messages", json=SIMPLE)
+    await door.anonymous().post("/v1/messages", json=SIMPLE)
+
+    async def away(*_arguments: object, **_more: object) -> None:
+        raise SpoolUnavailableError("away")
+
+    with monkeypatch.context() as broken:
+        for verb in ("save_refusals", "share_use"):
+            broken.setattr(door.spool, verb, away)
+            with pytest.raises(SpoolUnavailableError):
+                await door.keeper.flush()
+    await door.anonymous().post("/v1/messages", json=SIMPLE)
+    (one,) = await door.keeper.refusals()
+    assert one.times == 2
+    assert [use.messages for use in await door.spool.share_use([], owner="another", since=0)] == [1]

@@ -1,5 +1,6 @@
 """Mail of the SMTP door that fails comes back to its reverse-path as a report (RFC 3464), once."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from email import message_from_bytes, policy
 from email.message import EmailMessage, Message
@@ -9,11 +10,13 @@ from pathlib import Path
 import aiosmtplib
 import pytest
 
+from posthouse import dsn
 from posthouse.doors.smtp.listener import Address, SmtpListener
 from posthouse.dsn import CLIENT, Reports, Tools
 from posthouse.fixes import Fixes
 from posthouse.message import Envelope, Kind, MessageId, Recipient, Status, id_bytes
 from posthouse.outcome import Answer, PermanentFailure, RefusedRecipient, Scope, Sent
+from posthouse.policy import Client
 from posthouse.records import Filters, Idempotency, Submission
 from tests.contract.rest_door import Door, rest_door
 from tests.contract.spools import NOON, house
@@ -117,6 +120,37 @@ async def test_nobody_is_told_of_mail_without_a_reverse_path_of_other_doors_or_t
     assert await reported(door) == []
 
 
+async def test_what_a_server_replied_writes_no_lines_of_its_own(door: Door) -> None:
+    reply = Answer(status="5.1.1", text="no\r\nAction: relayed\r\n\r\n--x ü" + "ü" * 2000, reply=550)
+    await door.attempt(await sent(door), PermanentFailure(scope=Scope.MESSAGE, answer=reply), status=Status.FAILED)
+    await reports(door).once()
+    ((_, _, mail),) = await reported(door)
+    blocks = list(mail.iter_parts())[1].get_payload()
+    assert isinstance(blocks, list)
+    assert [dict(block.items()).get("Action") for block in blocks if isinstance(block, Message)] == [
+        None,
+        "failed",
+        "failed",
+    ]
+    assert max(map(len, mail.as_bytes().split(b"\r\n"))) <= 998
+
+
+async def test_reports_that_cannot_be_kept_now_are_kept_later_and_hinder_no_others(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dsn, "ROWS", 2)
+    for _ in range(5):
+        await door.attempt(await sent(door), UNKNOWN, status=Status.FAILED)
+    looking = reports(door)
+    monkeypatch.setattr(looking, "_client", Client(name=CLIENT, senders=()))
+    async with asyncio.timeout(30):
+        await looking.once()
+    assert await reported(door) == []
+    monkeypatch.undo()
+    await reports(door).once()
+    assert len(await reported(door)) == 5
+
+
 @pytest.mark.usefixtures("engine")
 async def test_every_engine_tells_what_failed_since_and_forgets_what_was_reported(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
@@ -124,9 +158,9 @@ async def test_every_engine_tells_what_failed_since_and_forgets_what_was_reporte
         envelope = Envelope(FROM, (Recipient("jo@example.org", Kind.TO),))
         row = await spool.go(UNKNOWN, Status.FAILED, door="smtp", envelope=envelope)
         await spool.go(UNKNOWN, Status.FAILED, door="rest", envelope=envelope)
-        (found,) = await ask(since=NOON - 1)
+        (found,) = await ask(since=NOON - 1, after=0)
         assert (found.key, found.id, found.reverse_path) == (row.key, row.id, FROM)
-        assert await ask(since=found.finished_at) == []
+        assert await ask(since=found.finished_at, after=found.key) == []
         report = Idempotency(CLIENT, id_bytes(row.id).hex(), b"hash")
         await spool.spool.add(Submission(messages=(spool.new(client=CLIENT),), answer=b"answer", idempotency=report))
-        assert await ask(since=NOON - 1) == []
+        assert await ask(since=NOON - 1, after=0) == []

@@ -21,6 +21,7 @@ from posthouse.identities import KeyRow
 from posthouse.message import MessageId, Priority
 from posthouse.policy import Terms
 from posthouse.refusal import Condition
+from tests.contract.certificates import issued
 from tests.contract.rest_door import RULES, Door, rest_door
 
 FROM = "noreply@contoso.com"
@@ -262,6 +263,16 @@ async def test_a_field_of_ours_that_breaks_a_rule_refuses_the_mail_by_name(on: B
     assert refused.value.code == 554
     assert says in refused.value.message
     assert await on.count() == 0
+
+
+@pytest.mark.parametrize("more", ["AUTH=<>", "SIZE=500 AUTH=root@web1", "auth=e+3Dmc2@x.com BODY=8BITMIME SIZE=9"])
+async def test_who_wrote_a_mail_as_relays_say_it_is_taken(on: Bench, more: str) -> None:
+    """RFC 4954 §5: Postfix and Exim say AUTH= to every server that takes logins."""
+    async with on.talk() as talk:
+        assert (await talk.say(f"MAIL FROM:<{FROM}> {more}")).startswith("250 ")
+        await talk.say("RSET")
+        assert (await talk.say(f"MAIL FROM:<{FROM}> {more} NOTIFY=NEVER")).startswith("555 ")
+        assert (await talk.say(f"MAIL FROM:<{FROM}> SIZE=5000000000 {more}")).startswith(("552 ", "501 "))
 
 
 async def test_addresses_of_other_than_ascii_need_smtputf8(on: Bench) -> None:
@@ -514,11 +525,6 @@ def network(*networks: str, **changes) -> KeyRow:
         senders=("scanner@contoso.com",),
         recipient_domains=("contoso.com",),
         networks=networks,
-        scopes=("submit",),
-        created_at=0,
-        expires_at=None,
-        revoked_at=None,
-        last_used_at=None,
     )
     return replace(row, **changes)
 
@@ -641,37 +647,11 @@ async def test_a_listener_without_proxies_takes_a_proxy_line_for_no_command(on: 
         assert (await talk.say("PROXY TCP4 192.0.2.7 192.0.2.1 40000 25"))[:1] == "5"
 
 
-def issued(directory: Path, ca: trustme.CA) -> Tls:
-    directory.mkdir(exist_ok=True)
-    certificate = ca.issue_cert("mail.contoso.example")
-    made = Tls(certificate=directory / "cert.pem", key=directory / "key.pem")
-    made.certificate.write_bytes(b"".join(pem.bytes() for pem in certificate.cert_chain_pems))
-    made.key.write_bytes(certificate.private_key_pem.bytes())
-    return made
-
-
-async def shown(port: int) -> bytes | None:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    async with aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=True, tls_context=context) as smtp:
-        assert smtp.transport is not None
-        return smtp.transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
-
-
-async def test_a_renewed_certificate_is_shown_without_a_restart_and_half_a_renewal_changes_nothing(
-    tmp_path: Path,
-) -> None:
-    ca = trustme.CA()
-    tls = issued(tmp_path / "tls", ca)
-    async with rest_door(tmp_path) as door, listening(door, certificate=tls, clear=False) as listener:
-        first = await shown(listener.port)
-        other = issued(tmp_path / "other", ca)
-        tls.certificate.write_bytes(other.certificate.read_bytes())
-        listener.refresh()
-        assert await shown(listener.port) == first, "the key is not there yet"
-        tls.key.write_bytes(other.key.read_bytes())
-        listener.refresh()
-        assert await shown(listener.port) not in {first, None}
+async def test_a_login_counts_more_than_the_network_that_it_comes_from(tmp_path: Path) -> None:
+    async with opened(tmp_path, network("127.0.0.1")) as on, on.talk(logged_in=False) as talk:
+        assert (await talk.say(f"MAIL FROM:<{FROM}>")).startswith("550 5.7.1 ")
+        assert (await talk.say("AUTH PLAIN " + b64encode(b"\0me\0" + on.key.encode()).decode())).startswith("235 ")
+        assert (await talk.say(f"MAIL FROM:<{FROM}>")).startswith("250 ")
 
 
 async def test_old_tls_is_refused_unless_a_listener_is_made_for_it_and_the_refusal_is_kept(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.identities import ClientRow, KeyRow, Refusal, Use
+from posthouse.identities import MOST_REFUSALS, ClientRow, KeyRow, Refusal, Use
 from posthouse.message import MessageId, OnUnconfirmed, Priority, Status
 from posthouse.policy import Terms
 from posthouse.records import AuditEntry, SenderBlock, TransportRow
@@ -113,18 +113,14 @@ KEY = KeyRow(
     client="shop",
     key_hash=b"\x00\xff" * 16,
     senders=("a@contoso.com", "*@shop.contoso.com"),
-    recipient_domains=(),
-    scopes=("submit",),
     created_at=NOON,
-    expires_at=None,
-    revoked_at=None,
-    last_used_at=None,
 )
+ENTRY = AuditEntry(at=NOON, by="ann", action="key.create", target=KEY.id)
 
 
 async def test_keys_are_kept_and_revoked(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
-        await spool.spool.save_key(KEY, by="ann")
+        await spool.spool.save_key(KEY, ENTRY)
         assert (await spool.spool.identities()).keys == [KEY]
         assert await spool.spool.revoke_key(KEY.id, at=NOON + 1, by="ann")
         assert await spool.spool.revoke_key(KEY.id, at=NOON + 2, by="ann")
@@ -136,7 +132,7 @@ async def test_keys_are_kept_and_revoked(tmp_path: Path) -> None:
 
 async def test_a_keys_last_use_is_known_to_the_minute(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
-        await spool.spool.save_key(KEY, by="ann")
+        await spool.spool.save_key(KEY, ENTRY)
         for at in (NOON, NOON + SECOND, NOON + 61 * SECOND):
             await spool.spool.used(key_id=KEY.id, at=at)
         (key,) = (await spool.spool.identities()).keys
@@ -160,7 +156,7 @@ async def test_a_clients_terms_and_its_pause_are_kept(tmp_path: Path) -> None:
     row = ClientRow(name="shop", created_at=NOON, paused_at=NOON + 1, terms=terms)
     entry = AuditEntry(at=NOON, by="ann", action="client.change", target="shop")
     async with house(tmp_path) as spool:
-        await spool.spool.save_key(KEY, by="ann")
+        await spool.spool.save_key(KEY, ENTRY)
         await spool.spool.save_client(row, entry)
     async with house(tmp_path) as again:
         assert (await again.spool.identities()).clients == [row]
@@ -192,3 +188,19 @@ async def test_refusals_add_up_in_their_groups_and_the_latest_are_kept(tmp_path:
             other,
         ]
         assert len(await spool.spool.refusals(most=1)) == 1
+
+
+async def test_the_oldest_groups_of_refusals_make_room_and_may_come_again(tmp_path: Path) -> None:
+    def group(number: int, at: int) -> Refusal:
+        return Refusal(
+            door="smtp", source=str(number), login="", client="", sender="", code="invalid_key", detail="",
+            first_at=at, last_at=at,
+        )  # fmt: skip
+
+    async with house(tmp_path) as spool:
+        await spool.spool.save_refusals([group(number, NOON + number) for number in range(MOST_REFUSALS)])
+        await spool.spool.save_refusals([group(-1, NOON + 2 * MOST_REFUSALS), group(0, NOON + 3 * MOST_REFUSALS)])
+        found = await spool.spool.refusals(most=2 * MOST_REFUSALS)
+        assert len(found) == MOST_REFUSALS
+        assert [(one.source, one.times) for one in found[:2]] == [("0", 2), ("-1", 1)]
+        assert "1" not in {one.source for one in found}

@@ -9,7 +9,7 @@ import pytest
 from posthouse.cli.moving import move
 from posthouse.identities import KeyRow
 from posthouse.message import Bytes, Content, Status
-from posthouse.records import Filters, KeyReused, Pause, Replayed, SenderBlock, Way
+from posthouse.records import AuditEntry, Filters, KeyReused, Pause, Replayed, SenderBlock, Way
 from posthouse.spool.postgres.care import check, mark_restored
 from posthouse.spool.postgres.database import Address
 from posthouse.spool.refused import SpoolRefusedError
@@ -87,7 +87,7 @@ async def test_all_that_a_spool_holds_is_in_the_other_one(tmp_path: Path, old: P
                 revoked_at=None,
                 last_used_at=NOON,
             ),
-            by="ann",
+            AuditEntry(at=NOON, by="ann", action="key.create", target="k1"),
         )
         before = await everything(spool)
     counts = await moved(old, tmp_path)

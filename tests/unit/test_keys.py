@@ -108,12 +108,6 @@ async def test_a_key_of_the_settings_works_beside_those_of_the_spool(tmp_path: P
         client="erp",
         key_hash=new.hash,
         senders=("erp@contoso.com",),
-        recipient_domains=(),
-        scopes=("submit",),
-        created_at=0,
-        expires_at=None,
-        revoked_at=None,
-        last_used_at=None,
     )
     async with rest_door(tmp_path, fixed=[row]) as door:
         assert door.keys.authenticate(new.text, source="").name == "erp"

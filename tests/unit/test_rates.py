@@ -66,7 +66,9 @@ def test_what_other_processes_and_the_one_before_took_counts() -> None:
     rates.take("shop", SLOW, count=1, now=NOW)
     with pytest.raises(Refused):
         rates.take("shop", SLOW, count=1, now=NOW + 1)
-    assert rates.news() == (Use("shop", NOW // MINUTE, 1),)
+    uses = rates.news()
+    assert uses == rates.news() == (Use("shop", NOW // MINUTE, 1),)
+    rates.told(uses)
     assert rates.news() == ()
 
 

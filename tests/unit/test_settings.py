@@ -317,6 +317,7 @@ SCANNER = {"name": "scanner", "auth": "network", "networks": ["10.2.0.14/32"], "
         (SCANNER | {"networks": ["10.0.0.0/8"]}, "clients[0].networks"),
         (SCANNER | {"senders": ["*@contoso.com"]}, "clients[0].senders"),
         (SCANNER | {"senders": ["a@contoso.com", "b@contoso.com"]}, "clients[0].senders"),
+        (SCANNER | {"rewrite_from": "x@other.example"}, "clients[0].rewrite_from"),
         (SCANNER | {"rate_per_minute": -1}, "clients[0].rate_per_minute"),
         (SCANNER | {"over_rate": "drop"}, "clients[0].over_rate"),
     ],

@@ -1,8 +1,8 @@
 """``posthouse keys``: who may submit."""
 
 import os
-import socket
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -86,9 +86,18 @@ def _show_new(key: "NewKey", url: str, out: Output) -> None:
     secret = key["password"] if key["kind"] == "device" else key["key"]
     if key["kind"] != "device":
         _show_http(key, secret, url, out)
+    _show_mail(key, secret, settings, out)
+    out.note("The secret is shown this once; only its hash is kept.")
+
+
+def _show_mail(key: "NewKey", secret: str, settings: Mapping[str, str], out: Output) -> None:
     out.line("Mail program or device:")
     for name, value in {**settings, "password": secret}.items():
-        out.line(f"  {name:<11} {value}")
+        if value:
+            out.line(f"  {name:<11} {value}")
+    if not settings["host"]:
+        out.note("The SMTP door of this machine is closed ([smtp_door] listeners).")
+        return
     sender = _example(key)
     server = f"{settings['host']}:{settings['port']}"
     tls = (
@@ -96,7 +105,6 @@ def _show_new(key: "NewKey", url: str, out: Output) -> None:
     )
     out.line(f"  swaks --server {server} {tls}--auth LOGIN --auth-user {settings['user']} --auth-password {secret} \\")
     out.line(f"    --from {sender} --to you@example.com --header 'Subject: It works'")
-    out.note("The secret is shown this once; only its hash is kept.")
 
 
 def _show_http(key: "NewKey", secret: str, url: str, out: Output) -> None:
@@ -119,23 +127,18 @@ def _example(key: "NewKey") -> str:
 
 def _mail_settings(key: "NewKey") -> dict[str, str]:
     """What a mail program is told: the listener that suits most, and the user."""
-    from posthouse.settings.loading import load
-    from posthouse.settings.model import SmtpDoorSettings
+    from posthouse.cli.doorway import Doorway, own_doorway
     from posthouse.settings.problems import SettingsError
 
     try:
-        door = load(None, os.environ).smtp_door
+        door = own_doorway()
     except SettingsError:
-        door = SmtpDoorSettings()
-    best = min(door.listeners, key=lambda one: _ENCRYPTIONS.index(one.tls), default=None)
-    host, _, port = ("", "", "") if best is None else best.listen.rpartition(":")
-    if host.strip("[]") in ("0.0.0.0", "::"):  # noqa: S104 - what is shown to others is a name
-        host = socket.getfqdn()
-    encryption = "none" if best is None else _SPOKEN[best.tls]
+        door = Doorway(host="127.0.0.1", port=2525, tls="optional")
+    host, port = ("", "") if door is None else (door.host, str(door.port))
+    encryption = "" if door is None else _SPOKEN[door.tls]
     return {"host": host, "port": port, "encryption": encryption, "user": key.get("user", "posthouse")}
 
 
-_ENCRYPTIONS: Final = ("starttls", "implicit", "optional")
 _SPOKEN: Final = {"starttls": "STARTTLS", "implicit": "TLS", "optional": "none"}
 
 

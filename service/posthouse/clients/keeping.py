@@ -32,13 +32,7 @@ class Keeper:
 
     def refused(self, one: Refusal) -> None:
         """Add one refusal to its group."""
-        group = (one.door, one.source, one.login, one.client, one.sender, one.code)
-        known = self._groups.get(group)
-        if known is None and len(self._groups) >= _GROUPS:
-            return
-        count = 1 if known is None else known.times + 1
-        first = one.first_at if known is None else known.first_at
-        self._groups[group] = replace(one, first_at=first, times=count)
+        self._add((one.door, one.source, one.login, one.client, one.sender, one.code), one)
         self._wake()
 
     def took(self) -> None:
@@ -48,8 +42,7 @@ class Keeper:
 
     async def learn(self) -> None:
         """What this process took before it was started anew, and what others take."""
-        since = self._clock.now() // MINUTE - DAY_MINUTES
-        self._rates.learn(await self._spool.share_use((), owner=self._owner, since=since))
+        self._rates.learn(await self._spool.share_use((), owner=self._owner, since=self._since()))
 
     async def refusals(self) -> Sequence[Refusal]:
         """All groups that are kept, the latest first, with what was not written yet."""
@@ -62,14 +55,27 @@ class Keeper:
         try:
             if groups:
                 await self._spool.save_refusals(tuple(groups.values()))
-            if self._counting:
-                self._counting = False
-                since = self._clock.now() // MINUTE - DAY_MINUTES
-                uses = self._rates.news()
-                self._rates.learn(await self._spool.share_use(uses, owner=self._owner, since=since))
         except SpoolUnavailableError:
-            self._groups = groups | self._groups
+            for group, one in groups.items():
+                self._add(group, one)
             raise
+        if self._counting:
+            await self._share()
+
+    async def _share(self) -> None:
+        """Tell what this process took, and learn what others did."""
+        self._counting = False
+        uses = self._rates.news()
+        try:
+            others = await self._spool.share_use(uses, owner=self._owner, since=self._since())
+        except SpoolUnavailableError:
+            self._counting = True
+            raise
+        self._rates.told(uses)
+        self._rates.learn(others)
+
+    def _since(self) -> int:
+        return self._clock.now() // MINUTE - DAY_MINUTES
 
     async def close(self) -> None:
         """Write the last of it."""
@@ -80,6 +86,14 @@ class Keeper:
             await self.flush()
         except SpoolUnavailableError:
             return
+
+    def _add(self, group: _Group, one: Refusal) -> None:
+        known = self._groups.get(group)
+        if known is not None:
+            first, last = min(known.first_at, one.first_at), max(known.last_at, one.last_at)
+            self._groups[group] = replace(one, first_at=first, last_at=last, times=known.times + one.times)
+        elif len(self._groups) < _GROUPS:
+            self._groups[group] = one
 
     def _wake(self) -> None:
         if self._task is None or self._task.done():

@@ -11,7 +11,7 @@ from posthouse.clients.forms import NewKey, hash_key, key_id_of, make_device, ma
 from posthouse.clients.networks import inside
 from posthouse.identities import ClientRow, KeyKind, KeyRow
 from posthouse.message import Millis
-from posthouse.policy import Client, Right, Terms, folded
+from posthouse.policy import Client, Right, Terms, folded, matches
 from posthouse.ports import Clock, Spool, SpoolUnavailableError
 from posthouse.records import AuditEntry
 from posthouse.refusal import Condition, Refused
@@ -116,6 +116,12 @@ class Keys:
         rows = (row for row in (*self._kept.values(), *self._fixed) if row.client == client)
         return any(folded(sender) == folded(address) for row in rows for sender in row.senders)
 
+    def may_send_as(self, client: str, address: str) -> bool:
+        """Whether any key of this client allows the address."""
+        return any(
+            matches(row.senders, address) for row in (*self._kept.values(), *self._fixed) if row.client == client
+        )
+
     async def create(self, grant: Grant, *, by: str) -> tuple[NewKey, KeyRow]:
         """Make a key or a device's password and keep its hash durably; the client is made where there is none."""
         new = make_device(self._chance) if grant.kind == "device" else make_key(self._chance)
@@ -130,10 +136,9 @@ class Keys:
             scopes=grant.scopes,
             created_at=self._clock.now(),
             expires_at=grant.expires_at,
-            revoked_at=None,
-            last_used_at=None,
         )
-        await self._spool.save_key(row, by=by)
+        data: dict[str, object] = {"client": row.client, "kind": row.kind, "senders": row.senders, "scopes": row.scopes}
+        await self._spool.save_key(row, self._entry("key.create", row.id, by=by, data=data))
         await self.load()
         log(KEY_CREATED, key=row.id, kind=row.kind, client=row.client, senders=row.senders, scopes=row.scopes, by=by)
         return new, row
@@ -156,7 +161,8 @@ class Keys:
             by=by,
         )
         ends = now + grace if old.expires_at is None else min(old.expires_at, now + grace)
-        await self._spool.save_key(replace(old, expires_at=ends), by=by)
+        data: dict[str, object] = {"into": made[1].id, "ends_at": ends}
+        await self._spool.save_key(replace(old, expires_at=ends), self._entry("key.rotate", key_id, by=by, data=data))
         await self.load()
         log(KEY_ROTATED, key=key_id, into=made[1].id, client=old.client, by=by)
         return made
@@ -197,8 +203,7 @@ class Keys:
     async def change(self, row: ClientRow, *, action: str, by: str) -> None:
         """Keep a client's new terms, or that it is paused or resumed; audited."""
         data: dict[str, object] = {"paused": row.paused_at is not None}
-        entry = AuditEntry(at=self._clock.now(), by=by, action=action, target=row.name, data=data)
-        await self._spool.save_client(row, entry)
+        await self._spool.save_client(row, self._entry(action, row.name, by=by, data=data))
         await self.load()
         log(CLIENT_CHANGED, client=row.name, action=action, by=by)
 
@@ -206,7 +211,7 @@ class Keys:
     def rated(self) -> bool:
         """Whether any client has a rate of its own."""
         terms = [*self._terms.values(), *(row.terms for row in self._rows.values())]
-        return any(one.rate_per_minute or one.rate_per_day for one in terms)
+        return any(one.rates for one in terms)
 
     def find(self, key_id: str) -> KeyRow | None:
         """One key by its id."""
@@ -217,6 +222,9 @@ class Keys:
         """Let notes of last use that are under way end."""
         if self._notes:
             await asyncio.wait(self._notes)
+
+    def _entry(self, action: str, target: str, *, by: str, data: Mapping[str, object]) -> AuditEntry:
+        return AuditEntry(at=self._clock.now(), by=by, action=action, target=target, data=data)
 
     def _index(self) -> None:
         rows = [(row, self._client(row)) for row in (*self._kept.values(), *self._fixed)]

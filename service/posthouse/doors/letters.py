@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from posthouse.compose import Letter, Person, Plan, client_message_id, plan
 from posthouse.doors.raw import header_notices
@@ -10,10 +11,10 @@ from posthouse.message import Bytes, Content, Envelope, Kind, Millis, Recipient
 from posthouse.policy import Client
 from posthouse.submission import Draft, Identity, Notice, Wishes
 
-DISPLAY_NAME = Notice(
+_DISPLAY_NAME: Final = Notice(
     "display_name_replaced", "Exchange shows the mailbox's own display name instead of the one in From"
 )
-SENT_ITEMS = Notice(
+_SENT_ITEMS: Final = Notice(
     "sent_items_copy", "save_to_sent_items = false cannot be honoured in MIME form: a copy stays in Sent Items"
 )
 
@@ -72,8 +73,8 @@ def draft_of(written: Written, identity: Identity, content: Content, *, door: st
 
 
 def _notices(written: Written) -> tuple[Notice, ...]:
-    found: tuple[Notice, ...] = (DISPLAY_NAME,) if written.letter.sender.name else ()
+    found: tuple[Notice, ...] = (_DISPLAY_NAME,) if written.letter.sender.name else ()
     if not written.saved:
-        found += (SENT_ITEMS,)
+        found += (_SENT_ITEMS,)
     headers = written.letter.headers
     return found + header_notices(name for name, _ in headers) if headers else found

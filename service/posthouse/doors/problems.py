@@ -235,6 +235,11 @@ TABLE: Final[dict[Condition, Row]] = {
 
 FAULT: Final = "internal_error"
 
+NETWORK_NOT_ALLOWED: Final = "network_not_allowed"
+CLEAR_LOGIN: Final = "clear_login"
+TLS_FAILED: Final = "tls_failed"
+"""Why a connection of the SMTP door came to nothing before anything was submitted; kept like the conditions of KEPT."""
+
 KEPT: Final = frozenset(
     {
         Condition.MISSING_CREDENTIALS,

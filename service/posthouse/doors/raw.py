@@ -60,13 +60,13 @@ class Raw:
         self._hash = sha256()
         self._rest = b""
 
-    def digest(self) -> bytes:
-        """SHA-256 of the bytes as they came."""
-        return self._hash.digest()
+    def digest(self, header: bytes) -> bytes:
+        """SHA-256 of this header and of the body, once that has come."""
+        return sha256(header + BLANK[2:] + self._hash.digest()).digest()
 
     async def header(self) -> bytes:
         """The header block; raises Refused naming every rule that it breaks."""
-        self._blocks = _canonical(self._blocks, seen=self._hash.update)
+        self._blocks = _canonical(self._blocks)
         begun = b""
         while BLANK not in begun and not begun.startswith(BLANK[:2]) and len(begun) <= HEADER_LIMIT + len(BLANK):
             block = await anext(self._blocks, None)
@@ -86,17 +86,18 @@ class Raw:
         if (rule := rules.broken(self._rest)) is not None:
             raise invalid(rule)
         if self._rest:
+            self._hash.update(self._rest)
             yield self._rest
         async for block in self._blocks:
             if (rule := rules.broken(block)) is not None:
                 raise invalid(rule)
+            self._hash.update(block)
             yield block
 
 
-async def _canonical(blocks: AsyncIterator[bytes], *, seen: Callable[[bytes], None]) -> AsyncIterator[bytes]:
+async def _canonical(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     lines = Crlf()
     async for block in blocks:
-        seen(block)
         if canonical := lines.feed(block):
             yield canonical
     if canonical := lines.end():

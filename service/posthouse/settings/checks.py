@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from posthouse.policy import matches
 from posthouse.settings.model import (
     POSTGRES,
     SQLITE,
@@ -227,11 +228,8 @@ def _times(settings: Settings) -> Iterator[Problem]:
 def _clients(settings: Settings) -> Iterator[Problem]:
     for number, client in enumerate(settings.clients):
         yield from _client(f"clients[{number}]", client, settings.http.trusted_proxies)
-    yield from _twice(
-        "clients", "key_hash", [client.key_hash or f"none {n}" for n, client in enumerate(settings.clients)]
-    )
-    apps = [client.entra_app_id.lower() or f"none {number}" for number, client in enumerate(settings.clients)]
-    yield from _twice("clients", "entra_app_id", apps)
+    yield from _twice("clients", "key_hash", [client.key_hash or "" for client in settings.clients])
+    yield from _twice("clients", "entra_app_id", [client.entra_app_id.lower() for client in settings.clients])
 
 
 def _callers(callers: CallersSettings, clients: Sequence[ClientSettings]) -> Iterator[Problem]:
@@ -259,6 +257,8 @@ def _client(path: str, client: ClientSettings, proxies: Sequence[str]) -> Iterat
         )
     if client.entra_app_id and not _GUID.fullmatch(client.entra_app_id):
         yield Problem(f"{path}.entra_app_id", "an application's id is a GUID", "Entra admin center > App registrations")
+    if client.rewrite_from is not None and not matches(client.senders, client.rewrite_from):
+        yield Problem(f"{path}.rewrite_from", "the client may not send as this address", "put it into senders")
     if client.auth != "network":
         return
     if not client.networks:
@@ -283,7 +283,7 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _twice(table: str, name: str, values: Sequence[str]) -> Iterator[Problem]:
-    for value in (value for value, count in Counter(values).items() if count > 1):
+    for value in (value for value, count in Counter(values).items() if value and count > 1):
         second = values.index(value, values.index(value) + 1)
         yield Problem(f"{table}[{second}].{name}", "this stands twice", f"also at {table}[{values.index(value)}]")
 

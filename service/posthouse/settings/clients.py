@@ -1,14 +1,11 @@
 """[[clients]] of the settings as the rest of the house knows clients: what proves them, and their terms."""
 
 from collections.abc import Mapping
-from typing import Final
 
 from posthouse.identities import KeyKind, KeyRow
 from posthouse.message import Priority
 from posthouse.policy import Terms
 from posthouse.settings.model import ClientSettings, Settings
-
-_PRIORITIES: Final = {"high": Priority.HIGH, "normal": Priority.NORMAL, "low": Priority.LOW}
 
 
 def fixed_keys(settings: Settings) -> list[KeyRow]:
@@ -40,10 +37,6 @@ def _key(client: ClientSettings) -> KeyRow:
         recipient_domains=domains,
         networks=client.networks,
         scopes=client.scopes,
-        created_at=0,
-        expires_at=None,
-        revoked_at=None,
-        last_used_at=None,
     )
 
 
@@ -54,7 +47,7 @@ def _terms(client: ClientSettings) -> Terms:
         over_rate=client.over_rate,
         max_message_bytes=client.max_message_bytes,
         rewrite_from=client.rewrite_from,
-        priority=None if client.priority is None else _PRIORITIES[client.priority],
+        priority=None if client.priority is None else Priority[client.priority.upper()],
         expire_after=client.expire_after or 0.0,
         on_unconfirmed=client.on_unconfirmed,
         tags=client.tags,

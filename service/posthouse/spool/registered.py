@@ -7,7 +7,6 @@ from typing import Final, cast
 from posthouse.identities import ClientRow, KeyKind, KeyRow, Refusal
 from posthouse.message import OnUnconfirmed, Priority
 from posthouse.policy import Terms
-from posthouse.records import AuditEntry
 from posthouse.spool.rows import parsed
 
 KeyTuple = tuple[str, str, bytes, str, str, str, int, int | None, int | None, int | None, KeyKind, str]
@@ -36,12 +35,6 @@ def key(row: KeyTuple) -> KeyRow:
         kind=row[10],
         networks=tuple(parsed(row[11], list[str])),
     )
-
-
-def saved_key(key: KeyRow, *, by: str) -> AuditEntry:
-    """Who made a key, for whom."""
-    data: dict[str, object] = {"client": key.client, "kind": key.kind, "senders": key.senders, "scopes": key.scopes}
-    return AuditEntry(at=key.created_at, by=by, action="key.create", target=key.id, data=data)
 
 
 def client(row: ClientTuple) -> ClientRow:

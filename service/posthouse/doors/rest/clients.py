@@ -6,10 +6,8 @@ from typing import Final
 from fastapi import FastAPI, Request, Response
 from pydantic import TypeAdapter
 
-from posthouse.doors.address import is_address
 from posthouse.doors.http.parts import Parts, answer, iso, path_parameter
 from posthouse.doors.http.reading import body, parsed
-from posthouse.doors.options import PRIORITIES
 from posthouse.doors.rest import views
 from posthouse.doors.rest.models import TermsIn
 from posthouse.identities import ClientRow
@@ -17,7 +15,6 @@ from posthouse.policy import Client, Right, must_have
 from posthouse.refusal import Condition, FieldError, Refused
 
 _TERMS: Final = TypeAdapter(TermsIn)
-_NAMES: Final = {priority: name for name, priority in PRIORITIES.items()}
 
 
 class ClientsDesk:
@@ -45,8 +42,8 @@ class ClientsDesk:
             raise Refused(Condition.VALIDATION_ERROR, detail)
         raw = await body(request, monotonic=self._parts.clock.monotonic)
         wanted = parsed(_TERMS, raw, model=TermsIn)
-        if wanted.rewrite_from is not None and not is_address(wanted.rewrite_from):
-            error = FieldError("/rewrite_from", "the sender of rewritten mail is an address (RFC 5321 §4.1.2)")
+        if wanted.rewrite_from is not None and not self._parts.keys.may_send_as(row.name, wanted.rewrite_from):
+            error = FieldError("/rewrite_from", f"no key of {row.name} has this address as sender")
             raise Refused(Condition.VALIDATION_ERROR, f"{error.pointer}: {error.detail}", errors=(error,))
         row = replace(row, terms=wanted.over(row.terms))
         await self._parts.keys.change(row, action="client.change", by=caller.by)
@@ -87,7 +84,7 @@ class ClientsDesk:
             "over_rate": terms.over_rate,
             "max_message_bytes": terms.max_message_bytes or None,
             "rewrite_from": terms.rewrite_from,
-            "priority": None if terms.priority is None else _NAMES[terms.priority],
+            "priority": None if terms.priority is None else terms.priority.name.lower(),
             "expire_after": terms.expire_after or None,
             "on_unconfirmed": terms.on_unconfirmed,
             "tags": dict(terms.tags),

@@ -6,6 +6,7 @@ from typing import Final
 from fastapi import FastAPI, Request, Response
 
 from posthouse.doors.http.parts import Parts, answer, iso
+from posthouse.doors.problems import CLEAR_LOGIN, NETWORK_NOT_ALLOWED, TLS_FAILED
 from posthouse.doors.rest import views
 from posthouse.identities import Refusal
 from posthouse.policy import Right, must_have
@@ -46,7 +47,7 @@ def _no_credentials(one: Refusal) -> str:
     if one.door == "smtp":
         return (
             "Make a login for it: posthouse keys create NAME --device --sender ADDRESS, and enter user and password in the "
-            f'program; a device that cannot log in: [[clients]] auth = "network", networks = ["{one.source}/32"].'
+            f'program; a device that cannot log in: [[clients]] auth = "network", networks = ["{one.source}"].'
         )
     return "Make a key for it: posthouse keys create NAME --sender ADDRESS, and send it as Authorization: Bearer."
 
@@ -67,13 +68,13 @@ _FIXES: Final[Mapping[str, Callable[[Refusal], str]]] = {
     Condition.MISSING_CREDENTIALS.value: _no_credentials,
     Condition.INVALID_KEY.value: _no_key,
     Condition.SENDER_NOT_ALLOWED.value: _sender,
-    "network_not_allowed": lambda one: (
-        f"Add {one.source}/32 to networks of that [[smtp_door.listeners]], if it is a device of yours."
+    NETWORK_NOT_ALLOWED: lambda one: (
+        f"Add {one.source} to networks of that [[smtp_door.listeners]], if it is a device of yours."
     ),
-    "clear_login": lambda _one: (
+    CLEAR_LOGIN: lambda _one: (
         'Switch STARTTLS or TLS on in the program; one that has neither: a listener with tls = "optional" and networks.'
     ),
-    "tls_failed": lambda _one: (
+    TLS_FAILED: lambda _one: (
         "The program refuses the certificate or speaks an old TLS: install a certificate that it trusts, update it, or give "
         'it a listener of its own with tls_min = "1.0" and networks.'
     ),

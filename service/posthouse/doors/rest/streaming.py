@@ -31,4 +31,4 @@ async def raw_message(
     header = await raw.header()
     draft = draft_of(header, door=DOOR, to=to, wishes=options.wishes, client=client, step=step)
     async with Weighed(draft, step=step).kept(raw.body()) as whole:
-        yield Arrived(whole, options.fingerprint(to=to, digest=raw.digest()))
+        yield Arrived(whole, options.fingerprint(to=to, digest=raw.digest(header)))

@@ -1,6 +1,6 @@
 """The content of a mail, as it comes after DATA, becomes a submission like that of any other door."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -36,30 +36,13 @@ async def submit(incoming: Incoming, mail: Envelope, *, step: DoorStep, client: 
         step=step,
         reverse_path=reverse_path,
     )
-    seen = _Seen(raw.body())
-    async with Weighed(draft, step=step).kept(seen.blocks()) as whole:
-        idempotency = _idempotency(asked, mail, seen.digest(), client)
+    async with Weighed(draft, step=step).kept(raw.body()) as whole:
+        idempotency = _idempotency(asked, mail, raw, client)
         result = await step.accept((whole,), answer=_answer, idempotency=idempotency)
     return f"250 2.0.0 Queued as {result.answer.decode()}"
 
 
-class _Seen:
-    """The blocks of a body, and their SHA-256 afterwards."""
-
-    def __init__(self, body: AsyncIterator[bytes]) -> None:
-        self._body = body
-        self._hash = sha256()
-
-    async def blocks(self) -> AsyncIterator[bytes]:
-        async for block in self._body:
-            self._hash.update(block)
-            yield block
-
-    def digest(self) -> bytes:
-        return self._hash.digest()
-
-
-def _idempotency(asked: Wanted, mail: Envelope, body: bytes, client: Client) -> Idempotency | None:
+def _idempotency(asked: Wanted, mail: Envelope, raw: Raw, client: Client) -> Idempotency | None:
     """The client's key together with the envelope, bound to the content without trace fields (PROMISES §2).
 
     A smart host may split one mail by its recipients, each part with the same key, and may relay a part again.
@@ -67,8 +50,8 @@ def _idempotency(asked: Wanted, mail: Envelope, body: bytes, client: Client) -> 
     if asked.key is None:
         return None
     envelope = "\0".join((asked.key, mail.mail_from or "", *sorted(mail.rcpt_tos))).encode()
-    content = edit.without(asked.header, *_TRACE) + b"\0" + body
-    return Idempotency(client.name, f"smtp {sha256(envelope).hexdigest()}", sha256(content).digest())
+    content = raw.digest(edit.without(asked.header, *_TRACE))
+    return Idempotency(client.name, f"smtp {sha256(envelope).hexdigest()}", content)
 
 
 def _answer(receipts: Sequence[Receipt]) -> bytes:

@@ -48,13 +48,7 @@ class SmtpListener:
         self._open: dict[Submission, None] = {}
         self._sources: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
-        self._certificate: Certificate | None = None
         self._watch: asyncio.Task[None] | None = None
-
-    def refresh(self) -> None:
-        """Read the certificate again if its files changed; it is done every few seconds in any case."""
-        if self._certificate is not None:
-            self._certificate.refresh()
 
     @property
     def port(self) -> int:
@@ -69,9 +63,8 @@ class SmtpListener:
         """
         address, context = self._address, None
         if address.certificate is not None:
-            self._certificate = Certificate(address.listen, address.certificate, oldest=address.oldest)
-            self._watch = asyncio.create_task(self._certificate.watch())
-            context = self._certificate.context
+            certificate = Certificate(address.listen, address.certificate, oldest=address.oldest)
+            self._watch, context = asyncio.create_task(certificate.watch()), certificate.context
         tools = Tools(
             step=self._step,
             keys=self._keys,

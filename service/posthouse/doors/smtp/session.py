@@ -3,6 +3,7 @@
 import asyncio
 import binascii
 import logging
+import re
 import ssl
 from base64 import b64decode
 from collections import defaultdict
@@ -16,7 +17,7 @@ from posthouse.clients.forms import PREFIX, key_id_of
 from posthouse.clients.keeping import Keeper
 from posthouse.clients.keys import Keys
 from posthouse.clients.networks import inside
-from posthouse.doors.problems import KEPT
+from posthouse.doors.problems import CLEAR_LOGIN, KEPT, NETWORK_NOT_ALLOWED, TLS_FAILED
 from posthouse.doors.smtp import replies
 from posthouse.doors.smtp.content import submit
 from posthouse.doors.smtp.hooks import Hooks
@@ -38,6 +39,9 @@ _PROXY: Final = 10.0
 """Seconds that a proxy has to say who connects."""
 _SHOWN: Final = 128
 """Letters of what a stranger wrote that are kept."""
+_AUTH_PARAMETER: Final = re.compile(r" AUTH=(?:<>|[^ <>]+)(?=(?: [^ <>]+)*$)", re.IGNORECASE)
+"""Who wrote a mail, as a relay has it: Postfix and Exim say it to every server that takes logins. It must be taken and may
+be disbelieved (RFC 4954 §5); aiosmtpd does not know it."""
 _LOGINS: Final = 3
 """Failed logins of one connection."""
 
@@ -103,6 +107,7 @@ class Submission(SMTP):
         self._peer = ""
         self._source = ""
         self._login_name = ""
+        self._logged_in = False
         self._unwelcome: str | None = None
 
     # --- the connection
@@ -132,7 +137,7 @@ class Submission(SMTP):
         if not self.tools.sessions.known(source):
             return replies.TOO_MANY
         if self.tools.networks and inside(source, self.tools.networks) < 0:
-            self._note("network_not_allowed", replies.NOT_HEARD.partition(" ")[2])
+            self._note(NETWORK_NOT_ALLOWED, replies.NOT_HEARD.partition(" ")[2])
             return replies.NOT_HEARD
         return None
 
@@ -201,14 +206,14 @@ class Submission(SMTP):
             # Not aiosmtpd's own way: that needs private methods that uvloop's transports do not have.
             await self._writer.start_tls(self.tools.context)
         except (OSError, EOFError) as error:
-            self._note("tls_failed", str(getattr(error, "reason", None) or type(error).__name__))
+            self._note(TLS_FAILED, str(getattr(error, "reason", None) or type(error).__name__))
             raise TLSSetupException from error
         self.transport = self._writer.transport
         fresh = self._create_session()
         fresh.peer, fresh.ssl = self._talk.peer, {}
         self.session = fresh
         self._secure = True
-        self.client = None
+        self.client, self._logged_in = None, False
         self._set_rset_state()
 
     async def smtp_AUTH(self, arg: str | None) -> None:  # noqa: N802 -- see smtp_EHLO
@@ -216,10 +221,10 @@ class Submission(SMTP):
         mechanism, _, initial = (arg or "").partition(" ")
         if not self._talk.host_name:
             await self.push(replies.HELLO_FIRST)
-        elif self.client is not None:
+        elif self._logged_in:
             await self.push(replies.LOGGED_IN_ALREADY)
         elif not self._may_log_in:
-            self._note("clear_login", replies.NO_CLEAR_LOGIN.partition(" ")[2])
+            self._note(CLEAR_LOGIN, replies.NO_CLEAR_LOGIN.partition(" ")[2])
             await self.push(replies.NO_CLEAR_LOGIN)
         elif mechanism.upper() == "PLAIN":
             await self._plain(initial)
@@ -254,6 +259,7 @@ class Submission(SMTP):
         given = password.decode("utf-8", "replace")
         try:
             self.client = self.tools.keys.authenticate(given, source=self._source, place="smtp")
+            self._logged_in = True
         except Refused as refused:
             self._failures += 1
             await self.push(self.refuse(refused))
@@ -311,7 +317,7 @@ class Submission(SMTP):
             self._note(Condition.MISSING_CREDENTIALS.value, replies.NOT_LOGGED_IN.partition(" ")[2], sender=sender)
             await self.push(replies.NOT_LOGGED_IN)
             return
-        await super().smtp_MAIL(arg)
+        await super().smtp_MAIL(_AUTH_PARAMETER.sub("", arg) if arg else arg)
 
     async def smtp_RCPT(self, arg: str | None) -> None:  # noqa: N802 -- see smtp_EHLO
         """Only after MAIL FROM."""

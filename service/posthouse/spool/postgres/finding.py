@@ -90,7 +90,7 @@ async def counts(session: Session) -> Mapping[Status, int]:
     return {Status(status): int(number) for status, number in found}
 
 
-async def unreported(session: Session, *, since: Millis, client: str, most: int) -> Sequence[Unreported]:
+async def unreported(session: Session, *, since: Millis, after: int, client: str, most: int) -> Sequence[Unreported]:
     """Failed mail of the SMTP door whose sender was not told yet."""
-    found = await session.rows("unreported", since=since, client=client, most=most)
+    found = await session.rows("unreported", since=since, after=after, client=client, most=most)
     return [rows.unreported(cast("tuple[int, str, str, int]", row)) for row in found]

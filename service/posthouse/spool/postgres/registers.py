@@ -12,7 +12,7 @@ from posthouse.spool.postgres.database import Session
 from posthouse.spool.postgres.standing import audit
 
 
-async def save_key(session: Session, key: KeyRow, *, by: str) -> None:
+async def save_key(session: Session, key: KeyRow, entry: AuditEntry) -> None:
     """Keep a key, audited; the client is made where there is none."""
     async with session.transaction():
         await session.run(
@@ -30,7 +30,7 @@ async def save_key(session: Session, key: KeyRow, *, by: str) -> None:
             revoked_at=key.revoked_at,
             last_used_at=key.last_used_at,
         )
-        await _audit(session, registered.saved_key(key, by=by))
+        await _audit(session, entry)
 
 
 async def revoke_key(session: Session, key_id: str, *, at: Millis, by: str) -> bool:
@@ -76,10 +76,10 @@ async def use_of_others(session: Session, *, owner: str, since: int) -> Sequence
 
 
 async def save_refusals(session: Session, refusals: Sequence[Refusal]) -> None:
-    """Add to the groups of refusals."""
-    await session.run(
-        "save_refusals", rows=json.dumps([registered.refusal_row(one) for one in refusals]), most=MOST_REFUSALS
-    )
+    """Add to the groups of refusals; the latest stay."""
+    async with session.transaction():
+        await session.run("save_refusals", rows=json.dumps([registered.refusal_row(one) for one in refusals]))
+        await session.run("refusals_over", most=MOST_REFUSALS)
 
 
 async def refusals(session: Session, *, most: int) -> Sequence[Refusal]:

@@ -113,7 +113,7 @@ def counts(db: Database) -> Mapping[Status, int]:
     return {Status(status): number for status, number in found}
 
 
-def unreported(*, since: Millis, client: str, most: int) -> Job[Sequence[Unreported]]:
+def unreported(*, since: Millis, after: int, client: str, most: int) -> Job[Sequence[Unreported]]:
     """Failed mail of the SMTP door whose sender was not told yet."""
-    asked = {"since": since, "client": client, "most": most}
+    asked = {"since": since, "after": after, "client": client, "most": most}
     return lambda db: [rows.unreported(cast("tuple[int, str, str, int]", row)) for row in db.rows("unreported", asked)]

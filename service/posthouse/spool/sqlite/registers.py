@@ -11,7 +11,7 @@ from posthouse.spool.sqlite.committing import Job
 from posthouse.spool.sqlite.database import Database, to_json
 
 
-def save_key(key: KeyRow, *, by: str) -> Job[None]:
+def save_key(key: KeyRow, entry: AuditEntry) -> Job[None]:
     """Keep a key, audited; the client is made where there is none."""
     row = {
         "id": key.id,
@@ -27,7 +27,6 @@ def save_key(key: KeyRow, *, by: str) -> Job[None]:
         "revoked_at": key.revoked_at,
         "last_used_at": key.last_used_at,
     }
-    entry = registered.saved_key(key, by=by)
 
     def write(db: Database) -> None:
         db.run("save_key", row)
@@ -86,9 +85,14 @@ def use_of_others(*, owner: str, since: int) -> Callable[[Database], Sequence[Us
 
 
 def save_refusals(refusals: Sequence[Refusal]) -> Job[None]:
-    """Add to the groups of refusals."""
-    told = {"rows": to_json([registered.refusal_row(one) for one in refusals]), "most": MOST_REFUSALS}
-    return lambda db: db.run("save_refusals", told)
+    """Add to the groups of refusals; the latest stay."""
+    told = to_json([registered.refusal_row(one) for one in refusals])
+
+    def write(db: Database) -> None:
+        db.run("save_refusals", {"rows": told})
+        db.run("refusals_over", {"most": MOST_REFUSALS})
+
+    return write
 
 
 def refusals(*, most: int) -> Callable[[Database], Sequence[Refusal]]:

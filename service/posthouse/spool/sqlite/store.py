@@ -466,17 +466,17 @@ class SqliteSpool:
 
     # --- operating
 
-    async def unreported(self, *, since: Millis, client: str, most: int) -> Sequence[Unreported]:
-        """Failed mail of the SMTP door since then that no report of ``client`` is about, the oldest first."""
-        return await self._readers.read(finding.unreported(since=since, client=client, most=most))
+    async def unreported(self, *, since: Millis, after: int, client: str, most: int) -> Sequence[Unreported]:
+        """Failed mail of the SMTP door since then, behind the key ``after``, that no report of ``client`` is about, the oldest first."""
+        return await self._readers.read(finding.unreported(since=since, after=after, client=client, most=most))
 
     async def audit(self, entry: AuditEntry) -> None:
         """Write down who did something."""
         await self._writer.write(registers.audit(entry))
 
-    async def save_key(self, key: KeyRow, *, by: str) -> None:
+    async def save_key(self, key: KeyRow, entry: AuditEntry) -> None:
         """Keep a key, audited; the client is made where there is none."""
-        await self._writer.write(registers.save_key(key, by=by))
+        await self._writer.write(registers.save_key(key, entry))
 
     async def revoke_key(self, key_id: str, *, at: Millis, by: str) -> bool:
         """End a key; False where there is none."""

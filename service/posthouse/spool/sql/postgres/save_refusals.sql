@@ -1,7 +1,4 @@
--- :rows JSON array of [door, source, login, client, sender, code, detail, first_at, last_at, times]; the newest :most stay.
-with over as (
-  delete from refusals where last_at < (select last_at from refusals order by last_at desc limit 1 offset :most::bigint)
-)
+-- :rows JSON array of [door, source, login, client, sender, code, detail, first_at, last_at, times].
 insert into refusals as r (door, source, login, client, sender, code, detail, first_at, last_at, times)
 select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, (value->>7)::bigint,
   (value->>8)::bigint, (value->>9)::bigint
