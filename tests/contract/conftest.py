@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.contract import spools
+from tests.contract.resend_kit import Sdk, sdk_at
+from tests.contract.rest_door import Door, rest_door
 
 ENGINES = ("sqlite", "postgres")
 
@@ -29,3 +31,17 @@ async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     yield request.param
     del spools.DATABASES[tmp_path]
     await server.give_back(dsn)
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Door]:
+    """The HTTP doors over a new spool; a file whose doors differ has a fixture of its own by this name."""
+    async with rest_door(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def sdk(door: Door, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sdk]:
+    """Resend's SDK, as a client of that door."""
+    async with sdk_at(door, monkeypatch) as client:
+        yield client

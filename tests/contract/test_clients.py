@@ -1,6 +1,5 @@
 """Who may submit, on which terms: rates, defaults, pauses, devices, networks, rotation, and the list of refusals."""
 
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import httpx
@@ -15,12 +14,6 @@ from tests.contract.rest_door import Door, rest_door
 
 SIMPLE = {"from": "noreply@contoso.com", "to": "jo@example.org", "subject": "Order 7", "text": "Hello"}
 FROM = "noreply@contoso.com"
-
-
-@pytest.fixture
-async def door(tmp_path: Path) -> AsyncGenerator[Door]:
-    async with rest_door(tmp_path) as opened:
-        yield opened
 
 
 async def changed(door: Door, client: str = "shop", **terms: object) -> httpx.Response:

@@ -2,15 +2,13 @@
 
 import base64
 import re
-from collections.abc import AsyncGenerator
-from pathlib import Path
 
 import aiosmtplib
 import pytest
 
 from posthouse.doors.smtp.listener import Address, SmtpListener
 from posthouse.message import MessageId, parse_id
-from tests.contract.rest_door import Door, rest_door
+from tests.contract.rest_door import Door
 
 FROM = "noreply@contoso.com"
 TO = ("jo@example.org", "kim@example.org", "blind@example.org")
@@ -25,12 +23,6 @@ HEADER = (
 )
 BOUNDARY = re.compile(rb"\b[amr][0-9a-f]{32}\b")
 BODY = b"--b\r\nContent-Type: text/plain\r\n\r\nHello\r\n.\r\n..\r\n--b--\r\n"
-
-
-@pytest.fixture
-async def door(tmp_path: Path) -> AsyncGenerator[Door]:
-    async with rest_door(tmp_path) as opened:
-        yield opened
 
 
 async def by_rest(door: Door, raw: bytes) -> MessageId:

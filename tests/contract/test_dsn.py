@@ -1,7 +1,6 @@
 """Mail of the SMTP door that fails comes back to its reverse-path as a report (RFC 3464), once."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 from email import message_from_bytes, policy
 from email.message import EmailMessage, Message
 from functools import partial
@@ -18,7 +17,7 @@ from posthouse.message import Envelope, Kind, MessageId, Recipient, Status, id_b
 from posthouse.outcome import Answer, PermanentFailure, RefusedRecipient, Scope, Sent
 from posthouse.policy import Client
 from posthouse.records import Filters, Idempotency, Submission
-from tests.contract.rest_door import Door, rest_door
+from tests.contract.rest_door import Door
 from tests.contract.spools import NOON, house
 
 FROM = "noreply@contoso.com"
@@ -26,12 +25,6 @@ MAIL = b"From: noreply@contoso.com\r\nTo: jo@example.org\r\nSubject: Order 7\r\n
 UNKNOWN = PermanentFailure(
     scope=Scope.MESSAGE, answer=Answer(status="5.1.1", text="no such user", reply=550, fix="smtp.recipient")
 )
-
-
-@pytest.fixture
-async def door(tmp_path: Path) -> AsyncGenerator[Door]:
-    async with rest_door(tmp_path) as opened:
-        yield opened
 
 
 async def sent(door: Door, *, sender: str = FROM) -> MessageId:

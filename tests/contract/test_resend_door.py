@@ -3,9 +3,7 @@
 import base64
 import itertools
 import re
-from collections.abc import AsyncGenerator
 from datetime import datetime
-from pathlib import Path
 from typing import cast
 from uuid import UUID
 
@@ -14,24 +12,12 @@ import resend
 
 from posthouse.message import Status
 from posthouse.outcome import Answer, Blocked, Outcome, PermanentFailure, Scope, Sent, TransientFailure, Unconfirmed
-from tests.contract.resend_kit import EMAIL, EMAILS, Sdk, count, own, post, sdk_at
-from tests.contract.rest_door import Door, rest_door
+from tests.contract.resend_kit import EMAIL, EMAILS, Sdk, count, own, post
+from tests.contract.rest_door import Door
 
 LATER = "2099-01-01T09:00:00.000Z"
 ANSWER = Answer(status="2.0.0", text="")
 PNG = b"\x89PNG\r\n"
-
-
-@pytest.fixture
-async def door(tmp_path: Path) -> AsyncGenerator[Door]:
-    async with rest_door(tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def sdk(door: Door, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Sdk]:
-    async with sdk_at(door, monkeypatch) as client:
-        yield client
 
 
 # --- sending --------------------------------------------------------------------------------------------------------

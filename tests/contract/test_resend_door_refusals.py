@@ -1,6 +1,6 @@
 """What the Resend door refuses: in the shape and with the names that its SDKs know, never in silence."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
@@ -43,18 +43,6 @@ NAMES = {
     "validation_error",
 }
 """The names of resend-php and of resend-dotnet, which read no error with another one."""
-
-
-@pytest.fixture
-async def door(tmp_path: Path) -> AsyncGenerator[Door]:
-    async with rest_door(tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def sdk(door: Door, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Sdk]:
-    async with sdk_at(door, monkeypatch) as client:
-        yield client
 
 
 async def raw(door: Door, content: bytes, media: str = "application/json") -> httpx.Response:

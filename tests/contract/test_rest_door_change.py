@@ -1,27 +1,19 @@
 """PATCH /v1/messages/{id}: times and priority, while it waits (CONTRACT §2.1)."""
 
-from collections.abc import AsyncGenerator
 from datetime import datetime
-from pathlib import Path
 
 import httpx
 import pytest
 
 from posthouse.message import Priority, Status
 from posthouse.outcome import Answer, Outcome, PermanentFailure, Scope
-from tests.contract.rest_door import Door, rest_door
+from tests.contract.rest_door import Door
 from tests.contract.spools import LATER, LOST, SENT
 
 SIMPLE = {"from": "noreply@contoso.com", "to": "jo@example.org", "subject": "Hi", "text": "Hello"}
 DAY = 86_400_000
 REFUSED = PermanentFailure(scope=Scope.MESSAGE, answer=Answer(status="5.1.3", text="no such recipient"))
 OUTCOMES: dict[Status, Outcome] = {Status.SENT: SENT, Status.UNCONFIRMED: LOST, Status.FAILED: REFUSED}
-
-
-@pytest.fixture
-async def door(tmp_path: Path) -> AsyncGenerator[Door]:
-    async with rest_door(tmp_path) as opened:
-        yield opened
 
 
 async def submitted(http: httpx.AsyncClient, **more: object) -> str:

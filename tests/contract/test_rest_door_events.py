@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,10 @@ from posthouse.cli.story import WORDS
 from posthouse.doors.rest import events
 from posthouse.message import Status
 from posthouse.telemetry import MESSAGE_EVENTS
-from tests.contract.rest_door import Door, rest_door
+from tests.contract.rest_door import Door
 from tests.contract.spools import SENT
 
 SIMPLE = {"from": "noreply@contoso.com", "to": "jo@example.org", "subject": "Hi", "text": "Hello"}
-
-
-@pytest.fixture
-async def door(tmp_path: Path) -> AsyncGenerator[Door]:
-    async with rest_door(tmp_path) as opened:
-        yield opened
 
 
 class Stream:

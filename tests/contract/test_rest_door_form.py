@@ -26,12 +26,6 @@ PROPERTY = settings(max_examples=30, deadline=None, suppress_health_check=list(H
 Parts = Sequence[tuple[str, bytes]]
 
 
-@pytest.fixture
-async def door(tmp_path: Path) -> AsyncGenerator[Door]:
-    async with rest_door(tmp_path) as opened:
-        yield opened
-
-
 def encoded(parts: Parts, *, boundary: str = "b0undary") -> bytes:
     """A form as RFC 7578 writes it."""
     written = b""

@@ -3,9 +3,7 @@
 import base64
 import datetime as dt
 import logging
-from collections.abc import AsyncGenerator
 from email import message_from_bytes, policy
-from pathlib import Path
 from urllib.parse import unquote
 
 import httpx
@@ -22,7 +20,7 @@ from posthouse.outcome import (
     TransientFailure,
     Unconfirmed,
 )
-from tests.contract.rest_door import Door, rest_door
+from tests.contract.rest_door import Door
 
 SIMPLE = {"from": "noreply@contoso.com", "to": "jo@example.org", "subject": "Hi", "text": "Hello"}
 ALL = ("submit", "read", "content", "manage", "admin")
@@ -33,12 +31,6 @@ FAILED = PermanentFailure(
 )
 LOST = Unconfirmed(answer=Answer(status="4.4.2", text="lost"))
 LATER = TransientFailure(scope=Scope.TRANSPORT, answer=Answer(status="4.4.1", text="later", retry_after=7.0))
-
-
-@pytest.fixture
-async def door(tmp_path: Path) -> AsyncGenerator[Door]:
-    async with rest_door(tmp_path) as opened:
-        yield opened
 
 
 async def submitted(http: httpx.AsyncClient, **changes: object) -> str:

@@ -1,6 +1,5 @@
 """Keys, lanes, transports, probes and the API's own document, on the listener for operators."""
 
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,6 @@ from posthouse.records import TransportRow
 from tests.contract.rest_door import Door, rest_door
 
 SIMPLE = {"from": "noreply@contoso.com", "to": "jo@example.org", "subject": "Hi", "text": "Hello"}
-
-
-@pytest.fixture
-async def door(tmp_path: Path) -> AsyncGenerator[Door]:
-    async with rest_door(tmp_path) as opened:
-        yield opened
 
 
 async def test_a_key_is_made_shown_once_used_and_revoked(door: Door) -> None:

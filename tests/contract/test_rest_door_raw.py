@@ -1,13 +1,10 @@
 """POST /v1/messages as message/rfc822: kept as it came but for Bcc, Message-ID and Date."""
 
-from collections.abc import AsyncGenerator
-from pathlib import Path
-
 import httpx
 import pytest
 
 from posthouse.message import MessageId
-from tests.contract.rest_door import Door, rest_door
+from tests.contract.rest_door import Door
 
 PLAIN = (
     b"From: Shop <noreply@contoso.com>\r\n"
@@ -18,12 +15,6 @@ PLAIN = (
     b"Message-ID: <own.1@contoso.com>\r\n"
 )
 BODY = b"Hello\r\n.\r\n=20\r\n"
-
-
-@pytest.fixture
-async def door(tmp_path: Path) -> AsyncGenerator[Door]:
-    async with rest_door(tmp_path) as opened:
-        yield opened
 
 
 async def post(door: Door, raw: bytes, query: str = "", **headers: str) -> httpx.Response:

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import re
-from collections.abc import AsyncGenerator
 from email import message_from_string, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -18,12 +17,6 @@ from tests.contract.rest_door import Door, rest_door
 
 SENT = Sent(answer=Answer(status="2.0.0", text="accepted", reply=202))
 SIMPLE = {"from": "noreply@contoso.com", "to": "jo@example.org", "subject": "Hi", "text": "Hello"}
-
-
-@pytest.fixture
-async def door(tmp_path: Path) -> AsyncGenerator[Door]:
-    async with rest_door(tmp_path) as opened:
-        yield opened
 
 
 async def kept(door: Door, answer: httpx.Response) -> EmailMessage:
