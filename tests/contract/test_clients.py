@@ -265,11 +265,12 @@ async def test_what_the_spool_could_not_take_is_told_later_and_nothing_counts_tw
     async def away(*_arguments: object, **_more: object) -> None:
         raise SpoolUnavailableError("away")
 
-    with monkeypatch.context() as broken:
-        for verb in ("save_refusals", "share_use"):
+    for verb in ("save_refusals", "share_use"):
+        with monkeypatch.context() as broken:
             broken.setattr(door.spool, verb, away)
             with pytest.raises(SpoolUnavailableError):
                 await door.keeper.flush()
+    assert await door.spool.share_use([], owner="another", since=0) == []
     await door.anonymous().post("/v1/messages", json=SIMPLE)
     (one,) = await door.keeper.refusals()
     assert one.times == 2

@@ -1,6 +1,7 @@
 """Blocked senders, circuits and keys: what must survive a restart."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -204,3 +205,17 @@ async def test_the_oldest_groups_of_refusals_make_room_and_may_come_again(tmp_pa
         assert len(found) == MOST_REFUSALS
         assert [(one.source, one.times) for one in found[:2]] == [("0", 2), ("-1", 1)]
         assert "1" not in {one.source for one in found}
+
+
+async def test_mail_of_a_paused_client_goes_on_when_it_is_resumed_and_no_other_does(tmp_path: Path) -> None:
+    row = ClientRow(name=KEY.client, created_at=NOON, paused_at=NOON)
+    async with house(tmp_path) as spool:
+        await spool.spool.save_key(KEY, ENTRY)
+        await spool.spool.save_client(row, ENTRY)
+        held = await spool.put(client=KEY.client, held_cause="client_paused")
+        free = partial(spool.spool.free_held, now=NOON, transports=["graph"], carrying=["smtp"], most=9)
+        assert await free() == 0
+        assert (await spool.record(held)).status is Status.HELD
+        await spool.spool.save_client(replace(row, paused_at=None), ENTRY)
+        assert await free() == 1
+        assert (await spool.record(held)).status is Status.QUEUED
