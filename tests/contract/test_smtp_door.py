@@ -692,4 +692,5 @@ async def test_a_device_logs_in_with_its_short_password_and_a_wrong_one_is_liste
     found = {one.code: one for one in await on.door.keeper.refusals() if one.login.startswith("d-")}
     assert found.keys() == {"invalid_key", "sender_not_allowed"}
     assert found["invalid_key"].login == device.id
+    assert found["invalid_key"].detail == "not a key of this service"
     assert on.key not in str(await on.door.keeper.refusals())

@@ -11,8 +11,6 @@ from posthouse.telemetry import AUTHENTICATION_REFUSED, log
 PER_MINUTE: Final = 20
 """Failed authentications of one source after which further ones are answered 429."""
 
-HOW: Final = "send 'Authorization: Bearer ph_live_…'"
-
 _SOURCES: Final = 4096
 _MINUTE: Final[Millis] = 60_000
 
@@ -31,8 +29,9 @@ class Failures:
         source: str,
         now: Millis,
         condition: Condition = Condition.INVALID_KEY,
+        hint: str = "",
     ) -> Refused:
-        """Count one; what to answer, and a log line without the key."""
+        """Count one; what to answer, with a hint how to do it right, and a log line without the key."""
         failures = self._sources.setdefault(source, deque(maxlen=PER_MINUTE))
         self._sources.move_to_end(source)
         if len(self._sources) > _SOURCES:
@@ -43,4 +42,4 @@ class Failures:
             return Refused(Condition.QUOTA_EXCEEDED, detail, retry_after=wait)
         log(AUTHENTICATION_REFUSED, level=logging.WARNING, source=source, key=key_id, reason=why)
         failures.append(now)
-        return Refused(condition, f"{why}; {HOW}" if condition is Condition.INVALID_KEY else why)
+        return Refused(condition, f"{why}; {hint}" if hint else why)

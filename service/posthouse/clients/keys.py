@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from posthouse.clients.failures import HOW, Failures
+from posthouse.clients.failures import Failures
 from posthouse.clients.forms import NewKey, hash_key, key_id_of, make_device, make_key
 from posthouse.clients.networks import inside
 from posthouse.identities import ClientRow, KeyKind, KeyRow
@@ -19,6 +19,8 @@ from posthouse.telemetry import CLIENT_CHANGED, KEY_CREATED, KEY_REVOKED, KEY_RO
 
 USED_EVERY: Final[Millis] = 60_000
 """A key's last use is written down at most once in this time."""
+
+HOW: Final = "send 'Authorization: Bearer ph_live_…'"
 
 Place = Literal["http", "smtp"]
 """By which kind of door somebody comes: a device's password opens the SMTP door only."""
@@ -74,13 +76,15 @@ class Keys:
         """The client behind a key; raises Refused (MISSING_CREDENTIALS, INVALID_KEY, or QUOTA_EXCEEDED after many)."""
         if text is None:
             raise Refused(Condition.MISSING_CREDENTIALS, f"no key; {HOW}")
+        hint = HOW if place == "http" else ""
         digest = hash_key(text)
         row, client = self._clients.get(digest, (None, None))
         if row is None or client is None or not hmac.compare_digest(row.key_hash, digest):
             key_id = key_id_of(text)
-            raise self.refusal("not a key of this service" if key_id is None else "unknown key", key_id, source=source)
+            why = "not a key of this service" if key_id is None else "unknown key"
+            raise self.refusal(why, key_id, source=source, hint=hint)
         if (why := self._unfit(row, source=source, place=place)) is not None:
-            raise self.refusal(why, row.id, source=source)
+            raise self.refusal(why, row.id, source=source, hint=hint)
         self._use(row)
         return client
 
@@ -106,10 +110,18 @@ class Keys:
         return self._clients[row.key_hash][1]
 
     def refusal(
-        self, why: str, key_id: str | None, *, source: str, condition: Condition = Condition.INVALID_KEY
+        self,
+        why: str,
+        key_id: str | None,
+        *,
+        source: str,
+        condition: Condition = Condition.INVALID_KEY,
+        hint: str = "",
     ) -> Refused:
         """Count a failed authentication; what to answer."""
-        return self._failures.refusal(why, key_id=key_id, source=source, now=self._clock.now(), condition=condition)
+        return self._failures.refusal(
+            why, key_id=key_id, source=source, now=self._clock.now(), condition=condition, hint=hint
+        )
 
     def names(self, client: str, address: str) -> bool:
         """Whether a key of this client allows the address by its name, not by a wildcard."""
