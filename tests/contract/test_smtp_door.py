@@ -111,6 +111,11 @@ class Talk:
         assert (await self.say("DATA")).startswith("354 ")
 
 
+def fields_named(header: bytes, name: bytes) -> list[bytes]:
+    """The lines of the header that begin a field of this name: an id inside of another may hold its letters."""
+    return [line for line in header.split(b"\r\n") if line.partition(b":")[0].strip().lower() == name]
+
+
 @asynccontextmanager
 async def listening(door: Door, **address) -> AsyncGenerator[SmtpListener]:
     given = Address(listen="127.0.0.1:0", hostname="mail.contoso.example", clear=True)
@@ -164,7 +169,7 @@ async def test_recipients_are_the_envelopes_and_who_stands_in_no_header_is_a_bli
     _, reply = await on.send("jo@example.org", "blind@example.org", mail=mail)
     record = await on.record(reply)
     assert {one.address: one.kind for one in record.recipients} == {"jo@example.org": "to", "blind@example.org": "bcc"}
-    assert b"bcc" not in (await on.kept(reply))[0].lower()
+    assert fields_named((await on.kept(reply))[0], b"bcc") == []
 
 
 async def test_a_recipient_that_is_refused_leaves_the_others(on: Bench) -> None:
