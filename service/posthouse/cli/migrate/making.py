@@ -130,7 +130,12 @@ async def _made(desk: "Desk", client: NewClient, file: CardFile, *, place: Place
         password=made["password"] if device else made["key"],
         key_id=made["id"],
     )
-    file.add(card)
+    try:
+        file.add(card)
+    except OSError as error:
+        raise Stop(
+            Code.FAILED, f"key {card.key_id} was made, but its card cannot be written ({error.strerror}): revoke it"
+        ) from error
     return card
 
 

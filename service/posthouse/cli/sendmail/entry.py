@@ -74,16 +74,17 @@ def _do(options: Options) -> None:
         message = read(sys.stdin.buffer, dots=options.dots)
     except OSError as error:
         raise Ended(Exit.IOERR, f"the message cannot be read: {error.strerror}") from error
-    ready = whole(message.header, options, settings, user=user_name)
-    accepted = submit(
-        Submission(
-            url=settings.url,
-            key=settings.key,
-            recipients=ready.recipients,
-            idempotency_key=str(uuid.uuid4()),
-            size=len(ready.header) + 2 + message.size,
-            blocks=lambda: message.blocks(ready.header),
+    with message.body:
+        ready = whole(message.header, options, settings, user=user_name)
+        accepted = submit(
+            Submission(
+                url=settings.url,
+                key=settings.key,
+                recipients=ready.recipients,
+                idempotency_key=str(uuid.uuid4()),
+                size=len(ready.header) + 2 + message.size,
+                blocks=lambda: message.blocks(ready.header),
+            )
         )
-    )
     if options.verbose:
         sys.stdout.write(f"{accepted}\n")

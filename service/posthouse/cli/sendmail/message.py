@@ -170,7 +170,8 @@ def _rewritten(header: bytes, settings: SendmailSettings) -> bytes:
 
 
 def _person(name: str, address: str) -> str:
-    return formataddr((edit.decoded_words(name), address))
+    sound = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return formataddr((edit.decoded_words(sound), address))
 
 
 def _field(name: str, written: Sequence[str]) -> bytes:

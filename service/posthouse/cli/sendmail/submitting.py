@@ -3,6 +3,7 @@
 http.client, because a program that is called for every mail must start quickly.
 """
 
+import contextlib
 import http.client
 import json
 import ssl
@@ -25,7 +26,6 @@ _FIRST: Final = 0.25
 _LONGEST: Final = 2.0
 _AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 _ACCEPTED: Final = 202
-_MOST: Final = 1_048_576
 _CODES: Final = {401: Exit.NOPERM, 403: Exit.NOPERM, 400: Exit.DATAERR, 413: Exit.DATAERR, 422: Exit.DATAERR}
 
 
@@ -48,20 +48,26 @@ class _Answer:
     body: bytes
 
 
+class _LostError(Exception):
+    """The service was reached, and its answer was not."""
+
+
 def submit(submission: Submission, *, patience: float = PATIENCE) -> str:
     """The id of the accepted message; raises Ended, with TEMPFAIL where nobody knows of a mistake."""
-    end, pause = time.monotonic() + patience, _FIRST
+    end, pause, lost = time.monotonic() + patience, _FIRST, False
     while True:
         try:
             answer = _once(submission)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, _LostError) as error:
             words, wait = f"{submission.url} does not answer: {error or type(error).__name__}", pause
+            lost = lost or isinstance(error, _LostError)
         else:
             if answer.status not in _AGAIN:
                 return _id(answer, submission)
             words, wait = _words(answer), max(pause, answer.retry_after)
         if time.monotonic() + wait > end:
-            raise Ended(Exit.TEMPFAIL, f"{words}; the message was not accepted, try again later")
+            known = "it may have been accepted" if lost else "it was not accepted, try again later"
+            raise Ended(Exit.TEMPFAIL, f"{words}; {known}")
         time.sleep(wait)
         pause = min(pause * 2, _LONGEST)
 
@@ -73,24 +79,33 @@ def _once(submission: Submission) -> _Answer:
     query = "&".join("to=" + quote(one, safe="@") for one in submission.recipients)
     try:
         connection.connect()
-        if connection.sock is not None:
-            connection.sock.settimeout(TIMEOUT)
-        connection.putrequest("POST", f"{place.path}/v1/messages?{query}")
+        return _exchange(connection, f"{place.path}/v1/messages?{query}", submission)
+    except http.client.HTTPException as error:
+        raise _LostError(str(error) or type(error).__name__) from error
+    finally:
+        connection.close()
+
+
+def _exchange(connection: http.client.HTTPConnection, path: str, submission: Submission) -> _Answer:
+    if connection.sock is not None:
+        connection.sock.settimeout(TIMEOUT)
+    try:
+        connection.putrequest("POST", path)
         connection.putheader("Authorization", f"Bearer {submission.key}")
         connection.putheader("Content-Type", "message/rfc822")
         connection.putheader("Content-Length", str(submission.size))
         connection.putheader("Idempotency-Key", submission.idempotency_key)
         connection.endheaders()
-        try:
-            for block in submission.blocks():
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            for (
+                block
+            ) in submission.blocks():  # a refusal may come before its end: then it is read, or reading fails too
                 connection.send(block)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # a refusal may have been sent before: it is read now, or reading fails as this did
         answer = connection.getresponse()
         retry_after = answer.getheader("Retry-After", "")
-        return _Answer(answer.status, float(retry_after) if retry_after.isdigit() else 0.0, answer.read(_MOST))
-    finally:
-        connection.close()
+        return _Answer(answer.status, float(retry_after) if retry_after.isdigit() else 0.0, answer.read())
+    except OSError as error:
+        raise _LostError(str(error) or type(error).__name__) from error
 
 
 def _connection(scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
