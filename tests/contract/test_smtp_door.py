@@ -264,6 +264,16 @@ async def test_a_field_of_ours_that_breaks_a_rule_refuses_the_mail_by_name(on: B
     assert await on.count() == 0
 
 
+@pytest.mark.parametrize("more", ["AUTH=<>", "SIZE=500 AUTH=root@web1", "auth=e+3Dmc2@x.com BODY=8BITMIME SIZE=9"])
+async def test_who_wrote_a_mail_as_relays_say_it_is_taken(on: Bench, more: str) -> None:
+    """RFC 4954 §5: Postfix and Exim say AUTH= to every server that takes logins."""
+    async with on.talk() as talk:
+        assert (await talk.say(f"MAIL FROM:<{FROM}> {more}")).startswith("250 ")
+        await talk.say("RSET")
+        assert (await talk.say(f"MAIL FROM:<{FROM}> {more} NOTIFY=NEVER")).startswith("555 ")
+        assert (await talk.say(f"MAIL FROM:<{FROM}> SIZE=5000000000 {more}")).startswith(("552 ", "501 "))
+
+
 async def test_addresses_of_other_than_ascii_need_smtputf8(on: Bench) -> None:
     async with on.talk() as talk:
         assert (await talk.say(f"MAIL FROM:<{FROM}>")).startswith("250")

@@ -179,13 +179,15 @@ async def test_apply_makes_every_client_once_and_its_card_sends_mail(launch, emu
     service = await launch(smtp_door={"listeners": [{"listen": f"127.0.0.1:{port}"}]})
     report, log = small(tmp_path)
     cards = tmp_path / "devices.csv"
-    first = ("migrate", "smtp-auth", report, "--apply", "--out", cards, "--keys", "api")
+    first = ("migrate", "smtp-auth", report, "--apply", "--out", cards)
 
     out, _ = await posthouse(*first, environment=service.environment)
     assert [line.split()[:2] for line in out.splitlines()] == [["noreply", "made"], ["scanner", "made"]]
     assert stat.S_IMODE(cards.stat().st_mode) == 0o600
     made = read(cards)
     assert {(one["host"], one["port"], one["encryption"]) for one in made} == {("127.0.0.1", str(port), "none")}
+    assert [(one["kind"], len(one["password"])) for one in made] == [("api", 57), ("device", 24)]
+    assert made[1]["user"].startswith("d-")
     for card in made:
         await asyncio.to_thread(send, card)
     while len(emulator.world.received) < 2:

@@ -1,7 +1,6 @@
 """``posthouse keys``: who may submit."""
 
 import os
-import socket
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final
@@ -119,24 +118,20 @@ def _example(key: "NewKey") -> str:
 
 def _mail_settings(key: "NewKey") -> dict[str, str]:
     """What a mail program is told: the listener that suits most, and the user."""
-    from posthouse.settings.loading import load
-    from posthouse.settings.model import SmtpDoorSettings
+    from posthouse.cli.doorway import Doorway, own_doorway
     from posthouse.settings.problems import SettingsError
 
     try:
-        door = load(None, os.environ).smtp_door
+        door = own_doorway()
     except SettingsError:
-        door = SmtpDoorSettings()
-    best = min(door.listeners, key=lambda one: _ENCRYPTIONS.index(one.tls), default=None)
-    host, _, port = ("", "", "") if best is None else best.listen.rpartition(":")
-    if host.strip("[]") in ("0.0.0.0", "::"):  # noqa: S104 - what is shown to others is a name
-        host = socket.getfqdn()
-    encryption = "none" if best is None else _SPOKEN[best.tls]
+        door = Doorway(host="127.0.0.1", port=2525, tls="optional")
+    host, port = ("", "") if door is None else (door.host, str(door.port))
+    encryption = "none" if door is None else SPOKEN[door.tls]
     return {"host": host, "port": port, "encryption": encryption, "user": key.get("user", "posthouse")}
 
 
-_ENCRYPTIONS: Final = ("starttls", "implicit", "optional")
-_SPOKEN: Final = {"starttls": "STARTTLS", "implicit": "TLS", "optional": "none"}
+SPOKEN: Final = {"starttls": "STARTTLS", "implicit": "TLS", "optional": "none"}
+"""How mail programs call what the settings say of a listener."""
 
 
 def _own_url() -> str:

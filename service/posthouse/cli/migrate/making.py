@@ -1,6 +1,5 @@
 """``--apply``: the clients and keys of a plan are made by the running service, each with its card, none of them twice."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,6 +35,11 @@ class Encryption(StrEnum):
     STARTTLS = "starttls"
     TLS = "tls"
     NONE = "none"
+
+    @property
+    def shown(self) -> str:
+        """As it stands on a card, and in the menus of devices."""
+        return self.value if self is Encryption.NONE else self.value.upper()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,28 +89,19 @@ def place_of(desk: "Desk", *, host: str | None, port: int | None, encryption: En
 
 
 def _listener() -> Place:
-    """The listener of this machine's service that other machines reach, else the one that only its own programs do."""
-    from posthouse.settings.loading import load
+    from posthouse.cli.doorway import own_doorway
     from posthouse.settings.problems import SettingsError
 
     try:
-        settings = load(None, os.environ)
+        door = own_doorway()
     except SettingsError as error:
         raise Stop(
             Code.CONFIGURATION, f"--host and --port are needed, because the settings are wrong:\n{error}"
         ) from None
+    if door is None:
+        raise Stop(Code.CONFIGURATION, "the SMTP door is closed: [[smtp_door.listeners]]; or say --host and --port")
     ways = {"starttls": Encryption.STARTTLS, "implicit": Encryption.TLS, "optional": Encryption.NONE}
-    for one in sorted(settings.smtp_door.listeners, key=lambda listener: listener.tls == "optional"):
-        host, _, port = one.listen.rpartition(":")
-        name = urlsplit(settings.http.public_url).hostname or _own_name() if one.tls != "optional" else host
-        return Place(host=name, port=int(port), encryption=ways[one.tls])
-    raise Stop(Code.CONFIGURATION, "the SMTP door is closed: [[smtp_door.listeners]]; or say --host and --port")
-
-
-def _own_name() -> str:
-    import socket
-
-    return socket.getfqdn()
+    return Place(host=door.host, port=door.port, encryption=ways[door.tls])
 
 
 def _counts(key: "Key") -> bool:
@@ -125,7 +120,7 @@ async def _made(desk: "Desk", client: NewClient, file: CardFile, *, place: Place
         kind=DEVICE if device else "api",
         host=place.host,
         port=str(place.port),
-        encryption=place.encryption,
+        encryption=place.encryption.shown,
         user=made["user"] if device else client.name,
         password=made["password"] if device else made["key"],
         key_id=made["id"],

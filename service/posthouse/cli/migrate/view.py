@@ -13,7 +13,9 @@ _SHOWN: Final = 40
 
 _REMARKS: Final[Mapping[str, Callable[[Sender], str]]] = {
     "oauth_in_part": lambda one: f"{one.oauth:,} of its messages come with OAuth already; the others need this plan",
-    "old_tls": lambda _: "speaks TLS 1.0 or 1.1; posthouse wants TLS 1.2: look for newer firmware",
+    "old_tls": lambda _: (
+        "speaks TLS 1.0 or 1.1: newer firmware, or a listener with tls_min for its network alone (infra/README.md, 2.5)"
+    ),
     "many_sources": lambda one: (
         f"signs in from {len(one.sources):,} addresses, more than {MOST_SOURCES}: people or moving machines; one key for all"
     ),

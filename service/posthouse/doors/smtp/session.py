@@ -3,6 +3,7 @@
 import asyncio
 import binascii
 import logging
+import re
 import ssl
 from base64 import b64decode
 from collections import defaultdict
@@ -38,6 +39,9 @@ _PROXY: Final = 10.0
 """Seconds that a proxy has to say who connects."""
 _SHOWN: Final = 128
 """Letters of what a stranger wrote that are kept."""
+_AUTH_PARAMETER: Final = re.compile(r" AUTH=(?:<>|[^ <>]+)(?=(?: [^ <>]+)*$)", re.IGNORECASE)
+"""Who wrote a mail, as a relay has it: Postfix and Exim say it to every server that takes logins. It must be taken and may
+be disbelieved (RFC 4954 §5); aiosmtpd does not know it."""
 _LOGINS: Final = 3
 """Failed logins of one connection."""
 
@@ -311,7 +315,7 @@ class Submission(SMTP):
             self._note(Condition.MISSING_CREDENTIALS.value, replies.NOT_LOGGED_IN.partition(" ")[2], sender=sender)
             await self.push(replies.NOT_LOGGED_IN)
             return
-        await super().smtp_MAIL(arg)
+        await super().smtp_MAIL(_AUTH_PARAMETER.sub("", arg) if arg else arg)
 
     async def smtp_RCPT(self, arg: str | None) -> None:  # noqa: N802 -- see smtp_EHLO
         """Only after MAIL FROM."""
