@@ -55,26 +55,32 @@ async def make(desk: "Desk", plan: Plan, file: CardFile, *, place: Place, keys: 
     """Make what is missing; raises Stop where a key could not be made, after telling what was."""
     listing: Listing[Key] = await desk.get("/v1/keys")
     there = {key["client"]: key["id"] for key in listing["data"] if _counts(key)}
-    told: dict[str, int] = dict.fromkeys(("made", "exists", "elsewhere"), 0)
-    for client in plan.clients:
-        card = file.find(sender=client.sender, from_address=client.source)
-        state, key_id = "exists" if card else "elsewhere", card.key_id if card else there.get(client.name)
-        if key_id is None:
-            try:
-                key_id = (await _made(desk, client, file, place=place, keys=keys)).key_id
-            except Stop as stop:
-                raise Stop(Code.PARTLY if told["made"] else stop.code, f"{client.name}: {stop}") from stop
-            state = "made"
-        told[state] += 1
-        _tell(out, client, state, key_id)
+    told: dict[str, int] = dict.fromkeys(_STATES, 0)
+    try:
+        for client in plan.clients:
+            card = file.find(sender=client.sender, from_address=client.source)
+            state, key_id = "exists" if card else "elsewhere", card.key_id if card else there.get(client.name)
+            if key_id is None:
+                state, key_id = "made", await _made(desk, client, file, place=place, keys=keys)
+            told[state] += 1
+            _tell(out, client, state, key_id)
+    except Stop as stop:
+        raise Stop(Code.PARTLY if told["made"] else stop.code, f"{client.name}: {stop}") from stop
+    finally:
+        _sum(out, told)
+    return Code.PARTLY if told["elsewhere"] else None
+
+
+_STATES: Final = ("made", "exists", "elsewhere")
+
+
+def _sum(out: Output, told: Mapping[str, int]) -> None:
     out.note(f"{count(told['made'], 'key')} made, {told['exists']:,} in the file already")
     if told["elsewhere"]:
         out.note(
             f"{count(told['elsewhere'], 'client')} had a key that is not in the file, and its password is not shown again: "
             "posthouse keys revoke ID, then the same command makes a new one"
         )
-        return Code.PARTLY
-    return None
 
 
 def place_of(desk: "Desk", *, host: str | None, port: int | None, encryption: Encryption | None) -> Place:
@@ -109,7 +115,7 @@ def _counts(key: "Key") -> bool:
     return key["revoked_at"] is None and not over
 
 
-async def _made(desk: "Desk", client: NewClient, file: CardFile, *, place: Place, keys: Keys) -> Card:
+async def _made(desk: "Desk", client: NewClient, file: CardFile, *, place: Place, keys: Keys) -> str:
     device = client.device and keys is Keys.PLANNED
     body: dict[str, object] = {"client": client.name, "senders": [client.sender]}
     made: Mapping[str, str] = await desk.post("/v1/keys", body | ({"kind": DEVICE} if device else {}))
@@ -131,7 +137,7 @@ async def _made(desk: "Desk", client: NewClient, file: CardFile, *, place: Place
         raise Stop(
             Code.FAILED, f"key {card.key_id} was made, but its card cannot be written ({error.strerror}): revoke it"
         ) from error
-    return card
+    return card.key_id
 
 
 def _tell(out: Output, client: NewClient, state: str, key_id: str) -> None:
