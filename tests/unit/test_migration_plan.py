@@ -29,6 +29,7 @@ def plan(usage, *, accounts=None, trace=None, days=7):
 def test_a_peak_is_the_fullest_window_wherever_it_begins(times, window):
     fullest = max((sum(start <= at < start + window for at in times) for start in times), default=0)
     assert peak(times, [1] * len(times), window=window) == fullest
+    assert peak([0.0, float(window)], [1, 1], window=window) == 1
 
 
 @settings(max_examples=100, deadline=None)
