@@ -126,12 +126,11 @@ def _mail_settings(key: "NewKey") -> dict[str, str]:
     except SettingsError:
         door = Doorway(host="127.0.0.1", port=2525, tls="optional")
     host, port = ("", "") if door is None else (door.host, str(door.port))
-    encryption = "none" if door is None else SPOKEN[door.tls]
+    encryption = "none" if door is None else _SPOKEN[door.tls]
     return {"host": host, "port": port, "encryption": encryption, "user": key.get("user", "posthouse")}
 
 
-SPOKEN: Final = {"starttls": "STARTTLS", "implicit": "TLS", "optional": "none"}
-"""How mail programs call what the settings say of a listener."""
+_SPOKEN: Final = {"starttls": "STARTTLS", "implicit": "TLS", "optional": "none"}
 
 
 def _own_url() -> str:

@@ -116,7 +116,7 @@ def _limits(plan: Plan, out: Output) -> None:
     several = [one for one in plan.senders if one.way in (Way.SEVERAL, Way.HIGH_VOLUME)]
     fitting = sum(one.way is Way.ONE_MAILBOX for one in plan.senders)
     out.line("  A mailbox sends 30 messages a minute and to 10,000 recipients a day; posthouse queues what is faster.")
-    out.line(f"  One mailbox is enough for each of {count(fitting, 'sender')}.")
+    out.line(f"  One mailbox each is enough for {count(fitting, 'sender')}.")
     for one in several:
         inside = one.way is Way.HIGH_VOLUME
         more = " All its recipients are inside: High Volume Email has no such limit (5.4)." if inside else ""
