@@ -108,7 +108,7 @@ CASES: Mapping[str, tuple[dict[str, object], str]] = {
 @pytest.mark.parametrize("name", CASES)
 async def test_what_is_wrong_with_a_token_is_told(on: On, name: str) -> None:
     changes, code = CASES[name]
-    answer = await on.post(on.token(**changes))  # ty: ignore[invalid-argument-type]
+    answer = await on.post(on.token(**changes))
     assert (answer.status_code, answer.json()["code"]) == (401, code), answer.text
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
