@@ -131,9 +131,14 @@ def people(block: bytes, name: str) -> tuple[tuple[str, str], ...]:
     return tuple((_shown_name(entry.text), entry.address) for entry in found if entry.address)
 
 
+def elements(block: bytes, name: str) -> tuple[tuple[str, str | None], ...]:
+    """All elements of that name's address lists in order: as written, and the addr-spec of those that are mailboxes."""
+    return tuple((entry.text, entry.address) for one in _named(block, name) for entry in _entries(one)[0])
+
+
 def malformed(block: bytes, name: str) -> tuple[str, ...]:
     """The elements of that name's address lists that are no mailbox (RFC 5322 §3.4), as written."""
-    return tuple(entry.text for one in _named(block, name) for entry in _entries(one)[0] if entry.address is None)
+    return tuple(text for text, address in elements(block, name) if address is None)
 
 
 def is_msg_id(text: str) -> bool:

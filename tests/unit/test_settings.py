@@ -10,7 +10,7 @@ from posthouse.settings.loading import build, load
 from posthouse.settings.model import GraphSettings, LimitSettings, Settings, SmtpSettings
 from posthouse.settings.places import state_directory
 from posthouse.settings.problems import SettingsError
-from posthouse.settings.values import Secret, SecretError
+from posthouse.settings.secret import Secret, SecretError
 
 ROOT = Path(__file__).parents[2]
 CLIENT = "5a4d0000-0000-4000-8000-0000000000a9"

@@ -94,7 +94,7 @@ async def reach(environ: Mapping[str, str], *, alone: Alone) -> AsyncGenerator[D
 
 @asynccontextmanager
 async def _remote(environ: Mapping[str, str]) -> AsyncGenerator[Desk]:
-    from posthouse.settings.values import Secret, SecretError
+    from posthouse.settings.secret import Secret, SecretError
 
     url = environ["POSTHOUSE_URL"].rstrip("/")
     try:

@@ -5,24 +5,30 @@ import sys
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from posthouse.cli import clients, config, keys, messages, queue, refusals, spool
 from posthouse.cli.exits import Stop
+from posthouse.cli.migrate import commands as migrate
 from posthouse.cli.options import AsJson
 from posthouse.cli.output import clean, output
 from posthouse.cli.send import send, with_wait
+from posthouse.cli.sendmail.entry import sendmail as run_sendmail
 from posthouse.settings.role import Role
 
 HELP = "Takes mail, keeps it durably and sends it through Microsoft 365: Graph first, SMTP when Graph is down."
+
+_ANY: Final = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
 def main() -> None:
     """Run the command of this process's arguments and exit with its code."""
     try:
         args = sys.argv[1:]
+        if args[:1] == ["sendmail"]:
+            sys.exit(run_sendmail(args[1:]))  # its options are not Typer's: -oi, -f ADDRESS, -bs
         application()(with_wait(args) if args[:1] == ["send"] else args, prog_name="posthouse")
     except Stop as stop:
         if str(stop):
@@ -35,6 +41,7 @@ def application() -> typer.Typer:
     """All commands."""
     app = _group(HELP, {"serve": serve, "sandbox": sandbox})
     app.command("send")(send)
+    app.command("sendmail", add_help_option=False, context_settings=_ANY)(sendmail)
     app.command("queue")(queue.queue)
     app.add_typer(
         _group(
@@ -101,6 +108,13 @@ def application() -> typer.Typer:
         name="spool",
     )
     app.add_typer(
+        _group(
+            "Off SMTP basic authentication.",
+            {"smtp-auth": migrate.smtp_auth, "recipes": migrate.recipes, "recipe": migrate.recipe},
+        ),
+        name="migrate",
+    )
+    app.add_typer(
         _group("The settings.", {"check": config.check, "show": config.show, "schema": config.schema}), name="config"
     )
     app.command("version")(version)
@@ -156,6 +170,11 @@ def sandbox(
 
     wish = Wish(port=port, inbox_port=inbox_port, chaos=chaos, limits=limits, directory=directory, as_json=as_json)
     sys.exit(sandbox(wish))
+
+
+def sendmail(context: typer.Context) -> None:
+    """Drop-in for /usr/sbin/sendmail: the message on standard input; exit codes of sysexits.h."""
+    sys.exit(run_sendmail(context.args))
 
 
 def version(as_json: AsJson = False) -> None:

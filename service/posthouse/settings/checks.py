@@ -25,7 +25,8 @@ from posthouse.settings.model import (
     SpoolSettings,
 )
 from posthouse.settings.problems import Problem, nearest
-from posthouse.settings.values import Secret, SecretError, is_loopback
+from posthouse.settings.secret import Secret, SecretError
+from posthouse.settings.values import is_loopback
 
 LATER: Final = "comes with a later release"
 

@@ -4,7 +4,6 @@ import ipaddress
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
@@ -12,8 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, ValidationInfo
 
 from posthouse.settings.problems import RuleError
-
-MASK: Final = "***"
+from posthouse.settings.secret import MASK, Secret
 
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(s|m|h|d)")
 _SECONDS: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
@@ -22,44 +20,6 @@ _ADDRESS: Final = re.compile(r"[^\s@]+@[^\s@]+")
 _DOMAIN: Final = re.compile(r"[^\s@*]+")
 _PORTS: Final = range(65_536)
 _PASSWORD: Final = re.compile(r"(://[^:/@?]*:)[^@/]*@")
-
-
-class SecretError(Exception):
-    """A secret cannot be read now; says where it should be, never what it is."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Secret:
-    """A secret value, or where it lies (``env:NAME``, ``file:PATH``); its repr shows the place and never the value."""
-
-    reference: str
-    environ: Mapping[str, str] = field(default_factory=dict, compare=False)
-
-    def read(self) -> str:
-        """The value as it is now, read again each time; without the line end of a file.
-
-        Raises:
-            SecretError: the variable is not set, the file cannot be read, or the value is empty.
-        """
-        kind, _, place = self.reference.partition(":")
-        if kind == "env":
-            value = self.environ.get(place, "")
-        elif kind == "file":
-            value = _read(Path(place))
-        else:
-            value = self.reference
-        if not value:
-            raise SecretError(f"{self.shown} is empty or not set")
-        return value
-
-    @property
-    def shown(self) -> str:
-        """The place, or a mask where the value itself stands in the settings."""
-        return self.reference if self.reference.startswith(("env:", "file:")) else MASK
-
-    def __repr__(self) -> str:
-        """Without the value."""
-        return f"Secret({self.shown})"
 
 
 class SpoolUrl(Secret):
@@ -73,15 +33,6 @@ class SpoolUrl(Secret):
     def __repr__(self) -> str:
         """Without the password."""
         return f"SpoolUrl({self.shown})"
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
-    except OSError as error:
-        raise SecretError(f"file:{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise SecretError(f"file:{path} is not text in UTF-8") from error
 
 
 def duration(value: object) -> float:
