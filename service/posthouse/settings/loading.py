@@ -34,7 +34,7 @@ _ITEMS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
 )
 _LATER: Final = frozenset(
     {
-        *(("", name) for name in ("graph_door", "callers", "alerts")),
+        *(("", name) for name in ("callers", "alerts")),
         *(("clients", name) for name in ("entra_app_id", "auth", "networks", "rewrite_from")),
         ("transports", "drafts"),
     }
