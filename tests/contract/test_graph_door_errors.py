@@ -1,6 +1,7 @@
 """What the Graph door refuses, in Graph's words; what it takes twice and keeps once; and base64 MIME."""
 
 import asyncio
+import os
 import re
 from base64 import b64encode, encodebytes
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -10,7 +11,10 @@ import httpx
 import pytest
 
 from posthouse.clients.failures import PER_MINUTE as FAILURES_PER_MINUTE
+from posthouse.clients.forms import make_key
 from posthouse.doors.problems import TABLE, graph_of
+from posthouse.identities import KeyRow
+from posthouse.policy import Terms
 from posthouse.refusal import Condition
 from tests.contract.graph_door import FROM, SIMPLE, URL, count, file, id_of, mail, person, raw_mail, record, send
 from tests.contract.graph_door import send_mime as mime
@@ -163,6 +167,22 @@ async def test_a_fault_of_ours_says_nothing_but_its_id(door: Door) -> None:
     assert (answer.status_code, error["code"]) == (500, "InternalServerError")
     assert error["innerError"]["request-id"] == answer.headers["x-request-id"]
     assert "secret-place" not in answer.text
+
+
+async def test_a_client_over_its_own_rate_is_told_so_and_when_to_come_again(tmp_path: Path) -> None:
+    key = make_key(os.urandom)
+    row = KeyRow(
+        id=key.id, client="shop", key_hash=key.hash, senders=(FROM,), recipient_domains=(), scopes=("submit",),
+        created_at=0, expires_at=None, revoked_at=None, last_used_at=None,
+    )  # fmt: skip
+    async with rest_door(tmp_path, admin=False, fixed=(row,), terms={"shop": Terms(rate_per_minute=1)}) as door:
+        http = door.anonymous(authorization=f"Bearer {key.text}")
+        first = await http.post(URL, json={"message": SIMPLE}, headers=RETRY)
+        assert first.headers["ratelimit"].startswith('"minute";r=0;')
+        over = await http.post(URL, json={"message": SIMPLE})
+        assert (over.status_code, over.json()["error"]["code"]) == (429, "TooManyRequests")
+        door.clock.ahead += int(over.headers["retry-after"]) * 1000
+        assert (await http.post(URL, json={"message": SIMPLE})).status_code == 202
 
 
 # --- the same request again -----------------------------------------------------------------------------------------

@@ -14,14 +14,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from posthouse.clients.entra import CallerRules, EntraCallers
 from posthouse.clients.failures import PER_MINUTE as FAILURES_PER_MINUTE
 from posthouse.clients.forms import key_id_of
+from posthouse.clients.keys import Keys
 from posthouse.clients.tokens import LIFE, Tokens
 from posthouse.spool.sealing import Keyring
+from tests.contract.entra_kit import AUDIENCE, TENANT, Microsoft
+from tests.contract.entra_kit import signed as entra_token
 from tests.contract.graph_door import SIMPLE, URL
-from tests.contract.rest_door import Door, rest_door
+from tests.contract.rest_door import Clock, Door, rest_door
 
 TOKEN = "/contoso.com/oauth2/v2.0/token"
+RSA = generate_private_key(65537, 2048)
 SCOPE = "https://graph.microsoft.com/.default"
 
 
@@ -164,10 +169,33 @@ async def test_the_documents_lead_to_the_endpoint_of_the_host_that_was_asked(doo
     assert (await http.get(instance["tenant_discovery_endpoint"])).status_code == 200
 
 
+async def test_tokens_of_ours_and_of_entra_are_told_apart(tmp_path: Path) -> None:
+    rules = CallerRules(tenant_id=TENANT, audiences=(AUDIENCE,), senders=("*@contoso.com",))
+    microsoft = Microsoft({"k1": RSA})
+
+    def callers(keys: Keys, clock: Clock) -> EntraCallers:
+        return EntraCallers(rules, fetch=microsoft.fetch, keys=keys, clock=clock)
+
+    async with rest_door(tmp_path, admin=False, callers=callers) as door:
+        assert (await use(door, await token(door, await door.key()))).status_code == 202
+        assert microsoft.asked == 0
+        now = door.clock.now() // 1000
+        assert (await use(door, entra_token(RSA, now=now, roles=["submit"]))).status_code == 202
+        wrong = (
+            entra_token(RSA, now=now, aud="https://graph.microsoft.com"),
+            entra_token(RSA, now=now, exp=now - 4000),
+            entra_token(RSA, now=now, tid="another"),
+            entra_token(RSA, now=now),  # an app that no client lists, without a role
+        )
+        for bearer in wrong:
+            refused = await use(door, bearer)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (401, "InvalidAuthenticationToken")
+            assert refused.headers["www-authenticate"].startswith("Bearer")
+
+
 # --- forged tokens --------------------------------------------------------------------------------------------------
 
 ED25519 = Ed25519PrivateKey.generate()
-RSA = generate_private_key(65537, 2048)
 Forge = Callable[[dict[str, object], str, bytes], str]
 
 
