@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from posthouse.compose import Attachment, Letter, Person, Unfit
-from posthouse.doors.graph.errors import place_of
+from posthouse.doors.graph.errors import GraphRefused, place_of
 from posthouse.doors.graph.models import AttachmentIn, MessageIn, RecipientIn, SendMailIn
 from posthouse.doors.http.reading import unfit
 from posthouse.doors.letters import Written, composed, draft_of, envelope_of, whole
 from posthouse.doors.values import content_type_of
 from posthouse.message import Millis
 from posthouse.policy import Client, folded
-from posthouse.refusal import Condition, FieldError, Refused
+from posthouse.refusal import Condition, FieldError
 from posthouse.submission import DoorStep, Draft, Wishes
 
 DOOR: Final = "graph"
@@ -59,7 +59,8 @@ def _check_sender(message: MessageIn, sender: str, mailbox: str) -> None:
         return
     pointer = "/message/sender"
     detail = "the sender is the address in from or that of the URL; the settings say which mailbox sends it"
-    raise Refused(Condition.SENDER_NOT_ALLOWED, f"{pointer}: {detail}", errors=(FieldError(pointer, detail),))
+    error, code = FieldError(pointer, detail), "ErrorSendAsDenied"
+    raise GraphRefused(Condition.VALIDATION_ERROR, f"{pointer}: {detail}", code=code, errors=(error,), status=403)
 
 
 def _headers(message: MessageIn, sender: str) -> Iterator[tuple[str, str]]:
