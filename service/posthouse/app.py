@@ -27,12 +27,15 @@ from posthouse.board import Board
 from posthouse.circuit import Circuit, Patience
 from posthouse.clients.keeping import Keeper
 from posthouse.clients.keys import Keys
+from posthouse.clients.tokens import Tokens
 from posthouse.concurrency import Ceiling
 from posthouse.dispatcher.attempt import Tools as AttemptTools
 from posthouse.dispatcher.dispatcher import Dispatcher
 from posthouse.dispatcher.effects import Effects
 from posthouse.dispatcher.gates import Gates
-from posthouse.doors.http.application import application
+from posthouse.doors.graph import app as graph
+from posthouse.doors.graph import entra
+from posthouse.doors.http.application import Door, application
 from posthouse.doors.http.parts import Parts
 from posthouse.doors.listener import Listener, Tls, bind, bind_unix
 from posthouse.doors.resend import app as resend
@@ -210,10 +213,24 @@ class Service:
             keeper=self._keeper,
             proxies=self.settings.http.trusted_proxies,
             callers=self._callers,
+            tokens=None if admin else self._tokens(),
         )
-        clients = [resend.door(), rest.door(admin=False)] if self._role.takes else [rest.PROBES]
-        doors = [rest.door(admin=True)] if admin else clients
+        doors = self._doors(admin=admin)
         return application(parts, doors, documented=admin, chance=self._machine.chance, version=version())
+
+    def _doors(self, *, admin: bool) -> list[Door]:
+        """The doors of an HTTP listener; the native one is the last and has what no other speaks for."""
+        if admin or not self._role.takes:
+            return [rest.door(admin=True)] if admin else [rest.PROBES]
+        doors = [graph.door(self._clock), resend.door(), rest.door(admin=False)]
+        if not self.settings.graph_door.token_endpoint:
+            return doors
+        return [entra.door(self._clock, public_url=self.settings.http.public_url), *doors]
+
+    def _tokens(self) -> Tokens | None:
+        if not self.settings.graph_door.token_endpoint:
+            return None
+        return Tokens(self.keys, signing=self._spool.token_keys, clock=self._clock)
 
     def door_step(self) -> DoorStep:
         """What every door submits to."""

@@ -114,6 +114,11 @@ class Spool(Protocol):
         """
         ...
 
+    @property
+    def token_keys(self) -> Mapping[str, bytes]:
+        """What access tokens are signed with, by the id of the master they derive from; the one in force comes first."""
+        ...
+
     def on_wake(self, wake: Wake) -> None:
         """Tell ``wake`` from now on."""
         ...

@@ -14,7 +14,10 @@ from fastapi import FastAPI
 from posthouse.clients.entra import EntraCallers
 from posthouse.clients.keeping import Keeper
 from posthouse.clients.keys import Grant, Keys
+from posthouse.clients.tokens import Tokens
 from posthouse.concurrency import Ceiling
+from posthouse.doors.graph import app as graph
+from posthouse.doors.graph import entra
 from posthouse.doors.http.application import application
 from posthouse.doors.http.parts import Parts
 from posthouse.doors.resend.app import door as resend
@@ -251,8 +254,10 @@ async def rest_door(
         keeper=keeper,
         proxies=proxies,
         callers=callers(keys, clock),
+        tokens=Tokens(keys, signing=spool.token_keys, clock=clock),
     )
-    app = application(parts, [resend(), native(admin=admin)], documented=admin, chance=chance, version="0")
+    doors = [entra.door(clock, public_url=""), graph.door(clock), resend(), native(admin=admin)]
+    app = application(parts, doors, documented=admin, chance=chance, version="0")
     try:
         yield Door(app, spool, keys, clock, watch, news, state, Quiet(), step, keeper)
     finally:

@@ -47,6 +47,16 @@ async def by_smtp(door: Door, raw: bytes) -> MessageId:
     return MessageId(reply.rpartition(" ")[2])
 
 
+async def by_graph(door: Door, raw: bytes) -> MessageId:
+    """Graph has no envelope: who is in no header goes as Bcc."""
+    whole = b"Bcc: blind@example.org\r\n" + re.sub(rb"Bcc: .*\r\n", b"", raw)
+    http = await door.http("submit")
+    url, media = f"/v1.0/users/{FROM}/sendMail", {"content-type": "text/plain"}
+    answer = await http.post(url, content=base64.b64encode(whole), headers=media)
+    assert answer.status_code == 202, answer.text
+    return MessageId(answer.headers["request-id"])
+
+
 async def seen(door: Door, message_id: MessageId) -> dict[str, object]:
     """All of it but what each message has of its own."""
     record = await door.spool.get(message_id, now=door.clock.now())
@@ -82,7 +92,9 @@ async def seen(door: Door, message_id: MessageId) -> dict[str, object]:
 )
 async def test_the_same_mail_through_each_door_is_the_same_message(header: bytes, door: Door) -> None:
     raw = header + b"\r\n" + BODY
-    assert await seen(door, await by_smtp(door, raw)) == await seen(door, await by_rest(door, raw))
+    native = await seen(door, await by_rest(door, raw))
+    assert await seen(door, await by_smtp(door, raw)) == native
+    assert await seen(door, await by_graph(door, raw)) == native
 
 
 LETTER = {
@@ -113,3 +125,53 @@ async def test_the_same_letter_through_each_door_is_the_same_message(more: dict[
     ids = [parse_id(answer.json()["id"]) for answer in (native, other)]
     first, second = [await seen(door, message_id) for message_id in ids if message_id]
     assert first == second
+
+
+FILE = base64.b64encode(bytes(range(256))).decode()
+NATIVE = {
+    "from": "Shop <noreply@contoso.com>",
+    "to": ["Jo <jo@example.org>", "kim@example.org"],
+    "cc": "cc@example.org",
+    "bcc": "blind@example.org",
+    "reply_to": "help@contoso.com",
+    "subject": "Grüße",
+    "importance": "high",
+    "headers": {"Message-ID": "<own.1@contoso.com>", "X-Order": "7"},
+    "html": '<p>Hello <img src="cid:logo"></p>',
+    "attachments": [
+        {"filename": "prüfung.pdf", "content": FILE},
+        {"filename": "logo.png", "content": FILE, "content_id": "logo"},
+    ],
+}
+GRAPH = {
+    "from": {"emailAddress": {"name": "Shop", "address": "noreply@contoso.com"}},
+    "toRecipients": [
+        {"emailAddress": {"name": "Jo", "address": "jo@example.org"}},
+        {"emailAddress": {"address": "kim@example.org"}},
+    ],
+    "ccRecipients": [{"emailAddress": {"address": "cc@example.org"}}],
+    "bccRecipients": [{"emailAddress": {"address": "blind@example.org"}}],
+    "replyTo": [{"emailAddress": {"address": "help@contoso.com"}}],
+    "subject": "Grüße",
+    "importance": "high",
+    "internetMessageId": "<own.1@contoso.com>",
+    "internetMessageHeaders": [{"name": "X-Order", "value": "7"}],
+    "body": {"contentType": "html", "content": '<p>Hello <img src="cid:logo"></p>'},
+    "attachments": [
+        {"@odata.type": "#microsoft.graph.fileAttachment", "name": "prüfung.pdf", "contentBytes": FILE},
+        {
+            "@odata.type": "#microsoft.graph.fileAttachment",
+            "name": "logo.png",
+            "contentBytes": FILE,
+            "contentId": "logo",
+            "isInline": True,
+        },
+    ],
+}
+
+
+async def test_the_same_letter_as_json_of_each_door_is_the_same_mail(door: Door) -> None:
+    http = await door.http("submit")
+    rest = (await http.post("/v1/messages", json=NATIVE)).json()["id"]
+    graph = (await http.post(f"/v1.0/users/{FROM}/sendMail", json={"message": GRAPH})).headers["request-id"]
+    assert await seen(door, MessageId(graph)) == await seen(door, MessageId(rest))

@@ -158,6 +158,8 @@ def test_all_mistakes_are_named_at_once_with_their_place_and_what_to_do():
         ({"entra": {**ENTRA, "cloud": "mars"}}, "entra.cloud"),
         ({"http": {"tls_cert": str(Path(__file__))}}, "http.tls_key"),
         ({"http": {"listen": "127.0.0.1:8081"}}, "admin.listen"),
+        ({"graph_door": {"token_endpoint": True}}, "graph_door.token_endpoint"),
+        ({"graph_door": {"token_endpoint": True}, "http": {"public_url": "http://a.b"}}, "graph_door.token_endpoint"),
         ({"http": {"listen": "[::1]:99999"}}, "http.listen"),
         ({"http": {"trusted_proxies": ["10.0.0.1/8"]}}, "http.trusted_proxies[0]"),
         ({"spool": {"url": "sqlite://spool"}}, "spool.url"),

@@ -17,13 +17,14 @@ PAGES: Final = "/docs/problems"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A condition at the REST door: status, title and page; at the SMTP door: both codes; at the Resend door: status and name."""
+    """A condition at the REST door: status, title and page; in the words of the others: status and code."""
 
     status: int
     title: str
     page: str
     smtp: str = "554 5.6.0"
     resend: str = "422 validation_error"
+    graph: str = "400 ErrorInvalidRequest"
 
 
 TABLE: Final[dict[Condition, Row]] = {
@@ -32,12 +33,14 @@ TABLE: Final[dict[Condition, Row]] = {
         "The body is not JSON",
         "The body could not be read as JSON (RFC 8259), in UTF-8. The text names the line and column.",
         resend="400 validation_error",
+        graph="400 BadRequest",
     ),
     Condition.INVALID_IDEMPOTENCY_KEY: Row(
         400,
         "The Idempotency-Key is malformed",
         "An Idempotency-Key has 1 to 256 visible ASCII characters. A fresh UUID for every new message is a good one.",
         resend="400 invalid_idempotency_key",
+        graph="400 BadRequest",
     ),
     Condition.MISSING_CREDENTIALS: Row(
         401,
@@ -46,6 +49,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "posthouse keys create NAME --sender ADDRESS.",
         smtp="530 5.7.0",
         resend="401 missing_api_key",
+        graph="401 InvalidAuthenticationToken",
     ),
     Condition.INVALID_KEY: Row(
         401,
@@ -54,6 +58,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "shown only once, when it is made.",
         smtp="535 5.7.8",
         resend="403 invalid_api_key",
+        graph="401 InvalidAuthenticationToken",
     ),
     Condition.TOKEN_EXPIRED: Row(
         401,
@@ -61,6 +66,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "The Entra token's exp has passed. Ask for a new one: the libraries do so by themselves; a token kept by hand "
         "lives for about an hour.",
         resend="403 invalid_api_key",
+        graph="401 InvalidAuthenticationToken",
     ),
     Condition.TOKEN_WRONG_AUDIENCE: Row(
         401,
@@ -68,12 +74,14 @@ TABLE: Final[dict[Condition, Row]] = {
         "The program asked Entra ID for a token of another API. Its scope is the audience of [callers] with /.default "
         "behind it; the text names the audience.",
         resend="403 invalid_api_key",
+        graph="401 InvalidAuthenticationToken",
     ),
     Condition.TOKEN_WRONG_TENANT: Row(
         401,
         "The token is of another tenant",
         "Tokens count of one tenant only: [callers] tenant_id.",
         resend="403 invalid_api_key",
+        graph="401 InvalidAuthenticationToken",
     ),
     Condition.MISSING_ROLE: Row(
         401,
@@ -81,6 +89,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "A token counts whose app is a client's entra_app_id, or that has one of the app roles submit, read, content, "
         "manage or admin, assigned to the app (not to a person) in the app registration of [callers] audience.",
         resend="401 restricted_api_key",
+        graph="401 InvalidAuthenticationToken",
     ),
     Condition.INSUFFICIENT_SCOPE: Row(
         403,
@@ -89,6 +98,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "is missing. An administrator makes a key with it: posthouse keys create NAME --sender ADDRESS --scope SCOPE.",
         smtp="550 5.7.1",
         resend="401 restricted_api_key",
+        graph="403 ErrorAccessDenied",
     ),
     Condition.SENDER_NOT_ALLOWED: Row(
         403,
@@ -97,6 +107,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "the rule holds for From and Sender.",
         smtp="550 5.7.1",
         resend="403 validation_error",
+        graph="403 ErrorSendAsDenied",
     ),
     Condition.RECIPIENT_NOT_ALLOWED: Row(
         403,
@@ -104,6 +115,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "The key is limited to recipient domains; the text names them and the first address outside of them.",
         smtp="550 5.7.1",
         resend="403 validation_error",
+        graph="403 ErrorAccessDenied",
     ),
     Condition.NOT_FOUND: Row(
         404,
@@ -111,12 +123,14 @@ TABLE: Final[dict[Condition, Row]] = {
         "There is no such thing, or it belongs to another client: both answer the same. Finished messages are deleted "
         "after [spool] retention, their content after [spool] content_retention.",
         resend="404 not_found",
+        graph="400 BadRequest",
     ),
     Condition.METHOD_NOT_ALLOWED: Row(
         405,
         "The method is not allowed here",
         "The header Allow names the methods that this address knows.",
         resend="405 method_not_allowed",
+        graph="405 Request_BadRequest",
     ),
     Condition.NOT_CANCELABLE: Row(
         409,
@@ -137,6 +151,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "was accepted and the connection is closed; send it again.",
         smtp="421 4.4.2",
         resend="408 application_error",
+        graph="408 RequestTimeout",
     ),
     Condition.NOT_CHANGEABLE: Row(
         409,
@@ -153,6 +168,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "max_message_bytes for all. The text says what lifts the one that was met.",
         smtp="552 5.3.4",
         resend="413 validation_error",
+        graph="413 ErrorMessageSizeExceeded",
     ),
     Condition.UNSUPPORTED_MEDIA_TYPE: Row(
         415,
@@ -160,6 +176,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "Send Content-Type: application/json, multipart/form-data with the JSON as its first part, or message/rfc822 "
         "for a complete message; without Content-Encoding.",
         resend="415 validation_error",
+        graph="415 UnsupportedMediaType",
     ),
     Condition.VALIDATION_ERROR: Row(
         422,
@@ -173,6 +190,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "To, Cc and Bcc together have at most [limits] recipients_per_message addresses (500 is Exchange Online's "
         "default). Split the message, or use a distribution group.",
         smtp="452 4.5.3",
+        graph="400 ErrorInvalidRecipients",
     ),
     Condition.INVALID_ATTACHMENT: Row(
         422,
@@ -186,6 +204,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "The message is not RFC 5322",
         "A raw message has one From with one address, a blank line after its header, lines of at most 998 octets, no "
         "NUL, and recipients in To, Cc, Bcc or ?to=.",
+        graph="400 ErrorMimeContentInvalid",
     ),
     Condition.IDEMPOTENCY_KEY_REUSED: Row(
         422,
@@ -193,6 +212,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "The key of a request is bound to its content until 24 hours after the message is final. "
         "The same request gets the stored answer; a new message needs a new key.",
         resend="409 invalid_idempotent_request",
+        graph="422 UnprocessableEntity",
     ),
     Condition.QUOTA_EXCEEDED: Row(
         429,
@@ -201,6 +221,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "throttled or down: that fills the spool, not this list.",
         smtp="451 4.7.1",
         resend="429 rate_limit_exceeded",
+        graph="429 TooManyRequests",
     ),
     Condition.SPOOL_FULL: Row(
         503,
@@ -208,6 +229,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "Nothing was accepted. Send it again after Retry-After; an administrator frees space.",
         smtp="452 4.3.1",
         resend="503 application_error",
+        graph="503 serviceNotAvailable",
     ),
     Condition.STORAGE_LOW: Row(
         503,
@@ -216,6 +238,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "/readyz names the reason.",
         smtp="452 4.3.1",
         resend="503 application_error",
+        graph="503 serviceNotAvailable",
     ),
     Condition.DRAINING: Row(
         503,
@@ -223,6 +246,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "Nothing was accepted. Send it again after Retry-After: it is being restarted.",
         smtp="421 4.3.2",
         resend="503 application_error",
+        graph="503 serviceNotAvailable",
     ),
     Condition.CALLERS_UNAVAILABLE: Row(
         503,
@@ -230,6 +254,7 @@ TABLE: Final[dict[Condition, Row]] = {
         "The signing keys of Entra ID have never been fetched since the start and cannot be fetched now. Nothing was "
         "accepted; send it again after Retry-After. Keys of posthouse go on working.",
         resend="503 application_error",
+        graph="503 serviceNotAvailable",
     ),
 }
 
@@ -268,6 +293,12 @@ def status_of(refused: Refused) -> int:
 def smtp_of(condition: Condition) -> str:
     """The reply code and the enhanced one of the SMTP door."""
     return TABLE[condition].smtp
+
+
+def graph_of(condition: Condition) -> tuple[int, str]:
+    """The HTTP status of the Graph door and the code in its error (CONTRACT §2.4)."""
+    status, _, code = TABLE[condition].graph.partition(" ")
+    return int(status), code
 
 
 def resend_of(refused: Refused) -> tuple[int, str]:

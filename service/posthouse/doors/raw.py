@@ -53,10 +53,14 @@ class Weighed:
 
 
 class Raw:
-    """A message's blocks with CRLF line ends: first its header, then its body."""
+    """A message's blocks with CRLF line ends: first its header, then its body.
 
-    def __init__(self, blocks: AsyncIterator[bytes]) -> None:
+    ``author`` is who it is from where its header does not say.
+    """
+
+    def __init__(self, blocks: AsyncIterator[bytes], *, author: str | None = None) -> None:
         self._blocks = blocks
+        self._author = author
         self._hash = sha256()
         self._rest = b""
 
@@ -74,6 +78,8 @@ class Raw:
                 break
             begun += block
         header, body = edit.split(begun)
+        if self._author is not None and not edit.values(header, "From"):
+            header = edit.with_field(header, "From", self._author)
         blank = header + BLANK[2:] if begun.startswith(BLANK[:2]) or BLANK in begun else begun
         if broken := edit.problems(blank):
             raise invalid(*broken)
@@ -180,7 +186,7 @@ def recipients(header: bytes, to: tuple[str, ...]) -> tuple[Recipient, ...]:
     if wrong:
         raise invalid(f"{len(wrong)} of the addresses in To, Cc and Bcc cannot be read, the first is {wrong[0]!r}")
     if not kinds:
-        raise invalid("a message has recipients in To, Cc, Bcc or ?to=")
+        raise invalid("a message has recipients in To, Cc or Bcc")
     return tuple(Recipient(address, kind) for address, kind in reversed(kinds.values()))
 
 

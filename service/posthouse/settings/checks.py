@@ -63,6 +63,9 @@ def mistakes(settings: Settings, *, transports: Iterable[str]) -> Iterator[Probl
 def _doors(settings: Settings) -> Iterator[Problem]:
     http, admin = settings.http, settings.admin.listen
     yield from _certificate("http", http)
+    if settings.graph_door.token_endpoint and http.tls_cert is None and not http.public_url.startswith("https://"):
+        hint = "tls_cert and tls_key of [http]; or [http] public_url = 'https://…' of the proxy in front"
+        yield Problem("graph_door.token_endpoint", "those who ask for tokens do so by https only", hint)
     if not is_loopback(admin.rpartition(":")[0]):
         hint = "commands reach it by the socket in the state directory; put a proxy with TLS in front for others"
         yield Problem("admin.listen", "the administrator's listener is for this machine only", hint)

@@ -32,13 +32,7 @@ _KINDS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType({"graph": GraphS
 _ITEMS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
     {"routes": RouteSettings, "senders": SenderSettings, "clients": ClientSettings}
 )
-_LATER: Final = frozenset(
-    {
-        *(("", name) for name in ("graph_door", "callers", "alerts")),
-        *(("clients", name) for name in ("entra_app_id", "auth", "networks", "rewrite_from")),
-        ("transports", "drafts"),
-    }
-)
+_LATER: Final = frozenset({("", "alerts")})
 """Settings of CONTRACT §4 that this version does not have: (section, name)."""
 
 Steps = tuple[str | int, ...]

@@ -61,6 +61,12 @@ class AdminSettings(Table):
     listen: Listen = "127.0.0.1:8081"
 
 
+class GraphDoorSettings(Table):
+    """[graph_door]: whether keys are exchanged for access tokens where apps would ask Entra (CONTRACT §2.2)."""
+
+    token_endpoint: Flag = False
+
+
 class SmtpListenerSettings(Table):
     """One of [[smtp_door.listeners]]: where mail programs submit (RFC 6409).
 
@@ -272,6 +278,7 @@ class Settings(Table):
 
     http: HttpSettings = HttpSettings()
     admin: AdminSettings = AdminSettings()
+    graph_door: GraphDoorSettings = GraphDoorSettings()
     smtp_door: SmtpDoorSettings = SmtpDoorSettings()
     spool: SpoolSettings = SpoolSettings()
     secrets: SecretsSettings = SecretsSettings()

@@ -34,6 +34,7 @@ _SALT: Final = b"posthouse"
 _CONTENT: Final = b"content key 1"
 _NAME: Final = b"key id 1"
 _LOG: Final = b"log hash 1"
+_TOKEN: Final = b"access token 1"
 _PLACE: Final = struct.Struct(">16sQQ?")
 _KEPT_WRAPS: Final = 256
 
@@ -122,6 +123,8 @@ class Keyring:
         self.seals = seal
         self.log_key = derive(master, _LOG)
         """For the keyed hash that stands for a recipient's address in logs and audit rows (CONTRACT §3, §7)."""
+        self.token_keys = {key_id(one): derive(one, _TOKEN) for one in (master, *previous)}
+        """What access tokens are signed with, by the id of the master; the one in force comes first (CONTRACT §3)."""
         self._wrappings = {key_id(one): _Wrapping(one) for one in (master, *previous)}
         self._current = self._wrappings[self.key_id]
 

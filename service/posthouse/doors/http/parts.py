@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from posthouse.clients.entra import EntraCallers
 from posthouse.clients.keeping import Keeper
 from posthouse.clients.keys import Keys
+from posthouse.clients.tokens import Tokens
 from posthouse.concurrency import Ceiling
 from posthouse.doors.http.source import source_of
 from posthouse.limits import Discipline
@@ -42,7 +43,7 @@ class Parts:
     ``ready`` gives None where mail can be kept durably, else the reason; ``transports`` what the circuits stand at;
     ``ceiling`` the concurrency of a transport's app, where it is known here; ``spoken`` is called after a person said
     something about a transport; ``proxies`` are the networks whose X-Forwarded-For counts;
-    ``callers`` checks tokens of Entra apps, where the settings want it.
+    ``callers`` checks tokens of Entra apps, where the settings want it; ``tokens`` those that the token endpoint gave.
     """
 
     step: DoorStep
@@ -61,12 +62,15 @@ class Parts:
     keeper: Keeper
     proxies: Sequence[str] = ()
     callers: EntraCallers | None = None
+    tokens: Tokens | None = None
 
     async def meet(self, scope: Scope) -> None:
         """Where the caller brings a token of Entra ID, find out whose: that may take a question to Microsoft."""
         if self.callers is None or self.trusted:
             return
         scheme, _, token = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
+        if self.tokens is not None and self.tokens.ours(token.strip()):
+            return
         if scheme.lower() == "bearer" and token.startswith("ey") and token.count(".") == _DOTS:
             scope[SOURCE] = source = source_of(scope, self.proxies)
             scope[CALLER] = client = await self.callers.caller(token.strip(), source=source)
@@ -85,7 +89,10 @@ class Parts:
         scope[SOURCE] = source = source_of(scope, self.proxies)
         scheme, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         given = key.strip() if scheme.lower() == "bearer" and key.strip() else None
-        client = self.keys.authenticate(given, source=source)
+        if given is not None and self.tokens is not None and self.tokens.ours(given):
+            client = self.tokens.client(given, source=source)
+        else:
+            client = self.keys.authenticate(given, source=source)
         scope[CLIENT] = client.name
         return client
 

@@ -26,6 +26,8 @@ JSON: Final = b"application/json"
 RAW: Final = b"message/rfc822"
 FORM: Final = b"multipart/form-data"
 
+LARGER: Final = "; larger messages go to /v1/messages as multipart/form-data or message/rfc822"
+
 _WAIT: Final = re.compile(rb"(?:^|[,;])[ \t]*wait[ \t]*=[ \t]*\"?(\d{1,9})\"?[ \t]*(?=[,;]|$)", re.IGNORECASE)
 _LONGEST_WAIT: Final = 30
 
@@ -34,38 +36,43 @@ Result = TypeVar("Result")
 Headers = Mapping[bytes, bytes]
 
 
-def media_type(headers: Headers) -> bytes:
-    """JSON, RAW or FORM; raises Refused(UNSUPPORTED_MEDIA_TYPE) for anything else."""
+def media_type(headers: Headers, known: Sequence[bytes] = (JSON, FORM, RAW)) -> bytes:
+    """One of the ``known`` ones; raises Refused(UNSUPPORTED_MEDIA_TYPE) for anything else."""
     essence, _, parameters = headers.get(b"content-type", b"").partition(b";")
     essence = essence.strip().lower()
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise Refused(Condition.UNSUPPORTED_MEDIA_TYPE, "send the body as it is, without Content-Encoding")
-    if essence not in (JSON, RAW, FORM):
+    if essence not in known:
         given = essence.decode("ascii", "replace") or "no Content-Type"
-        kinds = "application/json, multipart/form-data or message/rfc822"
+        kinds = b" or ".join((b", ".join(known[:-1]), known[-1])).decode()
         raise Refused(Condition.UNSUPPORTED_MEDIA_TYPE, f"send {kinds}; this is {given[:100]!r}")
     if essence == JSON and b"charset" in parameters.lower() and b"utf-8" not in parameters.lower():
         raise Refused(Condition.UNSUPPORTED_MEDIA_TYPE, "JSON is UTF-8 (RFC 8259 §8.1)")
     return essence
 
 
-async def body(request: Request, *, monotonic: Callable[[], float]) -> bytes:
-    """The whole body of a JSON request; raises Refused(MESSAGE_TOO_LARGE) as soon as it is known to exceed the limit."""
-    limit, receive = JSON_LIMIT, request.receive
-    refuse_length(dict(request.scope["headers"]), limit)
+async def body(
+    request: Request, *, monotonic: Callable[[], float], limit: int = JSON_LIMIT, larger: str = LARGER
+) -> bytes:
+    """The whole body of a JSON request; raises Refused(MESSAGE_TOO_LARGE) as soon as it is known to exceed the limit.
+
+    ``larger`` says how more of it could go.
+    """
+    receive = request.receive
+    refuse_length(dict(request.scope["headers"]), limit, larger=larger)
     message = await receive()
     if message["type"] != "http.request":
         raise GoneError
     first = message.get("body", b"")
     if len(first) > limit:
-        raise too_large(limit)
+        raise too_large(limit, larger=larger)
     if not message.get("more_body"):
         return first
     pieces, size = [first], len(first)
     async for piece in arriving(receive, monotonic=monotonic):
         size += len(piece)
         if size > limit:
-            raise too_large(limit)
+            raise too_large(limit, larger=larger)
         pieces.append(piece)
     return b"".join(pieces)
 
@@ -75,11 +82,11 @@ async def in_turn(raw: bytes, work: Callable[[], Result]) -> Result:
     return work() if len(raw) < HEAVY else await asyncio.to_thread(work)
 
 
-def refuse_length(headers: Headers, limit: int) -> None:
+def refuse_length(headers: Headers, limit: int, *, larger: str = "") -> None:
     """Raises Refused(MESSAGE_TOO_LARGE) for an announced length above ``limit`` bytes, before the body is read."""
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > limit:
-        raise too_large(limit)
+        raise too_large(limit, larger=larger)
 
 
 def parsed(adapter: TypeAdapter[Model], raw: bytes, *, model: type[BaseModel]) -> Model:
@@ -184,9 +191,6 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
     return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
 
 
-def too_large(limit: int) -> Refused:
+def too_large(limit: int, *, larger: str = "") -> Refused:
     """The refusal of a body of more than ``limit`` bytes."""
-    hint = (
-        "; larger messages go to /v1/messages as multipart/form-data or message/rfc822" if limit == JSON_LIMIT else ""
-    )
-    return Refused(Condition.MESSAGE_TOO_LARGE, f"the body has more than {limit} bytes{hint}", limit_bytes=limit)
+    return Refused(Condition.MESSAGE_TOO_LARGE, f"the body has more than {limit} bytes{larger}", limit_bytes=limit)

@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from posthouse.compose import Arriving, Plan, Slot
-from posthouse.doors.http.reading import JSON_LIMIT, parsed, too_large
+from posthouse.doors.http.reading import JSON_LIMIT, LARGER, parsed, too_large
 from posthouse.doors.rest.drafts import announced, planned
 from posthouse.doors.rest.models import MessageIn
 from posthouse.doors.rest.multipart import Form, FormPart
@@ -49,7 +49,7 @@ async def _message(form: Form) -> MessageIn:
     async for block in part.blocks:
         raw += block
         if len(raw) > JSON_LIMIT:
-            raise too_large(JSON_LIMIT)
+            raise too_large(JSON_LIMIT, larger=LARGER)
     return parsed(_ONE, bytes(raw), model=MessageIn)
 
 

@@ -121,6 +121,11 @@ class PostgresSpool:
             await self._heart.start(sends=True)
             self._listener.start()
 
+    @property
+    def token_keys(self) -> Mapping[str, bytes]:
+        """What access tokens are signed with, by the id of the master they derive from; the one in force comes first."""
+        return self._keyring.token_keys
+
     def on_wake(self, wake: Wake) -> None:
         """Tell ``wake`` from now on of lanes that got something to do."""
         self._waker.on_wake(wake)

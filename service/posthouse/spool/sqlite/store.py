@@ -112,6 +112,11 @@ class SqliteSpool:
         self._behind = Behind(open_reader(opened.path, load_verbs()), opened.path) if opened.unchecked else None
         self._used: dict[str, Millis] = {}
 
+    @property
+    def token_keys(self) -> Mapping[str, bytes]:
+        """What access tokens are signed with, by the id of the master they derive from; the one in force comes first."""
+        return self._opened.keyring.token_keys
+
     def on_wake(self, wake: Wake) -> None:
         """Tell ``wake`` from now on of lanes that got something to do."""
         self._told = wake
