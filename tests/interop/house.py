@@ -72,7 +72,7 @@ async def _read(inbox: httpx.AsyncClient, one: dict[str, Any]) -> Arrived:
 
 
 @asynccontextmanager
-async def house(home: Path, **changes: Any) -> AsyncGenerator[House]:
+async def house(home: Path) -> AsyncGenerator[House]:
     """Open as long as the context lasts."""
     authority = trustme.CA()
     issued = authority.issue_cert(NAME, "127.0.0.1")
@@ -84,7 +84,14 @@ async def house(home: Path, **changes: Any) -> AsyncGenerator[House]:
     listeners = [{"listen": f"127.0.0.1:{port}", "tls": tls} | files for tls, port in ports.items()]
     trusting = ssl.create_default_context(cafile=home / "ca.pem")
     async with emulator(home / "microsoft") as microsoft:
-        service = Service(home, microsoft, trusting=trusting, http=files, smtp_door={"listeners": listeners}, **changes)
+        service = Service(
+            home,
+            microsoft,
+            trusting=trusting,
+            http=files,
+            graph_door={"token_endpoint": True},
+            smtp_door={"listeners": listeners},
+        )
         try:
             await service.start()
             yield House(
