@@ -5,14 +5,10 @@
 
 import asyncio
 import base64
-import json
 import ssl
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -29,6 +25,7 @@ from msgraph.graph_request_adapter import GraphRequestAdapter
 from msgraph_core import GraphClientFactory
 
 from tests.system.harness import Service, letter
+from tests.system.remote import Remote, emulator
 
 MESSAGES = 1_600
 IN_FLIGHT = 16
@@ -40,49 +37,6 @@ MIMES = [
     f"From: {sender}\r\nTo: r@example.net\r\nSubject: bench\r\n\r\n".encode() + (b"x" * 76 + b"\r\n") * 49
     for sender in SENDERS
 ]
-
-
-@dataclass(frozen=True)
-class _Options:
-    tenant_id: str
-    client_id: str
-    client_secret: str
-
-
-class Remote:
-    """The emulator in a process of its own, with the coordinates that ``Service`` asks an emulator for."""
-
-    def __init__(self, found: dict[str, str], process: asyncio.subprocess.Process) -> None:
-        self.options = _Options(found["tenant_id"], found["client_id"], found["client_secret"])
-        self.authority, self.graph_url = found["authority"], found["graph_url"]
-        self.ca_file, self.inbox_url = Path(found["ca_file"]), found["inbox_url"]
-        self.smtp_host, self.smtp_port = found["smtp_host"], int(found["smtp_port"])
-        self.process = process
-
-    async def posts(self) -> list[dict[str, float]]:
-        """When each sendMail came, and whether it was accepted."""
-        async with httpx.AsyncClient() as client:
-            return (await client.get(f"{self.inbox_url}/control/posts")).json()
-
-    async def accepted(self) -> int:
-        """How many were."""
-        async with httpx.AsyncClient() as client:
-            return (await client.get(f"{self.inbox_url}/control/state")).json()["accepted"]
-
-
-@asynccontextmanager
-async def emulator(home: Path, *arguments: str):
-    """Run it on a core of its own where there are two."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "posthouse.sandbox.emulator", "--directory", str(home), *arguments),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        yield Remote(json.loads(await process.stdout.readline()), process)
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 async def loop(send: Callable[[int], Awaitable[None]], *, in_flight: int = IN_FLIGHT) -> float:

@@ -5,6 +5,7 @@ import base64
 import re
 from email import message_from_string, policy
 from email.message import EmailMessage
+from email.utils import formataddr
 from pathlib import Path
 
 import httpx
@@ -126,6 +127,17 @@ async def test_an_address_that_stands_twice_is_one_recipient(door: Door) -> None
     http = await door.http()
     answer = await http.post("/v1/messages", json=SIMPLE | {"cc": "JO@example.org", "bcc": ["jo@example.org"]})
     assert await recipients(door, answer) == {"jo@example.org": "to"}
+
+
+async def test_a_name_that_a_library_encoded_for_mail_is_read_as_such(door: Door) -> None:
+    http = await door.http()
+    mail = SIMPLE | {"from": formataddr(("Zoë Ångström", "noreply@contoso.com"))}
+    answer = await http.post("/v1/messages", json=mail | {"to": '"=?utf-8?q?as_it_is?=" <jo@example.org>'})
+    content = await kept(door, answer)
+    assert str(content["From"]) == "Zoë Ångström <noreply@contoso.com>"
+    assert content["To"].addresses[0].display_name == "=?utf-8?q?as_it_is?="
+    smuggled = await http.post("/v1/messages", json=SIMPLE | {"to": "=?utf-8?q?a=0D=0ABcc:_b?= <jo@example.org>"})
+    assert smuggled.status_code == 422
 
 
 async def test_mail_to_blind_copies_alone_is_accepted(door: Door) -> None:

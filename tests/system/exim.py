@@ -13,6 +13,7 @@ import trustme
 
 from tests.system.harness import free_port
 
+USER = "Debian-exim"
 APT = "needs Exim: apt-get install -y --no-install-recommends exim4-daemon-heavy"
 CONFIG = """
 primary_hostname = relay.contoso.example
@@ -100,15 +101,14 @@ class Exim:
         issued.private_key_pem.write_to_path(self.home / "server.key")
         (self.home / "server.pem").write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
         username, password = self._login
-        user = "Debian-exim"
         for folder in ("spool", "mail"):
             (self.home / folder).mkdir()
-            shutil.chown(self.home / folder, user)
-        shutil.chown(self.home, user)
-        shutil.chown(self.home / "server.key", user)
+            shutil.chown(self.home / folder, USER)
+        shutil.chown(self.home, USER)
+        shutil.chown(self.home / "server.key", USER)
         config = self.home / "exim.conf"
         config.write_text(
-            CONFIG.format(port=self.port, home=self.home, user=user, username=username, password=password)
+            CONFIG.format(port=self.port, home=self.home, user=USER, username=username, password=password)
         )
         with self._words.open("wb") as words:
             self._process = await asyncio.create_subprocess_exec(

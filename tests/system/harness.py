@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -91,7 +92,16 @@ class Coordinates(Protocol):
 class Service:
     """One posthouse, with its settings and state in ``home``."""
 
-    def __init__(self, home: Path, emulator: Coordinates, *, role: str = "all", **changes: Any) -> None:
+    def __init__(
+        self,
+        home: Path,
+        emulator: Coordinates,
+        *,
+        role: str = "all",
+        trusting: ssl.SSLContext | None = None,
+        **changes: Any,
+    ) -> None:
+        """``trusting`` where the settings give the HTTP door a certificate."""
         self.home = home
         self.role = role
         self.port = free_port()
@@ -135,7 +145,9 @@ class Service:
         self.log = home / "service.log"
         self.process: asyncio.subprocess.Process | None = None
         self.key = ""
-        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
+        self.http = httpx.AsyncClient(
+            base_url=f"{'https' if trusting else 'http'}://127.0.0.1:{self.port}", verify=trusting or True, timeout=30
+        )
 
     @property
     def environment(self) -> dict[str, str]:

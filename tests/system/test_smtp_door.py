@@ -1,7 +1,6 @@
 """Legacy senders change host and password, nothing else: SMTP in, Graph out, with the real program."""
 
 import asyncio
-import email
 import smtplib
 import ssl
 from collections import Counter
@@ -10,6 +9,7 @@ from email.policy import SMTP
 
 import trustme
 
+from tests.likeness import leaves
 from tests.system.harness import free_port
 
 SENDER = "scanner@contoso.example"
@@ -24,12 +24,6 @@ def mail(number: int) -> EmailMessage:
     message.set_content(f"Scan {number}\n.\n..two dots\nGrüße\n")
     message.add_attachment(bytes(range(256)) * 40, maintype="application", subtype="pdf", filename=f"scan {number}.pdf")
     return message
-
-
-def parts(raw: bytes) -> list[tuple[str, str | None, object]]:
-    """Type, file name and decoded content of every part."""
-    leaves = [part for part in email.message_from_bytes(raw, policy=SMTP).walk() if not part.is_multipart()]
-    return [(part.get_content_type(), part.get_filename(), part.get_payload(decode=True)) for part in leaves]
 
 
 def send_all(port: int, key: str, numbers: range, *, trusting: ssl.SSLContext | None = None) -> list[str]:
@@ -62,7 +56,7 @@ async def test_what_was_answered_250_arrives_once_and_unchanged_also_after_a_sig
     assert {one.transport for one in emulator.world.received} == {"graph"}
     for one in emulator.world.received:
         number = int(one.subject.split()[1])
-        assert parts(one.mime) == parts(mail(number).as_bytes(policy=SMTP)), one.subject
+        assert leaves(one.mime) == leaves(mail(number).as_bytes(policy=SMTP)), one.subject
     assert (await service.get(ids[0]))["door"] == "smtp"
     code, out, _ = await service.run("messages", "list", "--json")
     assert (code, "scanner@contoso.example" in out) == (0, True)

@@ -6,6 +6,7 @@ from typing import Final
 from posthouse.compose import Person
 from posthouse.doors.address import is_address
 from posthouse.doors.rules import RuleError
+from posthouse.headers import decoded_words
 
 _QUOTED_NAME: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _PLAIN_NAME: Final = re.compile(r'[^()<>\[\]:;@\\,"]*')
@@ -49,7 +50,7 @@ def _named(text: str) -> Person:
         raise RuleError(
             'a name with any of ()<>[]:;@\\," stands in double quotes (RFC 5322 §3.2.5), or use {name, address}'
         )
-    return Person(name, address)
+    return Person(decoded_words(name), address)  # as email.utils.formataddr and its kin write a name (RFC 2047 §5)
 
 
 def _from_object(value: dict[object, object]) -> Person:
