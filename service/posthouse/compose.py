@@ -13,11 +13,13 @@ from posthouse.encoded import (
     HEADER_LIMIT,
     MSG_ID,
     MSG_ID_LIMIT,
+    ORDERS,
     TOKEN,
     Unfit,
     base64_lines,
     checked,
     fold,
+    is_order,
     mailbox,
     parameter,
     unstructured,
@@ -243,6 +245,8 @@ def _permitted(name: str, *, at: str) -> str:
         raise Unfit(at, f"{name} is set by the field {_FIELD_OF[lower]!r}, not by a header")
     if lower in _NOT_THE_CLIENTS or lower.startswith(_NOT_THE_CLIENTS_PREFIXES):
         raise Unfit(at, f"{name} is written by the service or by mail servers, never by a client")
+    if is_order(name):
+        raise Unfit(at, ORDERS)
     return lower
 
 

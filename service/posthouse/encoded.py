@@ -36,6 +36,10 @@ MSG_ID: Final = re.compile(
 
 MSG_ID_LIMIT: Final = LINE_LIMIT - len("Message-ID: ")
 """Characters of the longest msg-id that fits its line."""
+ORDERS: Final = (
+    "Idempotency-Key and X-Posthouse-* in the header of a mail are read at the SMTP door alone; here the key is a header of "
+    "the request, and priority, expiry, reference and tags are fields of it"
+)
 
 FIELD_NAME: Final = re.compile(r"[!-9;-~]{1,75}")
 """A field name (RFC 5322 §3.6.8) of a length that leaves room on its line."""
@@ -139,6 +143,11 @@ def _phrase(name: str) -> list[str]:
     quoted = name.replace("\\", "\\\\").replace('"', '\\"')
     pieces = f'"{quoted}"'.split(" ")
     return encoded_words(name) if any(len(piece) > _WORD_LIMIT for piece in pieces) else pieces
+
+
+def is_order(name: str) -> bool:
+    """Whether a header field says what the service shall do: at the doors that do not read it there, it would be lost unnoticed."""
+    return name.lower() == "idempotency-key" or name.lower().startswith("x-posthouse-")
 
 
 def parameter(name: str, value: str, *, at: str) -> str:

@@ -120,6 +120,7 @@ async def test_options_stand_in_the_address_line(door: Door) -> None:
         (PLAIN + b"X: " + b"\xff\r\n\r\n", "UTF-8"),
         (PLAIN + b"no field\r\n\r\n", "field"),
         (PLAIN + b"Bcc: not an address\r\n\r\n", "cannot be read"),
+        (PLAIN + b"Idempotency-Key: 1\r\n\r\n", "header of the request"),
         (b"From: a@contoso.com\r\nTo: undisclosed-recipients:;\r\n\r\n", "recipients"),
     ],
 )

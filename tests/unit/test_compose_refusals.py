@@ -99,6 +99,8 @@ def test_what_is_no_address_is_refused(address):
         ("Received", "x", "never by a client"),
         ("Resent-Bcc", "a@b.c", "never by a client"),
         ("DKIM-Signature", "v=1", "never by a client"),
+        ("Idempotency-Key", "1", "header of the request"),
+        ("X-Posthouse-Expires-In", "5m", "header of the request"),
         ("Date", "yesterday", "RFC 5322 §3.3"),
         ("Date", "32 Jan 2026 00:00 GMT", "RFC 5322 §3.3"),
         ("Date", "32 Jan 2026 00:00:00 +9999", "RFC 5322 §3.3"),

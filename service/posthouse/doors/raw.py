@@ -10,7 +10,7 @@ from typing import Final
 
 from posthouse import headers as edit
 from posthouse.doors.address import is_address
-from posthouse.encoded import HEADER_LIMIT
+from posthouse.encoded import HEADER_LIMIT, ORDERS, is_order
 from posthouse.lines import Crlf, LineRules
 from posthouse.message import Bytes, Content, Envelope, Kind, Millis, Recipient
 from posthouse.policy import Client, may_send_as
@@ -132,6 +132,8 @@ def draft_of(
     identity = step.identify(sender)
     given = message_id(header)
     subjects, names = edit.values(header, "Subject"), [one.name for one in edit.fields(header)]
+    if any(map(is_order, names)):
+        raise invalid(ORDERS)
     return Draft(
         identity=identity,
         client=client,
