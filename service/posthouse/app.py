@@ -20,7 +20,6 @@ from posthouse.assembly import (
     limits_of,
     policy_of,
     rules_of,
-    smtp_listeners,
     ways_of,
 )
 from posthouse.board import Board
@@ -33,16 +32,14 @@ from posthouse.dispatcher.attempt import Tools as AttemptTools
 from posthouse.dispatcher.dispatcher import Dispatcher
 from posthouse.dispatcher.effects import Effects
 from posthouse.dispatcher.gates import Gates
-from posthouse.doors.graph import app as graph
-from posthouse.doors.graph import entra
-from posthouse.doors.http.application import Door, application
+from posthouse.doors.handshake import listed
+from posthouse.doors.http.application import application
 from posthouse.doors.http.parts import Parts
 from posthouse.doors.listener import Listener, Tls, bind, bind_unix
-from posthouse.doors.resend import app as resend
-from posthouse.doors.rest import app as rest
 from posthouse.doors.smtp.listener import SmtpListener
 from posthouse.dsn import Reports
 from posthouse.dsn import Tools as ReportTools
+from posthouse.entrances import http_doors, smtp_listeners
 from posthouse.fixes import Fixes
 from posthouse.message import Message
 from posthouse.ports import Spool, SpoolUnavailableError
@@ -215,17 +212,8 @@ class Service:
             callers=self._callers,
             tokens=None if admin else self._tokens(),
         )
-        doors = self._doors(admin=admin)
+        doors = http_doors(self.settings, self._role, clock=self._clock, admin=admin)
         return application(parts, doors, documented=admin, chance=self._machine.chance, version=version())
-
-    def _doors(self, *, admin: bool) -> list[Door]:
-        """The doors of an HTTP listener; the native one is the last and has what no other speaks for."""
-        if admin or not self._role.takes:
-            return [rest.door(admin=True)] if admin else [rest.PROBES]
-        doors = [graph.door(self._clock), resend.door(), rest.door(admin=False)]
-        if not self.settings.graph_door.token_endpoint:
-            return doors
-        return [entra.door(self._clock, public_url=self.settings.http.public_url), *doors]
 
     def _tokens(self) -> Tokens | None:
         if not self.settings.graph_door.token_endpoint:
@@ -368,7 +356,9 @@ class Service:
         own, admin = bind(settings.http.listen), bind(settings.admin.listen)
         local = bind_unix(self._directory / SOCKET_NAME)
         self._listeners = [
-            Listener(self.application(admin=False, trusted=False), own, tls=tls),
+            Listener(
+                self.application(admin=False, trusted=False), own, tls=tls, failed=listed(self._keeper, door="http")
+            ),
             Listener(self.application(admin=True, trusted=False), admin),
             Listener(self.application(admin=True, trusted=True), local),
         ]

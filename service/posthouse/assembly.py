@@ -13,12 +13,9 @@ from typing import Final, Protocol
 import httpx
 
 from posthouse.clients.entra import CallerRules, EntraCallers
-from posthouse.clients.keeping import Keeper
 from posthouse.clients.keys import Keys
 from posthouse.clock import SteadyClock
 from posthouse.delivery import Policy
-from posthouse.doors.listener import Tls
-from posthouse.doors.smtp.listener import Address, SmtpListener
 from posthouse.limits import Discipline, Limits, Use
 from posthouse.mailboxes import SenderRule
 from posthouse.message import Message
@@ -26,7 +23,7 @@ from posthouse.policy import folded
 from posthouse.ports import Broom, Clock, Evidence, Transport
 from posthouse.records import Way
 from posthouse.settings.model import EntraSettings, GraphSettings, LimitSettings, Settings, SmtpSettings
-from posthouse.submission import Carrier, DoorStep, RouteRule, Rules
+from posthouse.submission import Carrier, RouteRule, Rules
 from posthouse.transports.clouds import CLOUDS, Cloud
 from posthouse.transports.graph.transport import MIME_LIMIT, GraphTransport
 from posthouse.transports.smtp.connection import Login, NoLogin, Server, XOAuth2
@@ -48,30 +45,6 @@ JWKS_SECONDS: Final = 5.0
 """That a caller waits at most for Entra's signing keys, once."""
 WARM_EVERY: Final = 60.0
 """Seconds between looks at the tokens' ages."""
-
-
-def smtp_listeners(settings: Settings, *, step: DoorStep, keys: Keys, keeper: Keeper) -> list[SmtpListener]:
-    """The listeners of the SMTP door."""
-    return [
-        SmtpListener(
-            Address(
-                listen=door.listen,
-                hostname=socket.gethostname(),
-                certificate=Tls(certificate=door.tls_cert, key=door.tls_key)
-                if door.tls_cert and door.tls_key
-                else None,
-                oldest=door.tls_min,
-                implicit=door.tls == "implicit",
-                clear=door.tls == "optional",
-                networks=door.networks,
-                proxies=settings.http.trusted_proxies if door.proxy_protocol else (),
-            ),
-            step=step,
-            keys=keys,
-            keeper=keeper,
-        )
-        for door in settings.smtp_door.listeners
-    ]
 
 
 def callers_of(settings: Settings, *, keys: Keys, clock: Clock) -> EntraCallers | None:

@@ -56,9 +56,9 @@ class Refusal:
 
     door: str
     source: str
-    login: str
-    client: str
-    sender: str
+    login: str = ""
+    client: str = ""
+    sender: str = ""
     code: str
     detail: str
     first_at: Millis

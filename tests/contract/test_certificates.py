@@ -1,7 +1,6 @@
 """A renewed certificate is shown without a restart, by HTTP and by SMTP; half a renewal changes nothing."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,14 +14,8 @@ from posthouse.doors import certificates
 from posthouse.doors.listener import Listener, Tls, bind
 from posthouse.doors.smtp.listener import Address, SmtpListener
 from posthouse.telemetry import CERTIFICATE_KEPT, CERTIFICATE_READ
-from tests.contract.certificates import issued
+from tests.contract.certificates import anything, issued
 from tests.contract.rest_door import rest_door
-
-
-def anything() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
 
 
 async def by_smtp(port: int) -> bytes:

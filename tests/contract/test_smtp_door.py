@@ -21,7 +21,7 @@ from posthouse.identities import KeyRow
 from posthouse.message import MessageId, Priority
 from posthouse.policy import Terms
 from posthouse.refusal import Condition
-from tests.contract.certificates import issued
+from tests.contract.certificates import issued, old_tls
 from tests.contract.rest_door import RULES, Door, rest_door
 
 FROM = "noreply@contoso.com"
@@ -661,25 +661,30 @@ async def test_a_login_counts_more_than_the_network_that_it_comes_from(tmp_path:
         assert (await talk.say(f"MAIL FROM:<{FROM}>")).startswith("250 ")
 
 
-async def test_old_tls_is_refused_unless_a_listener_is_made_for_it_and_the_refusal_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("implicit", [False, True])
+async def test_old_tls_is_refused_unless_a_listener_is_made_for_it_and_the_refusal_is_kept(
+    tmp_path: Path, *, implicit: bool
+) -> None:
     tls = issued(tmp_path / "tls", trustme.CA())
-    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
-    old.set_ciphers("DEFAULT:@SECLEVEL=0")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+    old = old_tls()
+
+    def client(listener: SmtpListener) -> aiosmtplib.SMTP:
+        return aiosmtplib.SMTP(
+            hostname="127.0.0.1", port=listener.port, use_tls=implicit, start_tls=not implicit, tls_context=old
+        )
+
     async with rest_door(tmp_path) as door:
-        async with listening(door, certificate=tls, clear=False) as listener:
+        async with listening(door, certificate=tls, clear=False, implicit=implicit) as listener:
             with pytest.raises((aiosmtplib.SMTPException, OSError)):
-                async with aiosmtplib.SMTP(hostname="127.0.0.1", port=listener.port, start_tls=True, tls_context=old):
+                async with client(listener):
                     pass
-        assert [one.code for one in await door.keeper.refusals()] == ["tls_failed"]
+        (kept,) = await door.keeper.refusals()
+        assert (kept.code, kept.source, kept.detail) == ("tls_failed", "127.0.0.1", "UNSUPPORTED_PROTOCOL")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             async with (
-                listening(door, certificate=tls, clear=False, oldest="1.0") as listener,
-                aiosmtplib.SMTP(hostname="127.0.0.1", port=listener.port, start_tls=True, tls_context=old) as smtp,
+                listening(door, certificate=tls, clear=False, implicit=implicit, oldest="1.0") as listener,
+                client(listener) as smtp,
             ):
                 assert (await smtp.login("app", await door.key())).code == 235
 

@@ -35,6 +35,11 @@ class Keeper:
         self._add((one.door, one.source, one.login, one.client, one.sender, one.code), one)
         self._wake()
 
+    def turned_away(self, source: str, reason: str, *, door: str, code: str) -> None:
+        """Add somebody of whom nothing is known but where he comes from."""
+        at = self._clock.now()
+        self.refused(Refusal(door=door, source=source, code=code, detail=reason, first_at=at, last_at=at))
+
     def took(self) -> None:
         """A client with a rate submitted something."""
         self._counting = True

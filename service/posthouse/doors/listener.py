@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import ssl
 from collections.abc import Generator
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from posthouse.doors.certificates import Certificate, ListenError, Tls
+from posthouse.doors.handshake import Failed, Handshake
 
 BACKLOG: Final = 2048
 
@@ -34,7 +36,14 @@ class _Server(uvicorn.Server):
 class Listener:
     """One address; ``start`` returns when it answers, ``stop`` when its last request is over."""
 
-    def __init__(self, app: ASGIApp, bound: socket.socket, *, tls: Tls | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        bound: socket.socket,
+        *,
+        tls: Tls | None = None,
+        failed: Failed = lambda _source, _reason: None,
+    ) -> None:
         self._certificate = None if tls is None else Certificate("http.listen", tls)
         config = uvicorn.Config(
             app,
@@ -47,12 +56,10 @@ class Listener:
             proxy_headers=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=5,
-            ssl_certfile=None if tls is None else tls.certificate,
-            ssl_keyfile=None if tls is None else tls.key,
         )
         if self._certificate is not None:
             config.load()
-            config.ssl = self._certificate.context
+            config.http_protocol_class = _encrypted(config.http_protocol_class, self._certificate.context, failed)
         self._server = _Server(config)
         self._bound = bound
         self._task: asyncio.Task[None] | None = None
@@ -76,6 +83,16 @@ class Listener:
             self._watch.cancel()
         if self._task is not None:
             await self._task
+
+
+def _encrypted(plain: type[asyncio.Protocol], context: ssl.SSLContext, failed: Failed) -> type[asyncio.Protocol]:
+    """Uvicorn's protocol behind a handshake of ours, of whose failures somebody hears."""
+
+    class Encrypted(Handshake):
+        def __init__(self, **made_with: object) -> None:
+            super().__init__(plain(**made_with), context, failed=failed)
+
+    return Encrypted
 
 
 def bind(listen: str) -> socket.socket:

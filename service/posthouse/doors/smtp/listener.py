@@ -9,7 +9,9 @@ from typing import Final
 from posthouse.clients.keeping import Keeper
 from posthouse.clients.keys import Keys
 from posthouse.doors.certificates import Certificate, Oldest
+from posthouse.doors.handshake import Handshake, listed
 from posthouse.doors.listener import Tls, bind
+from posthouse.doors.smtp import replies
 from posthouse.doors.smtp.session import Submission, Tools
 from posthouse.submission import DoorStep
 
@@ -77,9 +79,15 @@ class SmtpListener:
             networks=address.networks,
             proxies=address.proxies,
         )
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: Submission(tools), sock=bind(address.listen), ssl=context if address.implicit else None
-        )
+        failed = listed(self._keeper, door=replies.DOOR)
+
+        def session() -> asyncio.Protocol:
+            inner = Submission(tools)
+            if context is None or not address.implicit:
+                return inner
+            return Handshake(inner, context, failed=failed)
+
+        self._server = await asyncio.get_running_loop().create_server(session, sock=bind(address.listen))
 
     async def stop(self) -> None:
         """Take no new connection, let messages under way arrive, close."""

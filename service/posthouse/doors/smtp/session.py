@@ -17,6 +17,7 @@ from posthouse.clients.forms import PREFIX, key_id_of
 from posthouse.clients.keeping import Keeper
 from posthouse.clients.keys import Keys
 from posthouse.clients.networks import inside
+from posthouse.doors.handshake import reason
 from posthouse.doors.problems import CLEAR_LOGIN, KEPT, NETWORK_NOT_ALLOWED, TLS_FAILED
 from posthouse.doors.smtp import replies
 from posthouse.doors.smtp.content import submit
@@ -206,7 +207,7 @@ class Submission(SMTP):
             # Not aiosmtpd's own way: that needs private methods that uvloop's transports do not have.
             await self._writer.start_tls(self.tools.context)
         except (OSError, EOFError) as error:
-            self._note(TLS_FAILED, str(getattr(error, "reason", None) or type(error).__name__))
+            self._note(TLS_FAILED, reason(error))
             raise TLSSetupException from error
         self.transport = self._writer.transport
         fresh = self._create_session()
