@@ -302,6 +302,7 @@ class Service:
                 lanes=self._backlog.learn,
                 storage=self._learn_storage,
                 keys=self.keys.load,
+                at_once=self.keys.content_until_sent,
             )
         )
 

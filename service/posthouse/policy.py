@@ -27,6 +27,7 @@ class Terms:
     0 and None set nothing. ``over_rate``: what comes too fast is refused, or accepted and sent later
     (unsaid: later for devices and network clients, because they do not try again). ``rewrite_from``:
     the sender of mail whose From is another (a device that cannot be changed). ``expire_after`` in seconds.
+    ``content``: what was sent is deleted at once, or kept for as long as the spool keeps it (unsaid).
     """
 
     rate_per_minute: int = 0
@@ -37,6 +38,7 @@ class Terms:
     priority: Priority | None = None
     expire_after: float = 0.0
     on_unconfirmed: OnUnconfirmed | None = None
+    content: Literal["keep", "until_sent"] | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -458,8 +458,13 @@ class Spool(Protocol):
         """Remember a key's last use."""
         ...
 
-    async def purge(self, *, now: Millis, retention: float, content_retention: float, most: int) -> int:
-        """Delete finished messages, contents and answers whose time is over; how many rows."""
+    async def purge(
+        self, *, now: Millis, retention: float, content_retention: float, most: int, at_once: Sequence[str] = ()
+    ) -> int:
+        """Delete finished messages, contents and answers whose time is over; how many rows.
+
+        ``at_once`` are the clients whose content goes as soon as it was sent.
+        """
         ...
 
     async def reseal(self, *, most: int) -> int:

@@ -39,7 +39,8 @@ class Tools:
 
     ``sends``: this process leases lanes. ``live`` names the messages whose attempts are under way here, ``transports``
     those of the settings, ``carrying`` those that take mail whose header names more than its envelope; ``lanes`` and
-    ``storage`` are told what was seen; ``keys`` reads again what another process may have made or ended.
+    ``storage`` are told what was seen; ``keys`` reads again what another process may have made or ended; ``at_once`` are
+    the clients whose content goes as soon as it was sent.
     """
 
     spool: Spool
@@ -52,6 +53,7 @@ class Tools:
     lanes: Callable[[Sequence[LaneRow], Mapping[int, Past], Millis], None]
     storage: Callable[[str | None], None]
     keys: Callable[[], Awaitable[None]]
+    at_once: Callable[[], Sequence[str]]
 
 
 class Sweep:
@@ -92,7 +94,8 @@ class Sweep:
         if self._mended_at is None or monotonic - self._mended_at >= MEND_EVERY:
             self._mended_at = monotonic
             await self.mend()
-        purge = partial(spool.purge, retention=times.retention, content_retention=times.content_retention, most=ROWS)
+        kept = {"retention": times.retention, "content_retention": times.content_retention}
+        purge = partial(spool.purge, **kept, most=ROWS, at_once=self._tools.at_once())
         while await purge(now=self._tools.clock.now()) >= ROWS:
             continue
         while await spool.reseal(most=ROWS):

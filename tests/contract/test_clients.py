@@ -97,6 +97,17 @@ async def test_terms_say_what_a_request_leaves_unsaid(door: Door) -> None:
     assert two.expires_at == two.created_at + 300_000
 
 
+async def test_a_client_may_want_its_content_deleted_once_it_was_sent(tmp_path: Path) -> None:
+    async with rest_door(tmp_path) as door:
+        await door.key()
+        await changed(door, content="until_sent")
+        assert door.keys.content_until_sent() == ["shop"]
+    async with rest_door(tmp_path, owner="another") as door:
+        assert door.keys.content_until_sent() == ["shop"]
+        await changed(door, content="keep")
+        assert door.keys.content_until_sent() == []
+
+
 async def test_a_clients_own_limit_of_size_holds_whatever_the_form(door: Door) -> None:
     http = await door.http()
     await changed(door, max_message_bytes=2000)

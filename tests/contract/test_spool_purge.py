@@ -37,6 +37,17 @@ async def test_content_of_a_sent_message_goes_after_a_day_of_a_failed_one_after_
         assert not await has_content(spool, failed.key)
 
 
+async def test_content_of_a_client_that_wants_none_kept_goes_when_it_was_sent_and_not_before(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        sent = await spool.go(SENT, Status.SENT)
+        failed = await spool.go(REFUSED, Status.FAILED)
+        doubtful = await spool.doubt()
+        kept = {"retention": 30 * 86_400.0, "content_retention": 86_400.0, "most": 99}
+        assert await spool.spool.purge(now=NOON + HOUR, **kept, at_once=["other"]) == 0
+        assert await spool.spool.purge(now=NOON + HOUR, **kept, at_once=["other", sent.client]) == 1
+        assert [await has_content(spool, row.key) for row in (sent, failed, doubtful)] == [False, True, True]
+
+
 async def test_no_message_outlives_its_retention_for_its_contents_sake(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         row = await spool.go(SENT, Status.SENT)

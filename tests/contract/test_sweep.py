@@ -1,5 +1,6 @@
 """What a service makes good every few seconds, on its real spool (PROMISES §7)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ async def no_keys() -> None:
     """Nobody made a key."""
 
 
-def sweep_of(spool: House, *, sends: bool = True) -> Sweep:
+def sweep_of(spool: House, *, sends: bool = True, at_once: Sequence[str] = ()) -> Sweep:
     times = Times(retention=30 * 86_400.0, content_retention=86_400.0, blocked_probe=900.0)
     return Sweep(
         Tools(
@@ -33,6 +34,7 @@ def sweep_of(spool: House, *, sends: bool = True) -> Sweep:
             lanes=lambda *_: None,
             storage=lambda _: None,
             keys=no_keys,
+            at_once=lambda: at_once,
         )
     )
 
@@ -46,6 +48,15 @@ async def test_an_attempt_that_nobody_carries_is_in_doubt(tmp_path: Path) -> Non
         spool.clock.at += HOUR
         await sweep_of(spool).once()
         assert await spool.status(row.id) is Status.UNCONFIRMED
+
+
+async def test_what_a_client_wants_deleted_once_it_was_sent_is_deleted(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row = await spool.go(SENT, Status.SENT)
+        await sweep_of(spool).once()
+        assert await spool.spool.content(row.key) is not None
+        await sweep_of(spool, at_once=[row.client]).once()
+        assert await spool.spool.content(row.key) is None
 
 
 async def test_what_is_held_for_a_cause_that_is_gone_goes_on(tmp_path: Path) -> None:

@@ -51,6 +51,9 @@ def set_(
     on_unconfirmed: Annotated[
         Literal["settle", "retry", "hold"] | None, typer.Option(help="Where its mail says nothing else.")
     ] = None,
+    content: Annotated[
+        Literal["keep", "until_sent"] | None, typer.Option(help="Whether what was sent is deleted at once.")
+    ] = None,
     tag: Annotated[list[str] | None, typer.Option(help="NAME=VALUE on all its mail; several allowed.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -66,6 +69,7 @@ def set_(
         "priority": priority,
         "expire_after": expire_after,
         "on_unconfirmed": on_unconfirmed,
+        "content": content,
         "tags": None if tag is None else dict(_tag(text) for text in tag),
     }
     body = {field: value if value not in ("", "0") else None for field, value in given.items() if value is not None}
@@ -117,6 +121,7 @@ def _terms(client: "ClientShape") -> str:
         f"priority {client['priority']}" if client["priority"] else "",
         f"expires after {client['expire_after']:g} s" if client["expire_after"] else "",
         f"unconfirmed: {client['on_unconfirmed']}" if client["on_unconfirmed"] else "",
+        "content until sent" if client["content"] == "until_sent" else "",
         *(f"{name}={value}" for name, value in client["tags"].items()),
     ]
     return ", ".join(word for word in words if word) or "none of its own"

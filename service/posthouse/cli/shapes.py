@@ -171,6 +171,7 @@ class ClientShape(TypedDict):
     priority: str | None
     expire_after: float | None
     on_unconfirmed: str | None
+    content: str | None
     tags: dict[str, str]
 
 

@@ -225,6 +225,11 @@ class Keys:
         terms = [*self._terms.values(), *(row.terms for row in self._rows.values())]
         return any(one.rates for one in terms)
 
+    def content_until_sent(self) -> Sequence[str]:
+        """The clients whose content is deleted as soon as it was sent."""
+        terms = {name: row.terms for name, row in self._rows.items()} | dict(self._terms)
+        return [name for name, one in terms.items() if one.content == "until_sent"]
+
     def find(self, key_id: str) -> KeyRow | None:
         """One key by its id."""
         fixed = (row for row in self._fixed if row.id == key_id)

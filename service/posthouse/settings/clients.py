@@ -50,5 +50,6 @@ def _terms(client: ClientSettings) -> Terms:
         priority=None if client.priority is None else Priority[client.priority.upper()],
         expire_after=client.expire_after or 0.0,
         on_unconfirmed=client.on_unconfirmed,
+        content=client.content,
         tags=client.tags,
     )

@@ -254,6 +254,7 @@ class ClientSettings(Table):
     priority: Literal["high", "normal", "low"] | None = None
     expire_after: Duration | None = None
     on_unconfirmed: OnUnconfirmed | None = None
+    content: Literal["keep", "until_sent"] | None = None
     tags: dict[str, str] = {}
 
 

@@ -87,6 +87,7 @@ class ClientsDesk:
             "priority": None if terms.priority is None else terms.priority.name.lower(),
             "expire_after": terms.expire_after or None,
             "on_unconfirmed": terms.on_unconfirmed,
+            "content": terms.content,
             "tags": dict(terms.tags),
         }
 

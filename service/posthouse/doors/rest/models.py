@@ -239,6 +239,7 @@ class TermsIn(BaseModel):
     priority: Literal["high", "normal", "low"] | None = None
     expire_after: Seconds | None = None
     on_unconfirmed: Literal["settle", "retry", "hold"] | None = None
+    content: Literal["keep", "until_sent"] | None = None
     tags: Tags | None = None
 
     def over(self, terms: Terms) -> Terms:

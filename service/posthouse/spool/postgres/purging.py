@@ -1,6 +1,6 @@
 """Deletes what is final and over, a little at a time, so that nothing waits long (SPOOL §7)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 from posthouse.message import Millis
@@ -15,10 +15,16 @@ LOOK_AGAIN: Final[Millis] = 3_600_000
 """When an answer is looked at again one of whose messages is not final, and after which an upload counts as lost."""
 
 
-async def purge(session: Session, *, now: Millis, retention: float, content_retention: float, most: int) -> int:
+async def purge(
+    session: Session, *, now: Millis, retention: float, content_retention: float, most: int, at_once: Sequence[str]
+) -> int:
     """Contents first, then answers, then messages with all that hangs on them; at most about ``most`` rows."""
     before = now - int(retention * 1000)
-    ends = {"sent": now - int(min(content_retention, retention) * 1000), "other": before}
+    ends: Mapping[str, object] = {
+        "sent": now - int(min(content_retention, retention) * 1000),
+        "other": before,
+        "clients": list(at_once),
+    }
     done = 0
     while done < most and (some := await _contents(session, now, ends, min(ROWS_AT_ONCE, most - done))):
         done += some
@@ -33,7 +39,7 @@ async def purge(session: Session, *, now: Millis, retention: float, content_rete
     return done
 
 
-async def _contents(session: Session, now: Millis, ends: dict[str, int], most: int) -> int:
+async def _contents(session: Session, now: Millis, ends: Mapping[str, object], most: int) -> int:
     found = [row[0] for row in await session.rows("content_over", **ends, most=most)]
     if found:
         chunked = await session.rows("purge_contents", messages=found, now=now)

@@ -541,11 +541,12 @@ class PostgresSpool:
             async with self._database.session() as session:
                 await session.run("key_used", id=key_id, at=at)
 
-    async def purge(self, *, now: Millis, retention: float, content_retention: float, most: int) -> int:
+    async def purge(
+        self, *, now: Millis, retention: float, content_retention: float, most: int, at_once: Sequence[str] = ()
+    ) -> int:
         """Delete finished messages, contents and answers whose time is over; how many rows."""
-        return await self._ask(
-            purging.purge, now=now, retention=retention, content_retention=content_retention, most=most
-        )
+        kept = {"retention": retention, "content_retention": content_retention}
+        return await self._ask(purging.purge, now=now, **kept, most=most, at_once=at_once)
 
     async def reseal(self, *, most: int) -> int:
         """After a new master: wrap data keys again that need an earlier one; 0 where nothing is left to do."""

@@ -18,12 +18,13 @@ LOOK_AGAIN: Final[Millis] = 3_600_000
 
 
 class Purge:
-    """One round of deletion at ``now``; seconds of retention as the settings have them."""
+    """One round of deletion at ``now``; seconds of retention as the settings have them, ``at_once`` the clients that keep nothing."""
 
-    def __init__(self, writer: Writer, readers: Readers, *, now: Millis) -> None:
+    def __init__(self, writer: Writer, readers: Readers, *, now: Millis, at_once: Sequence[str]) -> None:
         self._writer = writer
         self._readers = readers
         self._now = now
+        self._at_once = to_json(list(at_once))
 
     async def run(self, *, retention: float, content_retention: float, most: int) -> int:
         """Contents first, then answers, then messages with all that hangs on them; at most about ``most`` rows."""
@@ -44,7 +45,9 @@ class Purge:
         return done
 
     async def _contents(self, ends: dict[str, int], most: int) -> int:
-        found = await self._readers.read(lambda db: db.rows("content_over", {**ends, "most": most}))
+        found = await self._readers.read(
+            lambda db: db.rows("content_over", {**ends, "clients": self._at_once, "most": most})
+        )
         rows = cast("Sequence[tuple[int, int]]", found)
         if rows:
             values = {"messages": to_json([key for key, _ in rows]), "now": self._now}

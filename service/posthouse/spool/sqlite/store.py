@@ -515,9 +515,11 @@ class SqliteSpool:
             self._used[key_id] = at
             await self._writer.write(lambda db: db.run("key_used", {"id": key_id, "at": at}))
 
-    async def purge(self, *, now: Millis, retention: float, content_retention: float, most: int) -> int:
+    async def purge(
+        self, *, now: Millis, retention: float, content_retention: float, most: int, at_once: Sequence[str] = ()
+    ) -> int:
         """Delete finished messages, contents and answers whose time is over; how many rows."""
-        purge = purging.Purge(self._writer, self._readers, now=now)
+        purge = purging.Purge(self._writer, self._readers, now=now, at_once=at_once)
         return await purge.run(retention=retention, content_retention=content_retention, most=most)
 
     async def reseal(self, *, most: int) -> int:

@@ -1,8 +1,11 @@
--- Final messages whose content's time is over; :sent and :other are the latest ends.
+-- Final messages whose content's time is over; :sent and :other are the latest ends; that of :clients goes when it was sent.
 select m.id from messages m
 where m.content_purged_at is null and m.finished_at is not null and m.status = 'sent' and m.finished_at <= :sent
 union all
 select m.id from messages m
 where m.content_purged_at is null and m.finished_at is not null and m.status in ('failed', 'expired', 'canceled')
   and m.finished_at <= :other
+union all
+select m.id from messages m
+where m.content_purged_at is null and m.finished_at > :sent and m.status = 'sent' and m.client = any (:clients::text[])
 limit :most;
