@@ -1,12 +1,14 @@
 """Who may submit, on which terms: rates, defaults, pauses, devices, networks, rotation, and the list of refusals."""
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
 import pytest
 
 from posthouse.clients.keys import Grant
-from posthouse.identities import KeyRow
+from posthouse.identities import KeyRow, Refusal
 from posthouse.message import MessageId, Priority
 from posthouse.policy import Terms
 from posthouse.ports import SpoolUnavailableError
@@ -263,6 +265,28 @@ async def test_refusals_outlive_a_restart(tmp_path: Path) -> None:
         await door.anonymous().post("/v1/messages", json=SIMPLE)
         (one,) = (await (await door.http("read")).get("/v1/refusals")).json()["data"]
         assert one["times"] == 2
+
+
+async def test_who_asks_for_refusals_while_they_are_written_sees_them(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, going, go_on = door.spool.save_refusals, asyncio.Event(), asyncio.Event()
+
+    async def slow(groups: Sequence[Refusal]) -> None:
+        going.set()
+        await go_on.wait()
+        await save(groups)
+
+    monkeypatch.setattr(door.spool, "save_refusals", slow)
+    await door.anonymous().post("/v1/messages", json=SIMPLE)
+    writing = asyncio.create_task(door.keeper.flush())
+    await going.wait()
+    asked = asyncio.create_task(door.keeper.refusals())
+    early, _ = await asyncio.wait({asked}, timeout=0.3)
+    go_on.set()
+    assert not early, "answered without what was being written"
+    assert len(await asked) == 1
+    await writing
 
 
 async def test_what_the_spool_could_not_take_is_told_later_and_nothing_counts_twice(

@@ -40,11 +40,12 @@ SCOPES = ["https://graph.microsoft.com/.default"]
 
 @dataclass
 class Host:
-    """A door that listens, with a key for it."""
+    """A door that listens, with a key for it, and the authority of its certificate."""
 
     door: Door
     url: str
     key: str
+    ca_file: str
 
     @property
     def client_id(self) -> str:
@@ -72,7 +73,7 @@ async def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerato
         url = f"https://127.0.0.1:{bound.getsockname()[1]}"
         await listener.start()
         try:
-            yield Host(door, url, await door.key())
+            yield Host(door, url, await door.key(), str(tmp_path / "ca.pem"))
         finally:
             await listener.stop()
 
@@ -101,7 +102,12 @@ async def close(graph: GraphServiceClient) -> None:
 
 async def test_msgraph_sdk_with_azure_identity_sends_and_reads_what_is_refused(host: Host) -> None:
     async with AsyncClientSecretCredential(
-        "contoso.com", host.client_id, host.key, authority=host.url, disable_instance_discovery=True
+        "contoso.com",
+        host.client_id,
+        host.key,
+        authority=host.url,
+        disable_instance_discovery=True,
+        connection_verify=host.ca_file,  # aiohttp reads the environment once a process, when it is imported
     ) as credential:
         graph = GraphServiceClient(credential, SCOPES)
         graph.request_adapter.base_url = f"{host.url}/v1.0"

@@ -176,7 +176,10 @@ class Cell:
         await service.make_key(*SENDERS)
         # a mailbox that sends for years has sent by each transport: a witness of the same kind (PROMISES §5)
         witnesses = [
-            await service.submit(letter(sender, 0, subject=f"witness {sender} {one}", to=[f"someone@by-{one}.example"]))
+            await service.submit(
+                letter(sender, 0, subject=f"witness {sender} {one}", to=[f"someone@by-{one}.example"])
+                | {"on_unconfirmed": "retry"}  # a busy machine may need longer than the deadline
+            )
             for sender in SENDERS
             for one in TRANSPORTS
         ]

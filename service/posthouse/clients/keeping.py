@@ -29,6 +29,7 @@ class Keeper:
         self._groups: dict[_Group, Refusal] = {}
         self._counting = False
         self._task: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
 
     def refused(self, one: Refusal) -> None:
         """Add one refusal to its group."""
@@ -56,6 +57,10 @@ class Keeper:
 
     async def flush(self) -> None:
         """Write what was gathered; it is kept where the spool cannot be used now."""
+        async with self._writing:  # who comes while it is written waits until it is
+            await self._flush()
+
+    async def _flush(self) -> None:
         groups, self._groups = self._groups, {}
         try:
             if groups:
