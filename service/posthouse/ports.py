@@ -40,6 +40,7 @@ from posthouse.records import (
     SenderBlock,
     Settlement,
     Sightings,
+    Space,
     Stray,
     Submission,
     Told,
@@ -416,6 +417,14 @@ class Spool(Protocol):
 
     async def counts(self) -> Mapping[Status, int]:
         """Messages by stored status."""
+        ...
+
+    async def oldest(self) -> Mapping[Status, Millis]:
+        """When the oldest message of each stored status but ``sent`` was accepted."""
+        ...
+
+    async def space(self) -> Space:
+        """How large the spool is, and how much may still be written."""
         ...
 
     async def unreported(self, *, since: Millis, after: int, client: str, most: int) -> Sequence[Unreported]:

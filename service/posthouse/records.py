@@ -606,6 +606,30 @@ class LaneRow:
         return min((one.oldest_due_at for one in self.backlog), default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The bytes that the spool takes, and those that are free under it; None where that cannot be seen from here."""
+
+    taken: int
+    free: int | None
+
+
+CredentialKind = Literal["token", "app_certificate", "listener_certificate"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """What the service shows to others: a transport's token or certificate, a listener's certificate.
+
+    ``name`` is the transport or the listener; ``expires_at`` None where there is none now, and ``answer`` then says why.
+    """
+
+    kind: CredentialKind
+    name: str
+    expires_at: Millis | None
+    answer: Answer | None = None
+
+
 # --- operating ---------------------------------------------------------------------------------------------------
 
 

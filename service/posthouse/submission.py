@@ -10,6 +10,7 @@ from posthouse.headers import fit_to_envelope
 from posthouse.lanes import TENANT_DAY_USED
 from posthouse.mailboxes import Mailboxes, Queues, SenderRule
 from posthouse.message import Body, Content, Envelope, MessageId, Millis, OnUnconfirmed, Priority, Status, new_id
+from posthouse.meter import UNHEARD, Meter
 from posthouse.policy import Client, Right, Terms, folded, matches, may_send_as, may_send_to, must_have
 from posthouse.ports import Clock, Spool, SpoolUnavailableError
 from posthouse.rates import Rates
@@ -160,6 +161,7 @@ class DoorStep:
         offered: Offered = _never_asked,
         rates: Rates | None = None,
         took: Callable[[], None] = _nobody_counts,
+        meter: Meter = UNHEARD,
     ) -> None:
         self._spool = spool
         self.rules = rules
@@ -170,6 +172,7 @@ class DoorStep:
         self._offered = offered
         self._rates = rates or Rates()
         self._took = took
+        self._meter = meter
 
     def now(self) -> Millis:
         """The time that messages are accepted at."""
@@ -242,6 +245,7 @@ class DoorStep:
             raise
         match result:
             case Added():
+                self._meter.accepted(drafts[0].door, len(drafts))
                 return Accepted(receipts, rendered)
             case Replayed():
                 self._give_back(drafts, place)

@@ -68,6 +68,8 @@ class Kept:
         result = await self._spool.obey(command)
         match result:
             case Obeyed():
+                if result.status.final:
+                    self._parts.meter.finished(result.status)
                 return await self.found(command.id)
             case NotPossible():
                 raise Refused(refusal, result.detail)

@@ -6,7 +6,7 @@ from typing import Final
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 
-from posthouse.doors.http import health
+from posthouse.doors.http import health, metrics
 from posthouse.doors.http.application import Door
 from posthouse.doors.http.parts import Parts
 from posthouse.doors.problems import MEDIA_TYPE, PAGES, fault, page, problem, status_of
@@ -34,6 +34,7 @@ def _install(app: FastAPI, parts: Parts, *, admin: bool) -> None:
     keys.install(app, parts, admin=admin)
     health.install(app, parts)
     if admin:
+        metrics.install(app, parts)
         lanes.install(app, parts)
         erasing.install(app, parts)
         clients.install(app, parts)

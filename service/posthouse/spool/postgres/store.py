@@ -34,6 +34,7 @@ from posthouse.records import (
     Record,
     SenderBlock,
     Settlement,
+    Space,
     Stray,
     Submission,
     Told,
@@ -492,6 +493,14 @@ class PostgresSpool:
     async def counts(self) -> Mapping[Status, int]:
         """Messages by stored status."""
         return await self._ask(finding.counts)
+
+    async def oldest(self) -> Mapping[Status, Millis]:
+        """When the oldest message of each stored status but ``sent`` was accepted."""
+        return await self._ask(finding.oldest)
+
+    async def space(self) -> Space:
+        """How large the spool is, and how much may still be written."""
+        return Space(await self._ask(finding.taken), None)
 
     # --- operating
 

@@ -39,6 +39,7 @@ from posthouse.records import (
     Record,
     SenderBlock,
     Settlement,
+    Space,
     Stray,
     Submission,
     Told,
@@ -76,7 +77,7 @@ from posthouse.spool.sqlite.guard import lock_spool
 from posthouse.spool.sqlite.health import Behind
 from posthouse.spool.sqlite.opening import Opened, make_room, open_file
 from posthouse.spool.sqlite.resealing import Resealing
-from posthouse.spool.sqlite.room import FLOOR, Room
+from posthouse.spool.sqlite.room import FLOOR, Room, taken
 from posthouse.spool.sqlite.schema import check_library
 from posthouse.spool.sqlite.threads import ReaderThreads, WriterThread
 
@@ -468,6 +469,15 @@ class SqliteSpool:
     async def counts(self) -> Mapping[Status, int]:
         """Messages by stored status."""
         return await self._readers.read(finding.counts)
+
+    async def oldest(self) -> Mapping[Status, Millis]:
+        """When the oldest message of each stored status but ``sent`` was accepted."""
+        return await self._readers.read(finding.oldest)
+
+    async def space(self) -> Space:
+        """How large the spool is, and how much may still be written."""
+        size = await asyncio.to_thread(taken, self._opened.path)
+        return Space(size, self._room.free())
 
     # --- operating
 
