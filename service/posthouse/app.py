@@ -121,6 +121,7 @@ class Service:
         self._keeper = Keeper(spool=spool, clock=self._clock, owner=machine.owner, rates=self._rates)
         self._callers = callers_of(settings, keys=self.keys, clock=self._clock)
         self._ways = machine.ways(settings, clock=self._clock, unproven=self._unproven)
+        self._credentials = partial(credentials_of, settings, self._ways)
         self._gates = self._make_gates()
         self._settling = self._make_settling()
         self._dispatcher = self._make_dispatcher()
@@ -217,6 +218,7 @@ class Service:
             callers=self._callers,
             tokens=None if admin else self._tokens(),
             meter=self._metrics,
+            credentials=self._credentials,
             metrics=partial(self._metrics.page, sources=self._sources()),
         )
         doors = http_doors(self.settings, self._role, clock=self._clock, admin=admin)
@@ -321,12 +323,9 @@ class Service:
         self._metrics.lanes(rows)
 
     def _sources(self) -> Sources:
+        rows, credentials = self._gates.rows, self._credentials
         return Sources(
-            spool=self._spool,
-            clock=self._clock,
-            transports=self._gates.rows,
-            credentials=lambda: credentials_of(self.settings, self._ways.tokens()),
-            ready=self._ready,
+            spool=self._spool, clock=self._clock, transports=rows, credentials=credentials, ready=self._ready
         )
 
     def _learn_storage(self, reason: str | None) -> None:

@@ -6,15 +6,16 @@ from pathlib import Path
 
 from cryptography import x509
 
+from posthouse.assembly import Ways
 from posthouse.message import Millis
 from posthouse.records import Credential
 from posthouse.settings.model import Settings
 from posthouse.settings.values import SecretError
 
 
-def credentials_of(settings: Settings, tokens: Sequence[Credential]) -> Sequence[Credential]:
+def credentials_of(settings: Settings, ways: Ways) -> Sequence[Credential]:
     """All of them; one that cannot be read now has no expiry. A client secret does not tell when it ends."""
-    return [*tokens, *_app_certificates(settings), *_listener_certificates(settings)]
+    return [*ways.tokens(), *_app_certificates(settings), *_listener_certificates(settings)]
 
 
 def _app_certificates(settings: Settings) -> Iterator[Credential]:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from posthouse.continuity import Anchor, Chain
+from posthouse.fixes import Fix
 from posthouse.identities import ClientRow, Identities, KeyRow, Refusal, Use
 from posthouse.message import Body, Content, Event, Message, MessageId, Millis, Priority, Status
 from posthouse.outcome import Outcome, RefusedRecipient
@@ -559,6 +560,10 @@ class Broom(Protocol):
 
 class Diagnosis(Protocol):
     """Turns the key of a fix into words."""
+
+    def fix(self, key: str) -> Fix | None:
+        """Class, cause and remedy; None for a key that nobody knows."""
+        ...
 
     def advice(self, fix: str) -> str:
         """What exactly mends it."""

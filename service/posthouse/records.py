@@ -508,6 +508,17 @@ class AttemptRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LastAnswer:
+    """What the latest attempt that ended was answered."""
+
+    code: str | None
+    reply: int | None
+    text: str | None
+    request_id: str | None
+    fix: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """A message as clients and operators see it."""
 
@@ -537,6 +548,7 @@ class Record:
     recipients: tuple[RecipientState, ...]
     erased_at: Millis | None = None
     """When a person's request erased what accounting does not need."""
+    last: LastAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Final
 
 from posthouse.cli.output import count, moment
 from posthouse.cli.shapes import Attempt, Event, Message
+from posthouse.cli.why import reason
 
 WORDS: Final[Mapping[str, str]] = {
     "message.accepted": "accepted",
@@ -69,14 +70,13 @@ def _data(event: Event) -> str:
 def _why(event: Event, attempts: Mapping[int, Attempt]) -> Iterator[str]:
     """The answer to the attempt that an event tells of, and what mends it."""
     attempt = attempts.get(event["data"].get("attempt", 0))
-    if attempt is None or event["type"] == "message.sending" or attempt["outcome"] is None:
-        return
-    answer = attempt["text"] or attempt["code"] or attempt["outcome"]
-    yield f"{'':22}attempt {attempt['number']} by {attempt['transport']} as {attempt['account']}: {answer}"
-    if attempt["request_id"]:
-        yield f"{'':22}request id {attempt['request_id']}"
-    if attempt["fix"]:
-        yield f"{'':22}what mends it: {attempt['fix']['advice']}"
+    if attempt is not None and event["type"] != "message.sending" and attempt["outcome"] is not None:
+        answer = attempt["text"] or attempt["code"] or attempt["outcome"]
+        yield f"{'':22}attempt {attempt['number']} by {attempt['transport']} as {attempt['account']}: {answer}"
+        if attempt["request_id"] and event["diagnosis"] is None:
+            yield f"{'':22}request id {attempt['request_id']}"
+    if event["diagnosis"] is not None:
+        yield from reason(event["diagnosis"], " " * 22)
 
 
 def _now(message: Message) -> Iterator[str]:
@@ -93,6 +93,8 @@ def _now(message: Message) -> Iterator[str]:
             yield "Exchange Online has it. Whether it was read or delivered nobody here can know."
         case "failed" | "expired" | "canceled":
             yield "Nothing more will happen to it by itself."
+            if message["diagnosis"] is not None:
+                yield from reason(message["diagnosis"])
         case _:
             yield "It waits for its turn; `posthouse queue` says what its mailbox waits for, and until when."
     if message["unsettled"] and message["status"] != "unconfirmed":

@@ -21,7 +21,7 @@ from posthouse.message import MessageId, Millis, parse_id
 from posthouse.meter import UNHEARD, Meter
 from posthouse.policy import ADMINISTRATOR, Client, Right, must_have
 from posthouse.ports import Clock, Diagnosis, Spool
-from posthouse.records import TransportRow
+from posthouse.records import Credential, TransportRow
 from posthouse.refusal import Condition, Refused
 from posthouse.submission import DoorStep
 from posthouse.watch import News, Watch
@@ -49,8 +49,8 @@ class Parts:
     ``ceiling`` the concurrency of a transport's app, where it is known here; ``spoken`` is called after a person said
     something about a transport; ``proxies`` are the networks whose X-Forwarded-For counts;
     ``callers`` checks tokens of Entra apps, where the settings want it; ``tokens`` those that the token endpoint gave;
-    ``meter`` hears what happens at the doors,
-    ``metrics`` writes all that was measured in a form that the Accept field names, and says which.
+    ``meter`` hears what happens at the doors, ``credentials`` says until when each is good; ``metrics`` writes all that
+    was measured in a form that the Accept field names, and says which.
     """
 
     step: DoorStep
@@ -71,6 +71,7 @@ class Parts:
     callers: EntraCallers | None = None
     tokens: Tokens | None = None
     meter: Meter = UNHEARD
+    credentials: Callable[[], Sequence[Credential]] = tuple
     metrics: Callable[[str], Awaitable[tuple[bytes, str]]] = _no_metrics
 
     async def meet(self, scope: Scope) -> None:

@@ -10,7 +10,7 @@ from posthouse.doors.http import health, metrics
 from posthouse.doors.http.application import Door
 from posthouse.doors.http.parts import Parts
 from posthouse.doors.problems import MEDIA_TYPE, PAGES, fault, page, problem, status_of
-from posthouse.doors.rest import clients, erasing, events, keys, lanes, messages, refusals, submit
+from posthouse.doors.rest import clients, erasing, events, keys, lanes, messages, refusals, status, submit
 from posthouse.doors.rest.drafts import DOOR
 from posthouse.refusal import Condition, Refused
 
@@ -35,6 +35,7 @@ def _install(app: FastAPI, parts: Parts, *, admin: bool) -> None:
     health.install(app, parts)
     if admin:
         metrics.install(app, parts)
+        status.install(app, parts)
         lanes.install(app, parts)
         erasing.install(app, parts)
         clients.install(app, parts)

@@ -76,7 +76,11 @@ class Messages:
     async def events(self, request: Request) -> Response:
         """GET /v1/messages/{id}/events."""
         _, record = await self._kept.visible(request)
-        return answer(views.everything([views.event(event) for event in await self._spool.events(record.id)]))
+        return answer(
+            views.everything(
+                [views.event(event, diagnosis=self._parts.diagnosis) for event in await self._spool.events(record.id)]
+            )
+        )
 
     async def content(self, request: Request) -> Response:
         """GET /v1/messages/{id}/content: the message as it is kept, without Bcc."""
