@@ -41,7 +41,7 @@ from posthouse.doors.listener import Listener, Tls, bind, bind_unix
 from posthouse.doors.smtp.listener import SmtpListener
 from posthouse.dsn import Reports
 from posthouse.dsn import Tools as ReportTools
-from posthouse.duty import forever
+from posthouse.duty import forever, look_for_ends
 from posthouse.entrances import http_doors, smtp_listeners
 from posthouse.fixes import Fixes
 from posthouse.message import Message, Millis
@@ -72,8 +72,6 @@ from posthouse.telemetry import (
 from posthouse.watch import News, Watch
 
 SOCKET_NAME: Final = "posthouse.sock"
-WATCH_EVERY: Final = 0.25
-"""Seconds between looks at messages that callers wait for and that another process sends."""
 
 
 def version() -> str:
@@ -118,7 +116,9 @@ class Service:
             terms=fixed_terms(settings),
         )
         self._rates = Rates()
-        self._keeper = Keeper(spool=spool, clock=self._clock, owner=machine.owner, rates=self._rates)
+        self._keeper = Keeper(
+            spool=spool, clock=self._clock, owner=machine.owner, rates=self._rates, meter=self._metrics
+        )
         self._callers = callers_of(settings, keys=self.keys, clock=self._clock)
         self._ways = machine.ways(settings, clock=self._clock, unproven=self._unproven)
         self._credentials = partial(credentials_of, settings, self._ways)
@@ -175,7 +175,7 @@ class Service:
             if self.settings.smtp_door.dsn_from is not None:
                 duties["reports"] = self._make_reports(self.settings.smtp_door.dsn_from).run
         if self._spool.look_every is not None:
-            duties["watch"] = self._look_for_ends
+            duties["watch"] = partial(look_for_ends, self._watch, self._spool)
         return duties
 
     async def stop(self) -> None:
@@ -392,14 +392,6 @@ class Service:
             )
         for listener in self._listeners:
             await listener.start()
-
-    async def _look_for_ends(self) -> None:
-        """Where other processes send, tell those who wait for a message's end; runs until cancelled."""
-        while True:
-            waiting = self._watch.waiting
-            for message_id, status in (await self._spool.ended(waiting)).items() if waiting else ():
-                self._watch.tell(message_id, status)
-            await asyncio.sleep(WATCH_EVERY)
 
 
 def owner() -> str:

@@ -10,7 +10,7 @@ from posthouse.assembly import Ways
 from posthouse.message import Millis
 from posthouse.records import Credential
 from posthouse.settings.model import Settings
-from posthouse.settings.values import SecretError
+from posthouse.settings.secret import SecretError
 
 
 def credentials_of(settings: Settings, ways: Ways) -> Sequence[Credential]:

@@ -28,7 +28,9 @@ def http_doors(settings: Settings, role: Role, *, clock: Clock, admin: bool) -> 
     return [entra.door(clock, public_url=settings.http.public_url), *doors]
 
 
-def smtp_listeners(settings: Settings, *, step: DoorStep, keys: Keys, keeper: Keeper, meter: Meter) -> list[SmtpListener]:
+def smtp_listeners(
+    settings: Settings, *, step: DoorStep, keys: Keys, keeper: Keeper, meter: Meter
+) -> list[SmtpListener]:
     """The listeners of the SMTP door."""
     return [
         SmtpListener(

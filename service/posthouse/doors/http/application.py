@@ -143,7 +143,6 @@ class Outermost:
             LOGGER.debug("where", exc_info=error)
             return door.fault(request_id)
         log(REFUSED, request=request_id, path=scope["path"], code=error.condition.value)
-        self._parts.meter.refused(door.name, error.condition.value)
         self._note(error, scope, door)
         response = door.refused(error, request_id)
         for name, value in allowance_fields(error.allowance):
@@ -157,8 +156,9 @@ class Outermost:
         return response
 
     def _note(self, refused: Refused, scope: Scope, door: Door) -> None:
-        """Keep it for /v1/refusals, where an administrator could mend it."""
+        """Keep it for /v1/refusals, where an administrator could mend it; what is not kept is only counted."""
         if refused.condition not in KEPT:
+            self._parts.meter.refused(door.name, refused.condition.value)
             return
         at = self._parts.clock.now()
         refusal = Refusal(

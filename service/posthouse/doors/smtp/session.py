@@ -302,7 +302,6 @@ class Submission(SMTP):
 
     def _note(self, code: str, detail: str, *, sender: str = "") -> None:
         at = self.tools.step.now()
-        self.tools.meter.refused(replies.DOOR, code)
         self.tools.keeper.refused(
             Refusal(
                 door=replies.DOOR,
