@@ -95,6 +95,7 @@ class Service:
         self.settings = settings
         self._role = role
         self._spool = spool
+        self.pseudonym = spool.pseudonym
         self._directory = state
         self._machine = machine
         self._clock = machine.clock

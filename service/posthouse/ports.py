@@ -121,6 +121,10 @@ class Spool(Protocol):
         """What access tokens are signed with, by the id of the master they derive from; the one in force comes first."""
         ...
 
+    def pseudonym(self, address: str) -> str:
+        """What stands for an address where it must not: the same for the same one, and only for who has the master."""
+        ...
+
     def on_wake(self, wake: Wake) -> None:
         """Tell ``wake`` from now on."""
         ...

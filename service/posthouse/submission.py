@@ -19,6 +19,7 @@ from posthouse.reckoning import Joiner
 from posthouse.records import Added, Idempotency, KeyReused, NewMessage, Replayed, Submission, TransportKind
 from posthouse.refusal import Allowance, Condition, FieldError, Refused
 from posthouse.structure import Part
+from posthouse.telemetry import MESSAGE_ACCEPTED, Addresses, log
 from posthouse.ways import EXCHANGE_MOST, Load, Way, by_graph, by_smtp, in_order, load_of, most, too_large
 
 RETRY_AFTER: Final = 10
@@ -245,7 +246,7 @@ class DoorStep:
             raise
         match result:
             case Added():
-                self._meter.accepted(drafts[0].door, len(drafts))
+                self._tell(messages)
                 return Accepted(receipts, rendered)
             case Replayed():
                 self._give_back(drafts, place)
@@ -254,6 +255,20 @@ class DoorStep:
                 self._give_back(drafts, place)
                 detail = "this Idempotency-Key came before with another request; use a new key for a new message"
                 raise Refused(Condition.IDEMPOTENCY_KEY_REUSED, detail)
+
+    def _tell(self, messages: Sequence[NewMessage]) -> None:
+        self._meter.accepted(messages[0].door, len(messages))
+        for message in messages:
+            log(
+                MESSAGE_ACCEPTED,
+                message=message.id,
+                client=message.client,
+                door=message.door,
+                size=message.content.size,
+                recipients=Addresses(message.envelope.addresses),
+                recipient_count=len(message.envelope.recipients),
+                held=message.held_cause,
+            )
 
     def allowance(self, client: Client) -> tuple[Allowance, ...]:
         """What is left of the client's own rate; nothing where it has none."""

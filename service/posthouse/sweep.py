@@ -14,7 +14,7 @@ from posthouse.message import Millis, Status
 from posthouse.meter import UNHEARD, Meter
 from posthouse.ports import Clock, Spool
 from posthouse.records import LaneRow, Past
-from posthouse.telemetry import SWEPT, log
+from posthouse.telemetry import MESSAGE_EXPIRED, SWEPT, log
 
 EVERY: Final = 5.0
 MEND_EVERY: Final = 30.0
@@ -88,7 +88,9 @@ class Sweep:
         spool, times, now = self._tools.spool, self._tools.times, self._tools.clock.now()
         if spool.look_every is not None:
             await spool.recover(now=now, grace=DEAD_GRACE)
-        self._tools.meter.finished(Status.EXPIRED, messages=await spool.expire(now=now, most=ROWS))
+        if expired := await spool.expire(now=now, most=ROWS):
+            log(MESSAGE_EXPIRED, level=logging.WARNING, messages=expired)
+            self._tools.meter.finished(Status.EXPIRED, messages=expired)
         pause = int(times.blocked_probe * 1000)
         await spool.probe_senders(now=now, next_probe=now + pause)
         await spool.free_drafts(now=now, before=now - pause, most=ROWS)

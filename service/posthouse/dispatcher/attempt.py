@@ -142,7 +142,13 @@ class Attempt:
             if not marked:
                 self.unmarked = True
                 return
-            log(MESSAGE_SENDING, message=message.id, transport=place.transport, attempt=self._number)
+            log(
+                MESSAGE_SENDING,
+                message=message.id,
+                client=message.client,
+                transport=place.transport,
+                attempt=self._number,
+            )
             outcome = await self._outcome(mark, content)
             tools.meter.attempted(place.transport, outcome, seconds=self._wire_seconds)
             await self._affect(outcome)

@@ -1,6 +1,7 @@
 """Sends for one lane as long as it is leased: takes only what can be sent at once, in turn, by the lane's own account."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from posthouse.message import Message, Millis, Priority, Status
 from posthouse.pace import NEVER
 from posthouse.ports import SpoolUnavailableError
 from posthouse.records import Lease, Pause, Told
+from posthouse.telemetry import MESSAGE_EXPIRED, log
 from posthouse.turns import Turns
 
 PEEK = 16
@@ -210,7 +212,9 @@ class LaneRunner:
         rows = await self._read(now)
         if any(message.expires_at is not None and message.expires_at <= now for message in rows):
             expired = await self._tools.spool.expire(now=now, most=EXPIRED_AT_ONCE)
-            self._tools.meter.finished(Status.EXPIRED, messages=expired)
+            if expired:
+                log(MESSAGE_EXPIRED, level=logging.WARNING, messages=expired)
+                self._tools.meter.finished(Status.EXPIRED, messages=expired)
         ready: list[Message] = []
         for message in rows:
             over = message.expires_at is not None and message.expires_at <= now

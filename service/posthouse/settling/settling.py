@@ -10,6 +10,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from posthouse.board import Board
@@ -326,16 +327,18 @@ class Settling:
         )
         if not await self._tools.spool.settle(settlement):
             return
+        message = item.message
+        tell = partial(log, message=message.id, client=message.client, transport=item.transport, attempt=item.number)
         match verdict:
             case Verdict.SENT:
-                log(MESSAGE_SETTLED, message=item.message.id, verdict=verdict.value)
+                tell(MESSAGE_SETTLED, verdict=verdict.value)
                 self._tools.watch.tell(item.message.id, Status.SENT)
                 self._tools.meter.finished(Status.SENT, transport=item.transport)
             case Verdict.NOT_SENT:
-                log(MESSAGE_SETTLED, message=item.message.id, verdict=verdict.value)
+                tell(MESSAGE_SETTLED, verdict=verdict.value)
                 await self._measure_end(item)
             case Verdict.HELD if item.held is None:
-                log(MESSAGE_HELD, level=logging.WARNING, message=item.message.id, cause=conclusion.cause)
+                tell(MESSAGE_HELD, level=logging.WARNING, cause=conclusion.cause)
             case _:
                 return
 

@@ -142,7 +142,8 @@ class Outermost:
             log(SERVICE_FAULT, level=logging.ERROR, request=request_id, path=scope["path"], error=name)
             LOGGER.debug("where", exc_info=error)
             return door.fault(request_id)
-        log(REFUSED, request=request_id, path=scope["path"], code=error.condition.value)
+        client, code = scope.get(CLIENT), error.condition.value
+        log(REFUSED, door=door.name, request=request_id, path=scope["path"], client=client, code=code)
         self._note(error, scope, door)
         response = door.refused(error, request_id)
         for name, value in allowance_fields(error.allowance):

@@ -21,9 +21,7 @@ from posthouse.ports import ContentUnreadableError
 from posthouse.records import Action, AuditEntry, Filters, Record
 from posthouse.refusal import Condition, Refused
 from posthouse.structure import anatomy, decoded, index_of
-from posthouse.telemetry import log
-
-CONTENT_VIEWED: Final = "message.content_viewed"
+from posthouse.telemetry import CONTENT_VIEWED, log
 
 _DIGITS: Final = 4  # of the number of a file; structure.PARTS has as many
 _RETRY: Final = TypeAdapter(RetryIn)

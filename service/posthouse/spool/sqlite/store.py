@@ -118,6 +118,10 @@ class SqliteSpool:
         """What access tokens are signed with, by the id of the master they derive from; the one in force comes first."""
         return self._opened.keyring.token_keys
 
+    def pseudonym(self, address: str) -> str:
+        """What stands for an address where it must not: the same for the same one, and only for who has the master."""
+        return self._opened.keyring.pseudonym(address)
+
     def on_wake(self, wake: Wake) -> None:
         """Tell ``wake`` from now on of lanes that got something to do."""
         self._told = wake
