@@ -14,7 +14,6 @@ from tests.system.harness import free_port, letter
 
 SENDER = "app0@contoso.example"
 STRANGER = "app1@contoso.example"
-PROMTOOL = "promtool is missing; .ci/run takes it from Debian's package prometheus"
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -148,9 +147,9 @@ async def test_metrics_name_no_address_no_client_and_no_message(launch):
 
 @pytest.mark.apt
 async def test_promtool_has_nothing_to_say_about_the_metrics(launch):
-    promtool = shutil.which("promtool")
+    promtool = shutil.which("promtool") or shutil.which("/opt/posthouse-tests/promtool")
     if promtool is None:
-        pytest.fail(PROMTOOL)
+        pytest.fail("promtool is missing: .ci/run takes it from Debian's package prometheus")
     service = await launch()
     await service.make_key(SENDER)
     await service.until([await service.submit(letter(SENDER, 1))])
