@@ -22,9 +22,7 @@ async def no_keys() -> None:
     """Nobody made a key."""
 
 
-def sweep_of(
-    spool: House, *, sends: bool = True, at_once: Sequence[str] = (), meter: Meter = UNHEARD
-) -> Sweep:
+def sweep_of(spool: House, *, sends: bool = True, at_once: Sequence[str] = (), meter: Meter = UNHEARD) -> Sweep:
     times = Times(retention=30 * 86_400.0, content_retention=86_400.0, blocked_probe=900.0)
     return Sweep(
         Tools(
