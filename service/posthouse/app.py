@@ -6,8 +6,9 @@ import logging
 import os
 import platform
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,7 @@ from posthouse.clients.keeping import Keeper
 from posthouse.clients.keys import Keys
 from posthouse.clients.tokens import Tokens
 from posthouse.concurrency import Ceiling
+from posthouse.credentials import credentials_of
 from posthouse.dispatcher.attempt import Tools as AttemptTools
 from posthouse.dispatcher.dispatcher import Dispatcher
 from posthouse.dispatcher.effects import Effects
@@ -39,12 +41,15 @@ from posthouse.doors.listener import Listener, Tls, bind, bind_unix
 from posthouse.doors.smtp.listener import SmtpListener
 from posthouse.dsn import Reports
 from posthouse.dsn import Tools as ReportTools
+from posthouse.duty import forever, look_for_ends
 from posthouse.entrances import http_doors, smtp_listeners
 from posthouse.fixes import Fixes
-from posthouse.message import Message
-from posthouse.ports import Spool, SpoolUnavailableError
+from posthouse.message import Message, Millis
+from posthouse.metrics import Metrics, Sources
+from posthouse.ports import Spool
 from posthouse.rates import Rates
 from posthouse.reckoning import Backlog
+from posthouse.records import LaneRow, Past
 from posthouse.refusal import Condition
 from posthouse.settings.clients import fixed_keys, fixed_terms
 from posthouse.settings.model import Settings
@@ -59,7 +64,6 @@ from posthouse.sweep import Tools as SweepTools
 from posthouse.telemetry import (
     CLOCK_TURNED_BACK,
     SERVICE_DRAINING,
-    SERVICE_FAULT,
     SERVICE_READY,
     SERVICE_STOPPED,
     SPOOL_RESTORED,
@@ -68,8 +72,6 @@ from posthouse.telemetry import (
 from posthouse.watch import News, Watch
 
 SOCKET_NAME: Final = "posthouse.sock"
-WATCH_EVERY: Final = 0.25
-"""Seconds between looks at messages that callers wait for and that another process sends."""
 
 
 def version() -> str:
@@ -93,12 +95,14 @@ class Service:
         self.settings = settings
         self._role = role
         self._spool = spool
+        self.pseudonym = spool.pseudonym
         self._directory = state
         self._machine = machine
         self._clock = machine.clock
         self._state = _State()
         self._policy = policy_of(settings)
         self._board = Board()
+        self._metrics = Metrics()
         self._proven: set[str] = set()
         self._watch = Watch()
         self._news = News()
@@ -113,9 +117,12 @@ class Service:
             terms=fixed_terms(settings),
         )
         self._rates = Rates()
-        self._keeper = Keeper(spool=spool, clock=self._clock, owner=machine.owner, rates=self._rates)
+        self._keeper = Keeper(
+            spool=spool, clock=self._clock, owner=machine.owner, rates=self._rates, meter=self._metrics
+        )
         self._callers = callers_of(settings, keys=self.keys, clock=self._clock)
         self._ways = machine.ways(settings, clock=self._clock, unproven=self._unproven)
+        self._credentials = partial(credentials_of, settings, self._ways)
         self._gates = self._make_gates()
         self._settling = self._make_settling()
         self._dispatcher = self._make_dispatcher()
@@ -137,7 +144,7 @@ class Service:
         self._spool.on_commit(self._news.tell)
         await self._listen()
         self._state.tasks = [
-            asyncio.create_task(_forever(name, duty), name=name) for name, duty in self._duties().items()
+            asyncio.create_task(forever(name, duty), name=name) for name, duty in self._duties().items()
         ]
         listen = self.settings.http.listen
         log(SERVICE_READY, version=version(), role=self._role.value, listen=listen, recovered=recovered)
@@ -169,7 +176,7 @@ class Service:
             if self.settings.smtp_door.dsn_from is not None:
                 duties["reports"] = self._make_reports(self.settings.smtp_door.dsn_from).run
         if self._spool.look_every is not None:
-            duties["watch"] = self._look_for_ends
+            duties["watch"] = partial(look_for_ends, self._watch, self._spool)
         return duties
 
     async def stop(self) -> None:
@@ -211,6 +218,9 @@ class Service:
             proxies=self.settings.http.trusted_proxies,
             callers=self._callers,
             tokens=None if admin else self._tokens(),
+            meter=self._metrics,
+            credentials=self._credentials,
+            metrics=partial(self._metrics.page, sources=self._sources()),
         )
         doors = http_doors(self.settings, self._role, clock=self._clock, admin=admin)
         return application(parts, doors, documented=admin, chance=self._machine.chance, version=version())
@@ -232,6 +242,7 @@ class Service:
             offered=self._ways.offered,
             rates=self._rates,
             took=self._keeper.took,
+            meter=self._metrics,
         )
 
     def _ceiling(self, transport: str) -> Ceiling | None:
@@ -265,6 +276,7 @@ class Service:
                 concurrent=self.settings.limits.concurrent_requests,
                 chance=self._machine.chance,
                 kinds={name: way.kind for name, way in ways_of(self.settings).items()},
+                meter=self._metrics,
             )
         )
 
@@ -299,11 +311,22 @@ class Service:
                 live=self._dispatcher.live,
                 transports=tuple(carriers),
                 carrying=[name for name, one in carriers.items() if one.extra_header_recipients != "hold"],
-                lanes=self._backlog.learn,
+                lanes=self._learn_lanes,
                 storage=self._learn_storage,
                 keys=self.keys.load,
                 at_once=self.keys.content_until_sent,
+                meter=self._metrics,
             )
+        )
+
+    def _learn_lanes(self, rows: Sequence[LaneRow], pasts: Mapping[int, Past], now: Millis) -> None:
+        self._backlog.learn(rows, pasts, now)
+        self._metrics.lanes(rows)
+
+    def _sources(self) -> Sources:
+        rows, credentials = self._gates.rows, self._credentials
+        return Sources(
+            spool=self._spool, clock=self._clock, transports=rows, credentials=credentials, ready=self._ready
         )
 
     def _learn_storage(self, reason: str | None) -> None:
@@ -328,6 +351,7 @@ class Service:
             chance=self._machine.chance,
             watch=self._watch,
             sent=lambda message, account, kind: self._settling.sent(message, account=account, kind=kind),
+            meter=self._metrics,
         )
         return Dispatcher(owner=self._machine.owner, tools=tools, board=self._board, discipline=self._discipline)
 
@@ -364,32 +388,11 @@ class Service:
             Listener(self.application(admin=True, trusted=True), local),
         ]
         if self._role.takes:
-            self._listeners += smtp_listeners(settings, step=self.door_step(), keys=self.keys, keeper=self._keeper)
+            self._listeners += smtp_listeners(
+                settings, step=self.door_step(), keys=self.keys, keeper=self._keeper, meter=self._metrics
+            )
         for listener in self._listeners:
             await listener.start()
-
-    async def _look_for_ends(self) -> None:
-        """Where other processes send, tell those who wait for a message's end; runs until cancelled."""
-        while True:
-            waiting = self._watch.waiting
-            for message_id, status in (await self._spool.ended(waiting)).items() if waiting else ():
-                self._watch.tell(message_id, status)
-            await asyncio.sleep(WATCH_EVERY)
-
-
-async def _forever(name: str, duty: Callable[[], Coroutine[None, None, None]]) -> None:
-    """A duty that fails is logged and begins again; only the end of the service ends it."""
-    while True:
-        try:
-            await duty()
-        except SpoolUnavailableError as fault:
-            log(SERVICE_FAULT, level=logging.WARNING, duty=name, error=str(fault)[:200])
-        except Exception as fault:
-            log(SERVICE_FAULT, level=logging.ERROR, duty=name, error=type(fault).__name__)
-            logging.getLogger("posthouse").debug("fault", exc_info=fault)
-        else:
-            return
-        await asyncio.sleep(1.0)
 
 
 def owner() -> str:

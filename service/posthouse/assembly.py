@@ -5,7 +5,7 @@ import secrets
 import socket
 import ssl
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -21,7 +21,7 @@ from posthouse.mailboxes import SenderRule
 from posthouse.message import Message
 from posthouse.policy import folded
 from posthouse.ports import Broom, Clock, Evidence, Transport
-from posthouse.records import Way
+from posthouse.records import Credential, Way
 from posthouse.settings.model import EntraSettings, GraphSettings, LimitSettings, Settings, SmtpSettings
 from posthouse.submission import Carrier, RouteRule, Rules
 from posthouse.transports.clouds import CLOUDS, Cloud
@@ -226,6 +226,18 @@ class WaysOut:
         transport = self.by_name[name]
         return transport.offered if isinstance(transport, SmtpTransport) else None
 
+    def tokens(self) -> Sequence[Credential]:
+        """Of every transport that asks Entra ID for one; without an expiry before the first is there."""
+        found: list[Credential] = []
+        for name, transport in self._settings.transports.items():
+            entra = transport.entra or self._settings.entra
+            scope, source = _scope(transport, CLOUDS[entra.cloud]), self._sources.get(entra)
+            if source is not None and scope is not None:
+                ends = source.expires_on(scope)
+                expires_at = None if ends is None else int(ends * 1000)
+                found.append(Credential(kind="token", name=name, expires_at=expires_at, answer=source.failure(scope)))
+        return found
+
     async def warm(self) -> None:
         """Keep all tokens fresh; runs until cancelled."""
         while True:
@@ -311,11 +323,17 @@ def _scopes(settings: Settings) -> dict[EntraSettings, list[str]]:
     for transport in settings.transports.values():
         entra = transport.entra or settings.entra
         cloud = CLOUDS[entra.cloud]
-        scope = cloud.smtp_scope if isinstance(transport, SmtpSettings) else cloud.graph_scope
-        unused = isinstance(transport, SmtpSettings) and transport.auth != "xoauth2"
-        if not unused and scope not in scopes[entra]:
+        scope = _scope(transport, cloud)
+        if scope is not None and scope not in scopes[entra]:
             scopes[entra].append(scope)
     return scopes
+
+
+def _scope(transport: GraphSettings | SmtpSettings, cloud: Cloud) -> str | None:
+    """What a transport asks a token for; None where it needs none."""
+    if isinstance(transport, GraphSettings):
+        return cloud.graph_scope
+    return cloud.smtp_scope if transport.auth == "xoauth2" else None
 
 
 class Ways(Protocol):
@@ -338,6 +356,10 @@ class Ways(Protocol):
 
     def offered(self, name: str) -> int | None:
         """The SIZE that the server of an SMTP transport offered last; None where it has not been asked, or for Graph."""
+        ...
+
+    def tokens(self) -> Sequence[Credential]:
+        """The token of every transport that needs one, and until when it is good."""
         ...
 
     async def warm(self) -> None:

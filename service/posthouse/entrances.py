@@ -11,6 +11,7 @@ from posthouse.doors.listener import Tls
 from posthouse.doors.resend import app as resend
 from posthouse.doors.rest import app as rest
 from posthouse.doors.smtp.listener import Address, SmtpListener
+from posthouse.meter import Meter
 from posthouse.ports import Clock
 from posthouse.settings.model import Settings
 from posthouse.settings.role import Role
@@ -27,7 +28,9 @@ def http_doors(settings: Settings, role: Role, *, clock: Clock, admin: bool) -> 
     return [entra.door(clock, public_url=settings.http.public_url), *doors]
 
 
-def smtp_listeners(settings: Settings, *, step: DoorStep, keys: Keys, keeper: Keeper) -> list[SmtpListener]:
+def smtp_listeners(
+    settings: Settings, *, step: DoorStep, keys: Keys, keeper: Keeper, meter: Meter
+) -> list[SmtpListener]:
     """The listeners of the SMTP door."""
     return [
         SmtpListener(
@@ -46,6 +49,7 @@ def smtp_listeners(settings: Settings, *, step: DoorStep, keys: Keys, keeper: Ke
             step=step,
             keys=keys,
             keeper=keeper,
+            meter=meter,
         )
         for door in settings.smtp_door.listeners
     ]

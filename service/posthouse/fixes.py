@@ -258,6 +258,10 @@ def entra_fix(codes: Collection[int]) -> str | None:
 class Fixes:
     """The advice for every key, as ports.Diagnosis wants it."""
 
+    def fix(self, key: str) -> Fix | None:
+        """Class, cause and remedy; None for a key that nobody knows."""
+        return FIXES.get(key)
+
     def advice(self, fix: str) -> str:
         """Cause and remedy in one line; for a key that nobody knows, where to look."""
         known = FIXES.get(fix)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from posthouse.continuity import Anchor, Chain
+from posthouse.fixes import Fix
 from posthouse.identities import ClientRow, Identities, KeyRow, Refusal, Use
 from posthouse.message import Body, Content, Event, Message, MessageId, Millis, Priority, Status
 from posthouse.outcome import Outcome, RefusedRecipient
@@ -40,6 +41,7 @@ from posthouse.records import (
     SenderBlock,
     Settlement,
     Sightings,
+    Space,
     Stray,
     Submission,
     Told,
@@ -117,6 +119,10 @@ class Spool(Protocol):
     @property
     def token_keys(self) -> Mapping[str, bytes]:
         """What access tokens are signed with, by the id of the master they derive from; the one in force comes first."""
+        ...
+
+    def pseudonym(self, address: str) -> str:
+        """What stands for an address where it must not: the same for the same one, and only for who has the master."""
         ...
 
     def on_wake(self, wake: Wake) -> None:
@@ -418,6 +424,14 @@ class Spool(Protocol):
         """Messages by stored status."""
         ...
 
+    async def oldest(self) -> Mapping[Status, Millis]:
+        """When the oldest message of each stored status but ``sent`` was accepted."""
+        ...
+
+    async def space(self) -> Space:
+        """How large the spool is, and how much may still be written."""
+        ...
+
     async def unreported(self, *, since: Millis, after: int, client: str, most: int) -> Sequence[Unreported]:
         """Failed mail of the SMTP door since then, behind the key ``after``, that no report of ``client`` is about, the oldest first."""
         ...
@@ -550,6 +564,10 @@ class Broom(Protocol):
 
 class Diagnosis(Protocol):
     """Turns the key of a fix into words."""
+
+    def fix(self, key: str) -> Fix | None:
+        """Class, cause and remedy; None for a key that nobody knows."""
+        ...
 
     def advice(self, fix: str) -> str:
         """What exactly mends it."""

@@ -508,6 +508,17 @@ class AttemptRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LastAnswer:
+    """What the latest attempt that ended was answered."""
+
+    code: str | None
+    reply: int | None
+    text: str | None
+    request_id: str | None
+    fix: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """A message as clients and operators see it."""
 
@@ -537,6 +548,7 @@ class Record:
     recipients: tuple[RecipientState, ...]
     erased_at: Millis | None = None
     """When a person's request erased what accounting does not need."""
+    last: LastAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -604,6 +616,30 @@ class LaneRow:
     def oldest_due_at(self) -> Millis | None:
         """When the row that waits longest was or will be due."""
         return min((one.oldest_due_at for one in self.backlog), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The bytes that the spool takes, and those that are free under it; None where that cannot be seen from here."""
+
+    taken: int
+    free: int | None
+
+
+CredentialKind = Literal["token", "app_certificate", "listener_certificate"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """What the service shows to others: a transport's token or certificate, a listener's certificate.
+
+    ``name`` is the transport or the listener; ``expires_at`` None where there is none now, and ``answer`` then says why.
+    """
+
+    kind: CredentialKind
+    name: str
+    expires_at: Millis | None
+    answer: Answer | None = None
 
 
 # --- operating ---------------------------------------------------------------------------------------------------

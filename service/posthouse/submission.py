@@ -10,6 +10,7 @@ from posthouse.headers import fit_to_envelope
 from posthouse.lanes import TENANT_DAY_USED
 from posthouse.mailboxes import Mailboxes, Queues, SenderRule
 from posthouse.message import Body, Content, Envelope, MessageId, Millis, OnUnconfirmed, Priority, Status, new_id
+from posthouse.meter import UNHEARD, Meter
 from posthouse.policy import Client, Right, Terms, folded, matches, may_send_as, may_send_to, must_have
 from posthouse.ports import Clock, Spool, SpoolUnavailableError
 from posthouse.rates import Rates
@@ -18,6 +19,7 @@ from posthouse.reckoning import Joiner
 from posthouse.records import Added, Idempotency, KeyReused, NewMessage, Replayed, Submission, TransportKind
 from posthouse.refusal import Allowance, Condition, FieldError, Refused
 from posthouse.structure import Part
+from posthouse.telemetry import MESSAGE_ACCEPTED, Addresses, log
 from posthouse.ways import EXCHANGE_MOST, Load, Way, by_graph, by_smtp, in_order, load_of, most, too_large
 
 RETRY_AFTER: Final = 10
@@ -160,6 +162,7 @@ class DoorStep:
         offered: Offered = _never_asked,
         rates: Rates | None = None,
         took: Callable[[], None] = _nobody_counts,
+        meter: Meter = UNHEARD,
     ) -> None:
         self._spool = spool
         self.rules = rules
@@ -170,6 +173,7 @@ class DoorStep:
         self._offered = offered
         self._rates = rates or Rates()
         self._took = took
+        self._meter = meter
 
     def now(self) -> Millis:
         """The time that messages are accepted at."""
@@ -242,6 +246,7 @@ class DoorStep:
             raise
         match result:
             case Added():
+                self._tell(messages)
                 return Accepted(receipts, rendered)
             case Replayed():
                 self._give_back(drafts, place)
@@ -250,6 +255,20 @@ class DoorStep:
                 self._give_back(drafts, place)
                 detail = "this Idempotency-Key came before with another request; use a new key for a new message"
                 raise Refused(Condition.IDEMPOTENCY_KEY_REUSED, detail)
+
+    def _tell(self, messages: Sequence[NewMessage]) -> None:
+        self._meter.accepted(messages[0].door, len(messages))
+        for message in messages:
+            log(
+                MESSAGE_ACCEPTED,
+                message=message.id,
+                client=message.client,
+                door=message.door,
+                size=message.content.size,
+                recipients=Addresses(message.envelope.addresses),
+                recipient_count=len(message.envelope.recipients),
+                held=message.held_cause,
+            )
 
     def allowance(self, client: Client) -> tuple[Allowance, ...]:
         """What is left of the client's own rate; nothing where it has none."""

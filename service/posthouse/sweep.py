@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from posthouse.message import Millis
+from posthouse.message import Millis, Status
+from posthouse.meter import UNHEARD, Meter
 from posthouse.ports import Clock, Spool
 from posthouse.records import LaneRow, Past
-from posthouse.telemetry import SWEPT, log
+from posthouse.telemetry import MESSAGE_EXPIRED, SWEPT, log
 
 EVERY: Final = 5.0
 MEND_EVERY: Final = 30.0
@@ -54,6 +55,7 @@ class Tools:
     storage: Callable[[str | None], None]
     keys: Callable[[], Awaitable[None]]
     at_once: Callable[[], Sequence[str]]
+    meter: Meter = UNHEARD
 
 
 class Sweep:
@@ -86,7 +88,9 @@ class Sweep:
         spool, times, now = self._tools.spool, self._tools.times, self._tools.clock.now()
         if spool.look_every is not None:
             await spool.recover(now=now, grace=DEAD_GRACE)
-        await spool.expire(now=now, most=ROWS)
+        if expired := await spool.expire(now=now, most=ROWS):
+            log(MESSAGE_EXPIRED, level=logging.WARNING, messages=expired)
+            self._tools.meter.finished(Status.EXPIRED, messages=expired)
         pause = int(times.blocked_probe * 1000)
         await spool.probe_senders(now=now, next_probe=now + pause)
         await spool.free_drafts(now=now, before=now - pause, most=ROWS)

@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -34,6 +35,7 @@ MESSAGE_LOOKED_UP: Final = "message.looked_up"
 MESSAGE_RESEND_WITHDRAWN: Final = "message.resend_withdrawn"
 MESSAGE_LATE_OUTCOME: Final = "message.late_outcome"
 MESSAGE_ERASED: Final = "message.erased"
+CONTENT_VIEWED: Final = "message.content_viewed"
 MESSAGE_RECIPIENTS_DROPPED: Final = "message.recipients_dropped"
 MESSAGE_EVENTS: Final = frozenset(
     {
@@ -65,7 +67,6 @@ TRANSPORT_DEGRADED: Final = "transport.degraded"
 TRANSPORT_RECOVERED: Final = "transport.recovered"
 SENDER_BLOCKED: Final = "sender.blocked"
 DRAFTS_LEFT: Final = "drafts.left"
-SENDER_UNBLOCKED: Final = "sender.unblocked"
 REFUSED: Final = "submission.refused"
 AUTHENTICATION_REFUSED: Final = "authentication.refused"
 CERTIFICATE_READ: Final = "certificate.read"
@@ -81,6 +82,10 @@ SPOOL_RESTORED: Final = "spool.restored"
 SPOOL_DAMAGED: Final = "spool.damaged"
 
 
+NAMED: Final = 10
+"""Recipients that a line names at most; their number stands beside them."""
+
+
 def log(event: str, *, level: int = logging.INFO, **fields: object) -> None:
     """Write one line for one change of state; the caller gives no content, token, key or full recipient address."""
     if LOGGER.isEnabledFor(level):
@@ -93,8 +98,26 @@ def masked(address: str) -> str:
     return f"{local[:1]}…@{domain}"
 
 
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Recipients that a line names: as text they are masked, so that no handler of whoever writes logs shows them whole."""
+
+    whole: Sequence[str] = field(repr=False)
+
+    def __str__(self) -> str:
+        return ", ".join(map(masked, self.whole))
+
+
 class JsonLines(logging.Formatter):
-    """Formats a record as one JSON object a line: at, level, event and the event's fields."""
+    """Formats a record as one JSON object a line: at, level, event and the event's fields.
+
+    Recipients stand there masked, and beside each its keyed hash where ``pseudonym`` can make one: the lines about
+    somebody are found without naming him.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pseudonym: Callable[[str], str] | None = None
 
     def format(self, record: logging.LogRecord) -> str:
         """The line; an exception's text is left out where it could carry secrets, its type and place are kept."""
@@ -106,11 +129,19 @@ class JsonLines(logging.Formatter):
             "event": record.getMessage(),
         }
         if isinstance(fields, Mapping):
-            line.update({str(name): value for name, value in fields.items() if value is not None})
+            line.update({str(name): self._shown(value) for name, value in fields.items() if value is not None})
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__
             line["where"] = _where(record)
         return json.dumps(line, default=str, ensure_ascii=False)
+
+    def _shown(self, value: object) -> object:
+        if not isinstance(value, Addresses):
+            return value
+        named = value.whole[:NAMED]
+        if self.pseudonym is None:
+            return [{"address": masked(one)} for one in named]
+        return [{"address": masked(one), "hash": self.pseudonym(one)} for one in named]
 
 
 def _where(record: logging.LogRecord) -> list[str]:

@@ -161,7 +161,7 @@ class Door:
                         due_at=now + 60_000 if status is Status.QUEUED else None,
                         held_cause=held_cause,
                         look_at=now + 5_000 if status is Status.UNCONFIRMED else None,
-                        event=f"message.{status.value}",
+                        event=f"message.{'deferred' if status is Status.QUEUED else status.value}",
                     )
                 )
             await self.spool.release(lane=lease.lane, fence=lease.fence, now=now)

@@ -10,6 +10,7 @@ from typing import Literal
 from posthouse.board import Board
 from posthouse.delivery import Policy
 from posthouse.message import Message, Status
+from posthouse.metrics import Metrics
 from posthouse.outcome import Outcome, Sent
 from posthouse.ports import Evidence
 from posthouse.records import Lease, Record
@@ -36,6 +37,7 @@ class Bench:
     graph: GraphTransport
     evidence: dict[str, Evidence]
     board: Board = field(default_factory=Board)
+    metrics: Metrics = field(default_factory=Metrics)
     look_seconds: float = 20.0
 
     def __post_init__(self) -> None:
@@ -59,6 +61,7 @@ class Bench:
                 chance=bytes,
                 look_seconds=self.look_seconds,
                 kinds={"graph": "graph", "smtp": "smtp"},
+                meter=self.metrics,
             )
         )
 

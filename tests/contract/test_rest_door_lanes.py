@@ -111,7 +111,9 @@ async def test_a_person_pauses_a_lane_until_a_person_resumes_it_and_the_audit_na
     pause = paused.json()["pauses"][0]
     assert (pause["reason"], pause["until"], pause["transport"]) == ("paused_by_person", None, None)
     assert pause["by"].startswith("key ")
-    assert paused.json()["waits_for"] == {"reason": "paused_by_person", "until": None, "advice": pause["advice"]}
+    known = {"reason": "paused_by_person", "until": None, "advice": pause["advice"], "diagnosis": pause["diagnosis"]}
+    assert paused.json()["waits_for"] == known
+    assert "posthouse lanes resume noreply@contoso.com" in pause["diagnosis"]["fix"]
     assert await door.spool.lease(owner="me", now=door.clock.now() + 10**10, most=9) == ()
     resumed = await ops.post(f"{LANE}/resume")
     assert (resumed.json()["pauses"], resumed.json()["waits_for"]) == ([], None)

@@ -38,6 +38,8 @@ async def test_a_copy_found_is_sent_and_no_copy_beside_a_witness_goes_again(tmp_
         arrived, refused = await on.arrived(), await on.refused()
         await on.looks((5, 30))
         assert (await on.stands(arrived), (await on.stands(refused))[0]) == (SENT, Status.UNCONFIRMED)
+        ended = {"status": "sent", "transport": "graph"}
+        assert on.metrics.registry.get_sample_value("posthouse_messages_finished_total", ended) == 1
         await on.looks((95,))
         assert await on.stands(refused) == AGAIN
         (again,) = await on.house.due(refused.lane)

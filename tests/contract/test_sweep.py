@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from posthouse.message import Status
+from posthouse.meter import UNHEARD, Meter
+from posthouse.metrics import Metrics
 from posthouse.outcome import Answer, PermanentFailure, Scope
 from posthouse.records import SenderBlock
 from posthouse.sweep import Sweep, Times, Tools
@@ -20,7 +22,7 @@ async def no_keys() -> None:
     """Nobody made a key."""
 
 
-def sweep_of(spool: House, *, sends: bool = True, at_once: Sequence[str] = ()) -> Sweep:
+def sweep_of(spool: House, *, sends: bool = True, at_once: Sequence[str] = (), meter: Meter = UNHEARD) -> Sweep:
     times = Times(retention=30 * 86_400.0, content_retention=86_400.0, blocked_probe=900.0)
     return Sweep(
         Tools(
@@ -35,6 +37,7 @@ def sweep_of(spool: House, *, sends: bool = True, at_once: Sequence[str] = ()) -
             storage=lambda _: None,
             keys=no_keys,
             at_once=lambda: at_once,
+            meter=meter,
         )
     )
 
@@ -79,8 +82,11 @@ async def test_what_expired_ends_though_nobody_reads_its_lane(tmp_path: Path) ->
     async with house(tmp_path) as spool:
         waits = await spool.put(expires_at=NOON + SECOND, held_cause="client_paused")
         spool.clock.at += 2 * SECOND
-        await sweep_of(spool).once()
+        metrics = Metrics()
+        await sweep_of(spool, meter=metrics).once()
         assert await spool.status(waits) is Status.EXPIRED
+        ended = {"status": "expired", "transport": "none"}
+        assert metrics.registry.get_sample_value("posthouse_messages_finished_total", ended) == 1
 
 
 async def test_a_blocked_sender_may_try_when_its_probe_is_due(tmp_path: Path) -> None:

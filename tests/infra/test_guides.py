@@ -15,6 +15,7 @@ from posthouse import telemetry
 from posthouse.cli.main import application
 from posthouse.cli.send import with_wait
 from posthouse.fixes import Fixes
+from posthouse.metrics import Metrics
 from posthouse.settings.loading import build
 from posthouse.settings.model import (
     ClientSettings,
@@ -30,9 +31,12 @@ from posthouse.settings.problems import SettingsError
 from tests.contract.rest_door import rest_door
 
 ROOT = Path(__file__).parents[2]
-GUIDES = [ROOT / name for name in ("README.md", "service/README.md", "infra/README.md", "tests/README.md")]
+GUIDES = [
+    ROOT / name for name in ("README.md", "service/README.md", "service/NAMES.md", "infra/README.md", "tests/README.md")
+]
 CHANGES = ROOT / "CHANGELOG.md"
 LINUX = ROOT / "infra" / "linux"
+DATABASES = {"posthouse_restored"}
 NOT_YET = ("doctor", "setup")
 """Commands that the guides name as not built yet."""
 BEFORE = re.compile(
@@ -228,8 +232,13 @@ def known_causes() -> set[str]:
     return set(re.findall(r"^([a-z_]+(?:\.[a-z_]+)?) \| ", source, re.MULTILINE))
 
 
-def test_no_guide_names_a_metric_because_there_is_none() -> None:
-    assert [word for path in GUIDES for word in inline(path) if re.match(r"posthouse_[a-z]|/metrics", word)] == []
+@guide
+def test_every_metric_that_is_named_exists(path: Path) -> None:
+    families = [(one.name, one.type) for one in Metrics().registry.collect()]
+    have = {f"{name}_total" if kind == "counter" else name for name, kind in families}
+    have |= {f"{name}_{part}" for name, kind in families if kind == "histogram" for part in ("bucket", "count", "sum")}
+    named = [word for text in inline(path) for word in re.findall(r"^posthouse_[a-z_]+", text)]
+    assert [word for word in named if word not in have | DATABASES] == []
 
 
 def test_the_packages_of_debian_that_ci_installs_are_those_that_the_guide_names() -> None:

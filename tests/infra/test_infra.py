@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.metrics import Metrics
 from posthouse.settings.role import Role
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
 CONTAINERFILE = INFRA / "container" / "Containerfile"
 UNIT = INFRA / "linux" / "posthouse.service"
+ALERTS = INFRA / "monitoring" / "alerts.yml"
 README = (INFRA / "README.md").read_text(encoding="utf-8")
 PINNED = [INFRA / "requirements.txt", INFRA / "container" / "uv.txt"]
 
@@ -194,3 +196,19 @@ def test_the_account_of_the_unit_is_made_without_a_shell(systemd: Callable, mach
     account = next(fields for fields in accounts if fields[0] == setting("User"))
     assert account[5] == "/var/lib/posthouse"
     assert account[6].endswith("nologin")
+
+
+def test_every_metric_of_the_alerts_exists() -> None:
+    families = {f"{one.name}_total" if one.type == "counter" else one.name for one in Metrics().registry.collect()}
+    named = re.findall(r"\bposthouse_\w+", ALERTS.read_text(encoding="utf-8"))
+    assert len(set(named)) >= 8
+    assert set(named) <= families
+
+
+@pytest.mark.apt
+def test_prometheus_understands_the_alerts() -> None:
+    promtool = shutil.which("promtool") or shutil.which("/opt/posthouse-tests/promtool")
+    if promtool is None:
+        pytest.fail("promtool is missing: .ci/run takes it from Debian's package prometheus")
+    checked = run(promtool, "check", "rules", ALERTS)
+    assert checked.returncode == 0, checked.stdout + checked.stderr

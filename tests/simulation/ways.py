@@ -17,7 +17,7 @@ from posthouse.outcome import (
     Unconfirmed,
 )
 from posthouse.ports import Broom, Clock, Dispatch, Evidence, SpoolUnavailableError, Transport
-from posthouse.records import NoSight, Sightings, TransportKind
+from posthouse.records import Credential, NoSight, Sightings, TransportKind
 from posthouse.settings.model import Settings
 from posthouse.transports.faults import Fault, network_answer
 from posthouse.transports.graph.refusals import Refusals
@@ -54,6 +54,9 @@ class SimulatedWays:
 
     def offered(self, name: str) -> None:  # noqa: ARG002 - no server of this world names a SIZE
         return
+
+    def tokens(self) -> Sequence[Credential]:
+        return ()
 
     async def warm(self) -> None:
         await asyncio.sleep(FOREVER)

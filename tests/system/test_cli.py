@@ -200,7 +200,9 @@ async def test_messages_are_listed_narrowed_and_told_as_a_story(shell):
     (shown,) = await shell.json("messages", "show", failed["id"])
     story = await shell("messages", "show", failed["id"])
     assert "ErrorInvalidRecipients" in story
-    assert shown["attempts"][0]["fix"]["advice"] in story
+    assert f"request id {shown['attempts'][0]['request_id']}" in story
+    assert f"why      {shown['diagnosis']['class']}: {shown['diagnosis']['cause']}" in story
+    assert f"fix      {shown['diagnosis']['fix']}" in story
     types = [event["type"] for event in await shell.json("messages", "events", failed["id"])]
     assert types == ["message.accepted", "message.sending", "message.failed"]
     assert "hello" in await shell("messages", "content", sent["id"])

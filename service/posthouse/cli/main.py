@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from posthouse.cli import clients, config, keys, messages, queue, refusals, spool
+from posthouse.cli import clients, config, keys, messages, queue, refusals, spool, status, why
 from posthouse.cli.exits import Stop
 from posthouse.cli.migrate import commands as migrate
 from posthouse.cli.options import AsJson
@@ -42,6 +42,8 @@ def application() -> typer.Typer:
     app = _group(HELP, {"serve": serve, "sandbox": sandbox})
     app.command("send")(send)
     app.command("sendmail", add_help_option=False, context_settings=_ANY)(sendmail)
+    app.command("status")(status.status)
+    app.command("why")(why.why)
     app.command("queue")(queue.queue)
     app.add_typer(
         _group(

@@ -27,7 +27,7 @@ def queue(as_json: AsJson = False) -> None:
         ways: Listing[Transport] = await desk.get("/v1/transports")
         for way in ways["data"]:
             if way["state"] != "closed":
-                out.note(f"transport {way['name']} is {_state(way)}")
+                out.note(f"transport {way['name']} is {state_of(way)}")
 
     run(work, environ=os.environ, alone=Alone.OPEN)
 
@@ -109,12 +109,13 @@ def transports(as_json: AsJson = False) -> None:
             for way in ways["data"]:
                 out.item(way)
             return
-        out.rows(("TRANSPORT", "KIND", "STATE"), [(way["name"], way["kind"], _state(way)) for way in ways["data"]])
+        out.rows(("TRANSPORT", "KIND", "STATE"), [(way["name"], way["kind"], state_of(way)) for way in ways["data"]])
 
     run(work, environ=os.environ, alone=Alone.OPEN)
 
 
-def _state(way: "Transport") -> str:
+def state_of(way: "Transport") -> str:
+    """How a way out stands, until when, and why."""
     if way["state"] == "closed":
         return "in use"
     until = f" until {moment(way['until'])}" if way["until"] else ""

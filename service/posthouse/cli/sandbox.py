@@ -20,6 +20,7 @@ from posthouse.sandbox.emulator import Emulator, Options
 from posthouse.sandbox.options import DEFAULT_GRANTS
 from posthouse.settings.loading import build
 from posthouse.settings.model import Settings
+from posthouse.telemetry import JsonLines
 
 USAGE = 2
 CONFIGURATION = 3
@@ -50,11 +51,11 @@ def sandbox(wish: Wish) -> int:
     with ExitStack() as undo:
         directory = wish.directory or Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="posthouse-")))
         directory.mkdir(parents=True, exist_ok=True)
-        log_as_json((directory / "service.log").open("a"))
-        return uvloop.run(_run(wish, rules, directory))
+        lines = log_as_json((directory / "service.log").open("a"))
+        return uvloop.run(_run(wish, rules, directory, lines))
 
 
-async def _run(wish: Wish, rules: tuple[Rule, ...], directory: Path) -> int:
+async def _run(wish: Wish, rules: tuple[Rule, ...], directory: Path, lines: JsonLines) -> int:
     options = Options(
         directory=directory / "microsoft365",
         grants=DEFAULT_GRANTS | {"Mail.ReadWrite"},
@@ -70,6 +71,7 @@ async def _run(wish: Wish, rules: tuple[Rule, ...], directory: Path) -> int:
             async with open_service(settings) as service:
                 stopping = asyncio.Event()
                 on_signals(stopping)
+                lines.pseudonym = service.pseudonym
                 await service.start()
                 await _greet(service, emulator, settings, as_json=wish.as_json)
                 await stopping.wait()

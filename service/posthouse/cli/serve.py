@@ -33,17 +33,17 @@ def serve(*, config: Path | None, listen: str | None, role: Role) -> int:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return CONFIGURATION
-    log_as_json(sys.stdout)
-    return uvloop.run(_serve(settings, role))
+    return uvloop.run(_serve(settings, role, log_as_json(sys.stdout)))
 
 
-async def _serve(settings: Settings, role: Role) -> int:
+async def _serve(settings: Settings, role: Role, lines: JsonLines) -> int:
     stopping = asyncio.Event()
     on_signals(stopping)  # before anything is opened: a SIGTERM while starting ends it as cleanly as any other
     try:
         async with open_service(settings, role=role) as service:
             if stopping.is_set():
                 return 0
+            lines.pseudonym = service.pseudonym
             await service.start()
             notify("READY=1")
             await stopping.wait()
@@ -78,13 +78,15 @@ def notify(state: str, *, environ: Callable[[str], str | None] = os.environ.get)
         channel.send(state.encode())
 
 
-def log_as_json(stream: TextIO) -> None:
+def log_as_json(stream: TextIO) -> JsonLines:
     """One JSON object a line; libraries only from warnings up, because their lines may carry addresses."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonLines())
+    lines = JsonLines()
+    handler.setFormatter(lines)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("azure").setLevel(logging.CRITICAL)  # it would write Entra's whole error body
     logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # aiosmtpd's: it would write what clients said
     logging.getLogger("posthouse").setLevel(logging.INFO)
+    return lines

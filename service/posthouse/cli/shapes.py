@@ -19,6 +19,21 @@ class Fix(TypedDict):
     advice: str
 
 
+Diagnosis = TypedDict(
+    "Diagnosis",
+    {
+        "key": str | None,
+        "class": str | None,
+        "cause": str | None,
+        "fix": str,
+        "code": str | None,
+        "text": str | None,
+        "request_id": str | None,
+    },
+)
+"""Why a message is not sent, and what mends it."""
+
+
 class Attempt(TypedDict):
     """One try."""
 
@@ -64,6 +79,7 @@ Message = TypedDict(
         "expires_at": str | None,
         "finished_at": str | None,
         "held": Cause | None,
+        "diagnosis": Diagnosis | None,
         "unsettled": bool,
         "erased_at": str | None,
         "recipients": list[Recipient],
@@ -81,6 +97,7 @@ class Event(TypedDict):
     at: str
     message: str
     data: dict[str, Any]
+    diagnosis: Diagnosis | None
 
 
 class Feed(TypedDict):
@@ -131,6 +148,42 @@ class Transport(TypedDict):
     state: str
     until: str | None
     reason: Cause | None
+
+
+class Credential(TypedDict):
+    """What the service shows to others, until when it is good, and why it is not there."""
+
+    kind: str
+    name: str
+    expires_at: str | None
+    reason: Diagnosis | None
+
+
+class Verdict(TypedDict):
+    """Whether mail flows, in one sentence, and what else there is to know."""
+
+    flows: bool
+    sentence: str
+    also: list[str]
+
+
+class LaneCounts(TypedDict):
+    """Lanes with mail, mail that is due, lanes that are paused."""
+
+    waiting: int
+    due: int
+    paused: int
+
+
+class Status(TypedDict):
+    """How all of it stands."""
+
+    verdict: Verdict
+    messages: dict[str, int]
+    oldest_due_at: str | None
+    lanes: LaneCounts
+    transports: list[Transport]
+    credentials: list[Credential]
 
 
 class Key(TypedDict):

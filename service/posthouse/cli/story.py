@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from posthouse.cli.output import count, moment
-from posthouse.cli.shapes import Attempt, Event, Message
+from posthouse.cli.shapes import Attempt, Diagnosis, Event, Message
+from posthouse.cli.why import reason
 
 WORDS: Final[Mapping[str, str]] = {
     "message.accepted": "accepted",
@@ -42,7 +43,7 @@ def story(message: Message, events: Sequence[Event]) -> Iterator[str]:
     attempts = {attempt["number"]: attempt for attempt in message.get("attempts", ())}
     for event in events:
         yield f"{moment(event['at'])}  {WORDS.get(event['type'], event['type'])}{_data(event)}"
-        yield from _why(event, attempts)
+        yield from _why(event, attempts, message["diagnosis"])
     yield ""
     yield from _now(message)
 
@@ -66,17 +67,18 @@ def _data(event: Event) -> str:
     return f" ({rest})" if rest else ""
 
 
-def _why(event: Event, attempts: Mapping[int, Attempt]) -> Iterator[str]:
-    """The answer to the attempt that an event tells of, and what mends it."""
+def _why(event: Event, attempts: Mapping[int, Attempt], now: Diagnosis | None) -> Iterator[str]:
+    """The answer to the attempt that an event tells of, why, and what mends it: with the message's own names, where known."""
     attempt = attempts.get(event["data"].get("attempt", 0))
-    if attempt is None or event["type"] == "message.sending" or attempt["outcome"] is None:
-        return
-    answer = attempt["text"] or attempt["code"] or attempt["outcome"]
-    yield f"{'':22}attempt {attempt['number']} by {attempt['transport']} as {attempt['account']}: {answer}"
-    if attempt["request_id"]:
-        yield f"{'':22}request id {attempt['request_id']}"
-    if attempt["fix"]:
-        yield f"{'':22}what mends it: {attempt['fix']['advice']}"
+    if attempt is not None and event["type"] != "message.sending" and attempt["outcome"] is not None:
+        answer = attempt["text"] or attempt["code"] or attempt["outcome"]
+        yield f"{'':22}attempt {attempt['number']} by {attempt['transport']} as {attempt['account']}: {answer}"
+        if attempt["request_id"] and event["diagnosis"] is None:
+            yield f"{'':22}request id {attempt['request_id']}"
+    told = event["diagnosis"]
+    if told is not None:
+        fix = now["fix"] if now is not None and now["key"] == told["key"] else told["fix"]
+        yield from reason({**told, "fix": fix}, " " * 22)
 
 
 def _now(message: Message) -> Iterator[str]:

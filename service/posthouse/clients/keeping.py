@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from posthouse.identities import MOST_REFUSALS, Refusal
+from posthouse.meter import UNHEARD, Meter
 from posthouse.ports import Clock, Spool, SpoolUnavailableError
 from posthouse.rates import DAY_MINUTES, MINUTE, Rates
 
@@ -21,18 +22,20 @@ _Group = tuple[str, str, str, str, str, str]
 class Keeper:
     """Gathers while something comes; nothing runs while nothing does."""
 
-    def __init__(self, *, spool: Spool, clock: Clock, owner: str, rates: Rates) -> None:
+    def __init__(self, *, spool: Spool, clock: Clock, owner: str, rates: Rates, meter: Meter = UNHEARD) -> None:
         self._spool = spool
         self._clock = clock
         self._owner = owner
         self._rates = rates
+        self._meter = meter
         self._groups: dict[_Group, Refusal] = {}
         self._counting = False
         self._task: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
 
     def refused(self, one: Refusal) -> None:
-        """Add one refusal to its group."""
+        """Add one refusal to its group, and count it."""
+        self._meter.refused(one.door, one.code)
         self._add((one.door, one.source, one.login, one.client, one.sender, one.code), one)
         self._wake()
 

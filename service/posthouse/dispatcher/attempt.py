@@ -23,6 +23,7 @@ from posthouse.dispatcher.gates import Gates
 from posthouse.lanes import Lane
 from posthouse.limits import Started
 from posthouse.message import Content, Message, Millis, Status
+from posthouse.meter import UNHEARD, Meter
 from posthouse.outcome import (
     Answer,
     Outcome,
@@ -79,6 +80,7 @@ class Tools:
     watch: Watch
     sent: Callable[[Message, str, TransportKind], None]
     """Told of every message that left ordinarily, with its account and kind of transport: it can testify for others."""
+    meter: Meter = UNHEARD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +116,7 @@ class Attempt:
         self._holding = True
         self._over = False
         self._cut = False
+        self._wire_seconds: float | None = None
         self.again = True
         self.unmarked = False
         if place.ceiling is not None:
@@ -139,8 +142,15 @@ class Attempt:
             if not marked:
                 self.unmarked = True
                 return
-            log(MESSAGE_SENDING, message=message.id, transport=place.transport, attempt=self._number)
+            log(
+                MESSAGE_SENDING,
+                message=message.id,
+                client=message.client,
+                transport=place.transport,
+                attempt=self._number,
+            )
             outcome = await self._outcome(mark, content)
+            tools.meter.attempted(place.transport, outcome, seconds=self._wire_seconds)
             await self._affect(outcome)
             await self._finish(self._decided(mark, outcome))
             if isinstance(outcome, Sent):
@@ -232,11 +242,13 @@ class Attempt:
             note_refused=self._note_refused,
             note_draft=self._note_draft,
         )
+        began = self._tools.clock.monotonic()
         self._send = asyncio.create_task(self._tools.transports[mark.transport].send(dispatch))
         await asyncio.wait({self._send}, timeout=self._tools.policy.attempt_seconds(self._message.size))
         if not self._send.done():
             self._send.cancel()
             await asyncio.wait({self._send})
+        self._wire_seconds = self._tools.clock.monotonic() - began
         return broken_off(self._send, body) or self._result(self._send)
 
     def _result(self, send: asyncio.Task[Outcome]) -> Outcome:
@@ -340,7 +352,19 @@ class Attempt:
             self.again = finish.status is Status.QUEUED or not written
             if written:
                 self._tools.watch.tell(finish.id, finish.status)
+                self._measure(finish)
             return
+
+    def _measure(self, finish: Finish) -> None:
+        """Tell who counts of a message that is final; the wait begins when it was due, if that was later (a schedule)."""
+        message, meter, transport = self._message, self._tools.meter, self._place.transport
+        if not finish.status.final:
+            return
+        meter.finished(finish.status, transport=transport)
+        if finish.status is Status.SENT:
+            first_due = message.gives_up_at - int(self._tools.policy.expire_after * 1000)
+            since = max(message.accepted_at, first_due)
+            meter.sent(transport, seconds=max(finish.ended_at - since, 0) / 1000)
 
     def _let_go(self) -> None:
         """Give the slot back; the first time also say what became of the places that were taken."""

@@ -65,6 +65,7 @@ class Dispatcher:
                 if not self._knows_day:
                     await self._learn_day()
                 await self._round()
+                self._tools.meter.turned(self._tools.clock.now())
                 pause = await self._pause()
             except SpoolUnavailableError:
                 pause = 1.0

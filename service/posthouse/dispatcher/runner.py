@@ -1,6 +1,7 @@
 """Sends for one lane as long as it is leased: takes only what can be sent at once, in turn, by the lane's own account."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +12,11 @@ from posthouse.dispatcher.attempt import SPOOL_PAUSE, Attempt, Place, Tools
 from posthouse.dispatcher.moving import Elsewhere, Moving
 from posthouse.lanes import DAY_USED, TENANT_DAY_USED
 from posthouse.limits import Discipline, Load, Use, load_of
-from posthouse.message import Message, Millis, Priority
+from posthouse.message import Message, Millis, Priority, Status
 from posthouse.pace import NEVER
 from posthouse.ports import SpoolUnavailableError
 from posthouse.records import Lease, Pause, Told
+from posthouse.telemetry import MESSAGE_EXPIRED, log
 from posthouse.turns import Turns
 
 PEEK = 16
@@ -209,7 +211,10 @@ class LaneRunner:
         now = self._tools.clock.now()
         rows = await self._read(now)
         if any(message.expires_at is not None and message.expires_at <= now for message in rows):
-            await self._tools.spool.expire(now=now, most=EXPIRED_AT_ONCE)
+            expired = await self._tools.spool.expire(now=now, most=EXPIRED_AT_ONCE)
+            if expired:
+                log(MESSAGE_EXPIRED, level=logging.WARNING, messages=expired)
+                self._tools.meter.finished(Status.EXPIRED, messages=expired)
         ready: list[Message] = []
         for message in rows:
             over = message.expires_at is not None and message.expires_at <= now

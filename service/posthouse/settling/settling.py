@@ -10,11 +10,13 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from posthouse.board import Board
 from posthouse.delivery import Policy
 from posthouse.message import Message, Millis, Status
+from posthouse.meter import UNHEARD, Meter
 from posthouse.ports import Clock, Evidence, Spool, SpoolUnavailableError
 from posthouse.proof import (
     DAY,
@@ -70,6 +72,7 @@ class Tools:
     chance: Callable[[int], bytes]
     kinds: Mapping[str, TransportKind]
     look_seconds: float = 20.0
+    meter: Meter = UNHEARD
 
 
 Group = tuple[str, tuple[TransportKind, ...], bool]
@@ -324,13 +327,25 @@ class Settling:
         )
         if not await self._tools.spool.settle(settlement):
             return
+        message = item.message
+        tell = partial(log, message=message.id, client=message.client, transport=item.transport, attempt=item.number)
         match verdict:
             case Verdict.SENT:
-                log(MESSAGE_SETTLED, message=item.message.id, verdict=verdict.value)
+                tell(MESSAGE_SETTLED, verdict=verdict.value)
                 self._tools.watch.tell(item.message.id, Status.SENT)
+                self._tools.meter.finished(Status.SENT, transport=item.transport)
             case Verdict.NOT_SENT:
-                log(MESSAGE_SETTLED, message=item.message.id, verdict=verdict.value)
+                tell(MESSAGE_SETTLED, verdict=verdict.value)
+                await self._measure_end(item)
             case Verdict.HELD if item.held is None:
-                log(MESSAGE_HELD, level=logging.WARNING, message=item.message.id, cause=conclusion.cause)
+                tell(MESSAGE_HELD, level=logging.WARNING, cause=conclusion.cause)
             case _:
                 return
+
+    async def _measure_end(self, item: Unsettled) -> None:
+        """What was not sent goes again, unless expiry or a cancel took that right away meanwhile (PROMISES §5)."""
+        if item.may_resend and item.message.expires_at is None:
+            return
+        status = (await self._tools.spool.ended([item.message.id])).get(item.message.id)
+        if status is not None:
+            self._tools.meter.finished(status)

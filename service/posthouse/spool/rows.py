@@ -29,6 +29,7 @@ from posthouse.records import (
     Backlogged,
     FeedEvent,
     LaneRow,
+    LastAnswer,
     Lease,
     Past,
     Pause,
@@ -66,7 +67,7 @@ UnsettledTuple = tuple[
 """The order is that of unsettled.sql."""
 RecordTuple = tuple[
     bytes, str, str, str, str, str, str, str, str | None, str, str, str, str, str | None, int, int, int, int, int | None,
-    int | None, int, str | None, int, str, int | None,
+    int | None, int, str | None, int, str, int | None, str | None, str | None, int | None, str | None, str | None, str | None,
 ]  # fmt: skip
 """The order is that of record.sql."""
 AttemptTuple = tuple[
@@ -205,6 +206,9 @@ def record(row: RecordTuple, *, now: Millis) -> Record:
             RecipientState(address=address, kind=kind, refused=refused) for address, kind, refused in recipients
         ),
         erased_at=row[24],
+        last=None
+        if row[25] is None
+        else LastAnswer(code=row[26], reply=row[27], text=row[28], request_id=row[29], fix=row[30]),
     )
 
 

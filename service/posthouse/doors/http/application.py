@@ -108,12 +108,14 @@ class Outermost:
             return
         request_id = "req_" + self._chance(12).hex()
         header = (b"x-request-id", request_id.encode())
+        door = next((one for one in self._doors if one.speaks(scope["path"])), self._doors[-1])
         started = False
 
         async def tagged(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                self._parts.meter.answered(door.name, message["status"])
                 message["headers"].append(header)
             await send(message)
 
@@ -124,24 +126,24 @@ class Outermost:
         except GoneError:
             return
         except Exception as error:
-            response = self._explained(error, scope, request_id)
+            response = self._explained(error, scope, request_id, door)
             if started:
                 raise
             await response(scope, receive, tagged)
 
-    def _explained(self, error: Exception, scope: Scope, request_id: str) -> Response:
+    def _explained(self, error: Exception, scope: Scope, request_id: str, door: Door) -> Response:
         if isinstance(error, HTTPException) and error.status_code in (404, 405):
-            return self._unrouted(error, scope, request_id)
+            return self._unrouted(error, scope, request_id, door)
         if isinstance(error, SpoolUnavailableError):
             detail = "the spool cannot be used now"
             error = Refused(Condition.STORAGE_LOW, detail, retry_after=RETRY_AFTER)
-        door = next((one for one in self._doors if one.speaks(scope["path"])), self._doors[-1])
         if not isinstance(error, Refused):
             name = type(error).__name__
             log(SERVICE_FAULT, level=logging.ERROR, request=request_id, path=scope["path"], error=name)
             LOGGER.debug("where", exc_info=error)
             return door.fault(request_id)
-        log(REFUSED, request=request_id, path=scope["path"], code=error.condition.value)
+        client, code = scope.get(CLIENT), error.condition.value
+        log(REFUSED, door=door.name, request=request_id, path=scope["path"], client=client, code=code)
         self._note(error, scope, door)
         response = door.refused(error, request_id)
         for name, value in allowance_fields(error.allowance):
@@ -155,8 +157,9 @@ class Outermost:
         return response
 
     def _note(self, refused: Refused, scope: Scope, door: Door) -> None:
-        """Keep it for /v1/refusals, where an administrator could mend it."""
+        """Keep it for /v1/refusals, where an administrator could mend it; what is not kept is only counted."""
         if refused.condition not in KEPT:
+            self._parts.meter.refused(door.name, refused.condition.value)
             return
         at = self._parts.clock.now()
         refusal = Refusal(
@@ -172,12 +175,12 @@ class Outermost:
         )
         self._parts.keeper.refused(refusal)
 
-    def _unrouted(self, error: HTTPException, scope: Scope, request_id: str) -> Response:
+    def _unrouted(self, error: HTTPException, scope: Scope, request_id: str, door: Door) -> Response:
         """What the routes said: 404, or 405 with every method that the address knows (RFC 9110 §10.2.1)."""
         detail = f"{scope['method']} {scope['path']} is no part of this API"
         if error.status_code == 404:  # noqa: PLR2004
-            return self._explained(Refused(Condition.NOT_FOUND, detail), scope, request_id)
-        response = self._explained(Refused(Condition.METHOD_NOT_ALLOWED, detail), scope, request_id)
+            return self._explained(Refused(Condition.NOT_FOUND, detail), scope, request_id, door)
+        response = self._explained(Refused(Condition.METHOD_NOT_ALLOWED, detail), scope, request_id, door)
         methods: set[str] = set()
         for route in self._routes.routes:
             if route.matches(scope)[0] is Match.PARTIAL:

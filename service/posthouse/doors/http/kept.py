@@ -1,14 +1,24 @@
 """What is kept, as the callers of the HTTP doors may see and change it (CONTRACT §3): unknown and foreign ids answer the same."""
 
 from dataclasses import replace
+from typing import Final
 
 from fastapi import Request
 
 from posthouse.doors.http.parts import Parts, known_id, may_look, no_message
-from posthouse.message import MessageId, Millis, parse_id
+from posthouse.message import MessageId, Millis, Status, parse_id
 from posthouse.policy import Client, Right, must_have
 from posthouse.records import Action, Change, Command, NoSuchMessage, NotPossible, Obeyed, Record
 from posthouse.refusal import Condition, FieldError, Refused
+from posthouse.telemetry import (
+    MESSAGE_CANCELED,
+    MESSAGE_CHANGED,
+    MESSAGE_RELEASED,
+    MESSAGE_RESEND_WITHDRAWN,
+    MESSAGE_RETRIED,
+    MESSAGE_SETTLED,
+    log,
+)
 
 
 class Kept:
@@ -63,16 +73,33 @@ class Kept:
         client = None if Right.READ in caller.rights else caller.name
         return Command(action=action, id=record.id, at=now, by=caller.by, client=client)
 
+    def _tell(self, command: Command, status: Status) -> None:
+        """A line for who reads the log; a cancel that only takes a right away leaves the message where it is."""
+        canceled = MESSAGE_CANCELED if status is Status.CANCELED else MESSAGE_RESEND_WITHDRAWN
+        log(_DONE.get(command.action, canceled), message=command.id, by=command.by, status=status.value)
+        if status.final:
+            self._parts.meter.finished(status)
+
     async def obeyed(self, command: Command, refusal: Condition) -> Record:
         """The message after the action; ``refusal`` says that it is not possible as the message stands."""
         result = await self._spool.obey(command)
         match result:
             case Obeyed():
+                self._tell(command, result.status)
                 return await self.found(command.id)
             case NotPossible():
                 raise Refused(refusal, result.detail)
             case NoSuchMessage():
                 raise no_message()
+
+
+_DONE: Final = {
+    Action.RETRY: MESSAGE_RETRIED,
+    Action.RELEASE: MESSAGE_RELEASED,
+    Action.CHANGE: MESSAGE_CHANGED,
+    Action.SETTLE_SENT: MESSAGE_SETTLED,
+    Action.SETTLE_NOT_SENT: MESSAGE_SETTLED,
+}
 
 
 def cursor(name: str, text: str | None) -> MessageId | None:

@@ -18,9 +18,10 @@ from posthouse.concurrency import Ceiling
 from posthouse.doors.http.source import source_of
 from posthouse.limits import Discipline
 from posthouse.message import MessageId, Millis, parse_id
+from posthouse.meter import UNHEARD, Meter
 from posthouse.policy import ADMINISTRATOR, Client, Right, must_have
 from posthouse.ports import Clock, Diagnosis, Spool
-from posthouse.records import TransportRow
+from posthouse.records import Credential, TransportRow
 from posthouse.refusal import Condition, Refused
 from posthouse.submission import DoorStep
 from posthouse.watch import News, Watch
@@ -36,6 +37,10 @@ _DOTS: Final = 2
 """In a signed token (RFC 7515 §7.1)."""
 
 
+async def _no_metrics(_accept: str) -> tuple[bytes, str]:
+    return b"", "text/plain"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """The collaborators; ``trusted`` says that whoever reaches this door is the administrator (a unix socket).
@@ -43,7 +48,9 @@ class Parts:
     ``ready`` gives None where mail can be kept durably, else the reason; ``transports`` what the circuits stand at;
     ``ceiling`` the concurrency of a transport's app, where it is known here; ``spoken`` is called after a person said
     something about a transport; ``proxies`` are the networks whose X-Forwarded-For counts;
-    ``callers`` checks tokens of Entra apps, where the settings want it; ``tokens`` those that the token endpoint gave.
+    ``callers`` checks tokens of Entra apps, where the settings want it; ``tokens`` those that the token endpoint gave;
+    ``meter`` hears what happens at the doors, ``credentials`` says until when each is good; ``metrics`` writes all that
+    was measured in a form that the Accept field names, and says which.
     """
 
     step: DoorStep
@@ -63,6 +70,9 @@ class Parts:
     proxies: Sequence[str] = ()
     callers: EntraCallers | None = None
     tokens: Tokens | None = None
+    meter: Meter = UNHEARD
+    credentials: Callable[[], Sequence[Credential]] = tuple
+    metrics: Callable[[str], Awaitable[tuple[bytes, str]]] = _no_metrics
 
     async def meet(self, scope: Scope) -> None:
         """Where the caller brings a token of Entra ID, find out whose: that may take a question to Microsoft."""

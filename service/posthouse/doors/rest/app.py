@@ -6,11 +6,11 @@ from typing import Final
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 
-from posthouse.doors.http import health
+from posthouse.doors.http import health, metrics
 from posthouse.doors.http.application import Door
 from posthouse.doors.http.parts import Parts
 from posthouse.doors.problems import MEDIA_TYPE, PAGES, fault, page, problem, status_of
-from posthouse.doors.rest import clients, erasing, events, keys, lanes, messages, refusals, submit
+from posthouse.doors.rest import clients, erasing, events, keys, lanes, messages, refusals, status, submit
 from posthouse.doors.rest.drafts import DOOR
 from posthouse.refusal import Condition, Refused
 
@@ -34,6 +34,8 @@ def _install(app: FastAPI, parts: Parts, *, admin: bool) -> None:
     keys.install(app, parts, admin=admin)
     health.install(app, parts)
     if admin:
+        metrics.install(app, parts)
+        status.install(app, parts)
         lanes.install(app, parts)
         erasing.install(app, parts)
         clients.install(app, parts)

@@ -18,7 +18,7 @@ from posthouse.doors.http.parts import Parts, answer, may_look
 from posthouse.doors.http.reading import from_query, wait_of
 from posthouse.doors.rest import views
 from posthouse.policy import Client, Right
-from posthouse.ports import LATEST, SpoolUnavailableError
+from posthouse.ports import LATEST, Diagnosis, SpoolUnavailableError
 from posthouse.records import FeedPage
 from posthouse.refusal import Condition, FieldError, Refused
 from posthouse.telemetry import MESSAGE_EVENTS
@@ -62,7 +62,7 @@ class Events:
         wish, wait = self._wish(request), wait_of(dict(request.scope["headers"]))
         page = await self._page(wish) if not wait else await self._awaited(wish, wait)
         headers = {"preference-applied": f"wait={wait}"} if wait else None
-        return answer(views.feed(page), headers=headers)
+        return answer(views.feed(page, diagnosis=self._parts.diagnosis), headers=headers)
 
     async def streamed(self, request: Request) -> Response:
         """GET /v1/events/stream: Server-Sent Events; without a cursor from now on."""
@@ -115,7 +115,7 @@ class Events:
             except SpoolUnavailableError:
                 return  # whoever reads comes back with its cursor
             wish = replace(wish, after=page.next)
-            for frame in _frames(page):
+            for frame in _frames(page, self._parts.diagnosis):
                 yield frame
             if last:
                 return
@@ -164,12 +164,12 @@ def _check(types: Collection[str]) -> None:
             raise Refused(Condition.VALIDATION_ERROR, detail, errors=(FieldError("/query/type", detail),))
 
 
-def _frames(page: FeedPage) -> Iterator[bytes]:
+def _frames(page: FeedPage, diagnosis: Diagnosis) -> Iterator[bytes]:
     if page.gap:
         yield b'event: gap\ndata: {"detail":"history between your cursor and what follows is gone"}\n\n'
     for fed in page.events:
         event = fed.event
-        data = to_json(views.fed(fed)).decode()
+        data = to_json(views.fed(fed, diagnosis=diagnosis)).decode()
         yield f"id: {event.position}\nevent: {event.type}\ndata: {data}\n\n".encode()
 
 

@@ -21,9 +21,7 @@ from posthouse.ports import ContentUnreadableError
 from posthouse.records import Action, AuditEntry, Filters, Record
 from posthouse.refusal import Condition, Refused
 from posthouse.structure import anatomy, decoded, index_of
-from posthouse.telemetry import log
-
-CONTENT_VIEWED: Final = "message.content_viewed"
+from posthouse.telemetry import CONTENT_VIEWED, log
 
 _DIGITS: Final = 4  # of the number of a file; structure.PARTS has as many
 _RETRY: Final = TypeAdapter(RetryIn)
@@ -76,7 +74,11 @@ class Messages:
     async def events(self, request: Request) -> Response:
         """GET /v1/messages/{id}/events."""
         _, record = await self._kept.visible(request)
-        return answer(views.everything([views.event(event) for event in await self._spool.events(record.id)]))
+        return answer(
+            views.everything(
+                [views.event(event, diagnosis=self._parts.diagnosis) for event in await self._spool.events(record.id)]
+            )
+        )
 
     async def content(self, request: Request) -> Response:
         """GET /v1/messages/{id}/content: the message as it is kept, without Bcc."""

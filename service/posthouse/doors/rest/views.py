@@ -7,6 +7,7 @@ from pydantic_core import to_json
 
 from posthouse.concurrency import Ceiling
 from posthouse.doors.http.parts import iso
+from posthouse.doors.rest.diagnoses import Json, explained, of_event, of_record
 from posthouse.identities import KeyRow
 from posthouse.lanes import PAUSED_BY_PERSON
 from posthouse.limits import PLAIN, Discipline
@@ -14,11 +15,9 @@ from posthouse.message import Event, MessageId, Millis, Status
 from posthouse.pace import kept
 from posthouse.ports import Diagnosis
 from posthouse.reckoning import Account, WaitsFor, lane_of
-from posthouse.records import AttemptRow, FeedEvent, FeedPage, Page, Pause, Presence, Record, TransportRow
+from posthouse.records import AttemptRow, Credential, FeedEvent, FeedPage, Page, Pause, Presence, Record, TransportRow
 from posthouse.submission import Receipt
 from posthouse.ways import Way
-
-Json = dict[str, object]
 
 FOREVER: Final[Millis] = 253_402_300_799_000
 """The end of the year 9999, until when what a person paused is paused."""
@@ -99,6 +98,7 @@ def record(one: Record, *, attempts: Sequence[AttemptRow] | None, diagnosis: Dia
         "expires_at": iso(one.expires_at),
         "finished_at": iso(one.finished_at),
         "held": _cause(one.held_cause, diagnosis) if one.status is Status.HELD else None,
+        "diagnosis": of_record(one, diagnosis),
         "unsettled": one.unsettled,
         "erased_at": iso(one.erased_at),
         "recipients": [
@@ -123,17 +123,22 @@ def everything(items: Sequence[Json]) -> Json:
     return {"data": list(items), "has_more": False, "next": None}
 
 
-def feed(page: FeedPage) -> Json:
+def feed(page: FeedPage, *, diagnosis: Diagnosis) -> Json:
     """Events of all messages; ``next`` goes on as ``after``, whether or not there was any."""
-    return {"data": [fed(one) for one in page.events], "has_more": page.has_more, "next": page.next, "gap": page.gap}
+    data = [fed(one, diagnosis=diagnosis) for one in page.events]
+    return {"data": data, "has_more": page.has_more, "next": page.next, "gap": page.gap}
 
 
-def fed(one: FeedEvent) -> Json:
+def fed(one: FeedEvent, *, diagnosis: Diagnosis) -> Json:
     """An event with what its client gave the message to be told by."""
-    return event(one.event) | {"client": one.client, "reference": one.reference, "metadata": dict(one.metadata)}
+    return event(one.event, diagnosis=diagnosis) | {
+        "client": one.client,
+        "reference": one.reference,
+        "metadata": dict(one.metadata),
+    }
 
 
-def event(one: Event) -> Json:
+def event(one: Event, *, diagnosis: Diagnosis) -> Json:
     """One line of a message's history."""
     return {
         "position": one.position,
@@ -141,6 +146,7 @@ def event(one: Event) -> Json:
         "at": iso(one.at),
         "message": one.message_id,
         "data": {name: _shown(name, value) for name, value in one.data.items()},
+        "diagnosis": of_event(one, diagnosis),
     }
 
 
@@ -158,10 +164,10 @@ def lane(
 ) -> Json:
     """What waits for an account, for what, until when; how its limits stand; whether a doubtful send could be settled."""
     one = account.row
-    pauses = [_pause(pause, diagnosis) for pause in one.pauses]
+    pauses = [_pause(pause, diagnosis, one.account) for pause in one.pauses]
     if one.told.paused:
         told = Pause(None, FOREVER, PAUSED_BY_PERSON, blocked=False, since=one.told.at)
-        pauses.insert(0, _pause(told, diagnosis) | {"until": None, "by": one.told.by})
+        pauses.insert(0, _pause(told, diagnosis, one.account) | {"until": None, "by": one.told.by})
     return {
         "account": one.account,
         "waiting": one.waiting,
@@ -170,7 +176,7 @@ def lane(
         "unconfirmed": one.unconfirmed,
         "oldest_due_at": iso(one.oldest_due_at),
         "next_at": None if one.told.paused else iso(one.next_at),
-        "waits_for": None if why is None else _waits_for(why, diagnosis),
+        "waits_for": None if why is None else _waits_for(why, diagnosis, one.account),
         **_limits(account, discipline),
         "backlog": [
             {
@@ -200,8 +206,13 @@ def _proof(one: Presence) -> Json:
     }
 
 
-def _waits_for(why: WaitsFor, diagnosis: Diagnosis) -> Json:
-    return {"reason": why.reason, "until": iso(why.until), "advice": diagnosis.advice(why.reason)}
+def _waits_for(why: WaitsFor, diagnosis: Diagnosis, account: str) -> Json:
+    return {
+        "reason": why.reason,
+        "until": iso(why.until),
+        "advice": diagnosis.advice(why.reason),
+        "diagnosis": _known(why.reason, diagnosis, mailbox=account),
+    }
 
 
 def _limits(account: Account, discipline: Discipline) -> Json:
@@ -245,6 +256,16 @@ def transport(one: TransportRow, *, kind: str, ceiling: Ceiling | None, diagnosi
     }
 
 
+def credential(one: Credential, diagnosis: Diagnosis) -> Json:
+    """What is shown to others, until when it is good, and where it is not there: why."""
+    reason: Json | None = None
+    if one.answer is not None:
+        key = one.answer.fix
+        reason = explained(key, diagnosis.fix(key) if key else None, {}, text=one.answer.text)
+        reason |= {"code": one.answer.code, "request_id": one.answer.request_id}
+    return {"kind": one.kind, "name": one.name, "expires_at": iso(one.expires_at), "reason": reason}
+
+
 def key(row: KeyRow) -> Json:
     """A key without its secret."""
     return {
@@ -268,15 +289,22 @@ def _links(message_id: MessageId) -> Json:
 
 
 def _cause(cause: str | None, diagnosis: Diagnosis) -> Json | None:
-    return None if cause is None else {"cause": cause, "advice": diagnosis.advice(cause)}
+    if cause is None:
+        return None
+    return {"cause": cause, "advice": diagnosis.advice(cause), "diagnosis": _known(cause, diagnosis)}
 
 
-def _pause(one: Pause, diagnosis: Diagnosis) -> Json:
+def _known(key: str, diagnosis: Diagnosis, **words: str) -> Json:
+    return explained(key, diagnosis.fix(key), words, text=None)
+
+
+def _pause(one: Pause, diagnosis: Diagnosis, account: str) -> Json:
     return {
         "transport": one.transport,
         "until": iso(one.until),
         "reason": one.reason,
         "advice": diagnosis.advice(one.reason),
+        "diagnosis": _known(one.reason, diagnosis, mailbox=account),
         "blocked": one.blocked,
         "since": iso(one.since),
     }
@@ -300,4 +328,5 @@ def _attempt(row: AttemptRow, diagnosis: Diagnosis) -> Json:
         "retry_after": row.retry_after,
         "receipt": row.receipt,
         "fix": None if row.fix is None else {"key": row.fix, "advice": diagnosis.advice(row.fix)},
+        "diagnosis": None if row.fix is None else _known(row.fix, diagnosis),
     }

@@ -13,6 +13,7 @@ from posthouse.doors.handshake import Handshake, listed
 from posthouse.doors.listener import Tls, bind
 from posthouse.doors.smtp import replies
 from posthouse.doors.smtp.session import Submission, Tools
+from posthouse.meter import UNHEARD, Meter
 from posthouse.submission import DoorStep
 
 MOST_OF_ONE: Final = 50
@@ -42,11 +43,12 @@ class Address:
 class SmtpListener:
     """One address; ``start`` returns when it answers, ``stop`` when the last message under way is answered."""
 
-    def __init__(self, address: Address, *, step: DoorStep, keys: Keys, keeper: Keeper) -> None:
+    def __init__(self, address: Address, *, step: DoorStep, keys: Keys, keeper: Keeper, meter: Meter = UNHEARD) -> None:
         self._address = address
         self._step = step
         self._keys = keys
         self._keeper = keeper
+        self._meter = meter
         self._open: dict[Submission, None] = {}
         self._sources: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
@@ -78,6 +80,7 @@ class SmtpListener:
             clear=address.clear,
             networks=address.networks,
             proxies=address.proxies,
+            meter=self._meter,
         )
         failed = listed(self._keeper, door=replies.DOOR)
 

@@ -24,6 +24,7 @@ from posthouse.doors.smtp.content import submit
 from posthouse.doors.smtp.hooks import Hooks
 from posthouse.doors.smtp.incoming import Incoming, UnendedError
 from posthouse.identities import Refusal
+from posthouse.meter import Meter
 from posthouse.policy import Client
 from posthouse.ports import SpoolUnavailableError
 from posthouse.refusal import Condition, Refused
@@ -80,6 +81,7 @@ class Tools:
     clear: bool
     networks: Sequence[str]
     proxies: Sequence[str]
+    meter: Meter
 
 
 class Submission(SMTP):
@@ -118,6 +120,7 @@ class Submission(SMTP):
         peer = transport.get_extra_info("peername")
         self._peer = str(peer[0]) if peer else ""
         self.tools.sessions.opened(self)
+        self.tools.meter.connected(replies.DOOR)
         if not self.tools.proxies:
             self._unwelcome = self._meet(self._peer)
         elif inside(self._peer, self.tools.proxies) < 0:
@@ -150,7 +153,10 @@ class Submission(SMTP):
 
     async def push(self, status: AnyStr) -> None:
         """Send one reply; aiosmtpd's own have no enhanced codes."""
-        await super().push(replies.enhanced(status).encode() if isinstance(status, str) else bytes(status))
+        reply = replies.enhanced(status).encode() if isinstance(status, str) else bytes(status)
+        if reply[:3].isdigit():
+            self.tools.meter.replied(replies.DOOR, reply[:3].decode())
+        await super().push(reply)
 
     async def leave(self) -> None:
         """Say goodbye to a client that waits for nothing."""
@@ -290,6 +296,8 @@ class Submission(SMTP):
             log(REFUSED, door=replies.DOOR, client=self.client.name, code=refused.condition.value)
         if refused.condition in KEPT:
             self._note(refused.condition.value, refused.detail, sender=refused.sender)
+        else:
+            self.tools.meter.refused(replies.DOOR, refused.condition.value)
         return replies.refusal(refused)
 
     def _note(self, code: str, detail: str, *, sender: str = "") -> None:

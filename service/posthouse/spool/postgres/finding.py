@@ -90,6 +90,17 @@ async def counts(session: Session) -> Mapping[Status, int]:
     return {Status(status): int(number) for status, number in found}
 
 
+async def oldest(session: Session) -> Mapping[Status, Millis]:
+    """When the oldest message of each stored status but ``sent`` was accepted."""
+    found = cast("Sequence[tuple[str, Millis]]", await session.rows("oldest"))
+    return {Status(status): int(at) for status, at in found}
+
+
+async def taken(session: Session) -> int:
+    """The bytes that the database takes on its disk."""
+    return await session.number("taken") or 0
+
+
 async def unreported(session: Session, *, since: Millis, after: int, client: str, most: int) -> Sequence[Unreported]:
     """Failed mail of the SMTP door whose sender was not told yet."""
     found = await session.rows("unreported", since=since, after=after, client=client, most=most)

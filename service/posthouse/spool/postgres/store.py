@@ -34,6 +34,7 @@ from posthouse.records import (
     Record,
     SenderBlock,
     Settlement,
+    Space,
     Stray,
     Submission,
     Told,
@@ -125,6 +126,10 @@ class PostgresSpool:
     def token_keys(self) -> Mapping[str, bytes]:
         """What access tokens are signed with, by the id of the master they derive from; the one in force comes first."""
         return self._keyring.token_keys
+
+    def pseudonym(self, address: str) -> str:
+        """What stands for an address where it must not: the same for the same one, and only for who has the master."""
+        return self._keyring.pseudonym(address)
 
     def on_wake(self, wake: Wake) -> None:
         """Tell ``wake`` from now on of lanes that got something to do."""
@@ -492,6 +497,14 @@ class PostgresSpool:
     async def counts(self) -> Mapping[Status, int]:
         """Messages by stored status."""
         return await self._ask(finding.counts)
+
+    async def oldest(self) -> Mapping[Status, Millis]:
+        """When the oldest message of each stored status but ``sent`` was accepted."""
+        return await self._ask(finding.oldest)
+
+    async def space(self) -> Space:
+        """How large the spool is, and how much may still be written."""
+        return Space(await self._ask(finding.taken), None)
 
     # --- operating
 

@@ -113,6 +113,12 @@ def counts(db: Database) -> Mapping[Status, int]:
     return {Status(status): number for status, number in found}
 
 
+def oldest(db: Database) -> Mapping[Status, Millis]:
+    """When the oldest message of each stored status but ``sent`` was accepted."""
+    found = cast("Sequence[tuple[str, Millis]]", db.rows("oldest", {}))
+    return {Status(status): at for status, at in found}
+
+
 def unreported(*, since: Millis, after: int, client: str, most: int) -> Job[Sequence[Unreported]]:
     """Failed mail of the SMTP door whose sender was not told yet."""
     asked = {"since": since, "after": after, "client": client, "most": most}

@@ -15,6 +15,12 @@ TWICE: Final = 2
 """What is accepted lies in the log, and in the file as well when the log is written back."""
 
 
+def taken(path: Path) -> int:
+    """The bytes of a spool's files: what is written back, and what is only in the log yet."""
+    files = (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm"))
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
 class Room:
     """Looks at the disk a few times a second at most, and reckons what was taken in between.
 

@@ -39,6 +39,7 @@ from posthouse.records import (
     Record,
     SenderBlock,
     Settlement,
+    Space,
     Stray,
     Submission,
     Told,
@@ -76,7 +77,7 @@ from posthouse.spool.sqlite.guard import lock_spool
 from posthouse.spool.sqlite.health import Behind
 from posthouse.spool.sqlite.opening import Opened, make_room, open_file
 from posthouse.spool.sqlite.resealing import Resealing
-from posthouse.spool.sqlite.room import FLOOR, Room
+from posthouse.spool.sqlite.room import FLOOR, Room, taken
 from posthouse.spool.sqlite.schema import check_library
 from posthouse.spool.sqlite.threads import ReaderThreads, WriterThread
 
@@ -116,6 +117,10 @@ class SqliteSpool:
     def token_keys(self) -> Mapping[str, bytes]:
         """What access tokens are signed with, by the id of the master they derive from; the one in force comes first."""
         return self._opened.keyring.token_keys
+
+    def pseudonym(self, address: str) -> str:
+        """What stands for an address where it must not: the same for the same one, and only for who has the master."""
+        return self._opened.keyring.pseudonym(address)
 
     def on_wake(self, wake: Wake) -> None:
         """Tell ``wake`` from now on of lanes that got something to do."""
@@ -468,6 +473,15 @@ class SqliteSpool:
     async def counts(self) -> Mapping[Status, int]:
         """Messages by stored status."""
         return await self._readers.read(finding.counts)
+
+    async def oldest(self) -> Mapping[Status, Millis]:
+        """When the oldest message of each stored status but ``sent`` was accepted."""
+        return await self._readers.read(finding.oldest)
+
+    async def space(self) -> Space:
+        """How large the spool is, and how much may still be written."""
+        size = await asyncio.to_thread(taken, self._opened.path)
+        return Space(size, self._room.free())
 
     # --- operating
 

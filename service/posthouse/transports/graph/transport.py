@@ -15,7 +15,7 @@ from posthouse.message import Content, Message
 from posthouse.outcome import Answer, Outcome, PermanentFailure, Scope, TransientFailure, Unconfirmed
 from posthouse.ports import Clock, Dispatch, NotBegunError
 from posthouse.records import NoSight, Sightings, Stray
-from posthouse.telemetry import MESSAGE_RECIPIENTS_DROPPED, log, masked
+from posthouse.telemetry import MESSAGE_RECIPIENTS_DROPPED, Addresses, log
 from posthouse.transports.graph import pages
 from posthouse.transports.graph.calls import CERTAIN, IMMUTABLE, Calls, after, before, own_from, user
 from posthouse.transports.graph.drafts import Drafts
@@ -156,7 +156,7 @@ class GraphTransport:
                 MESSAGE_RECIPIENTS_DROPPED,
                 message=message.id,
                 transport=self.name,
-                recipients=[masked(address) for address in edit.dropped],
+                recipients=Addresses(edit.dropped),
             )
         return replace(dispatch.content, header=edit.header)
 

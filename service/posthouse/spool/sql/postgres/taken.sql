@@ -1,0 +1,2 @@
+-- What the database takes on its disk.
+select pg_database_size(current_database());
