@@ -101,6 +101,13 @@ async def test_what_waits_is_seen_with_its_reason_its_age_and_the_state_of_its_w
     await until(service, "transport_state", 1, transport="smtp", state="paused")
 
 
+async def test_who_comes_by_a_proxy_of_this_machine_needs_a_credential_for_the_metrics(launch):
+    service = await launch()
+    async with httpx.AsyncClient(base_url=f"http://{service.admin_listen}") as http:
+        for header in ("x-forwarded-for", "forwarded", "x-real-ip", "via"):
+            assert (await http.get("/metrics", headers={header: "203.0.113.9"})).status_code == 401, header
+
+
 async def test_the_service_shows_its_progress_its_room_and_when_its_credentials_end(launch):
     service = await launch()
     await until(service, "ready", 1)

@@ -10,6 +10,9 @@ from posthouse.doors.http.parts import Parts
 from posthouse.policy import Right, must_have
 
 _OPEN: Final = "text/plain"
+_BY_PROXY: Final = frozenset(
+    {b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"}
+)
 
 
 def install(app: FastAPI, parts: Parts) -> None:
@@ -25,7 +28,9 @@ def install(app: FastAPI, parts: Parts) -> None:
 
 
 def _local(scope: Scope) -> bool:
-    """Whether the connection came to a loopback address of this machine (CONTRACT §3: never open on another)."""
+    """Whether the connection came to a loopback address (CONTRACT §3: never open on another), and not by a proxy there."""
+    if any(name in _BY_PROXY for name, _ in scope["headers"]):
+        return False
     server = scope.get("server")
     try:
         return server is not None and ip_address(server[0]).is_loopback
