@@ -43,6 +43,7 @@ from posthouse.dsn import Reports
 from posthouse.dsn import Tools as ReportTools
 from posthouse.duty import forever, look_for_ends
 from posthouse.entrances import http_doors, smtp_listeners
+from posthouse.examination import Load, beside
 from posthouse.fixes import Fixes
 from posthouse.message import Message, Millis
 from posthouse.metrics import Metrics, Sources
@@ -87,12 +88,20 @@ class _State:
 
 
 class Service:
-    """One posthouse: ``start``, and ``stop`` once."""
+    """One posthouse: ``start``, and ``stop`` once; ``load`` reads its settings anew, for the doctor."""
 
     def __init__(
-        self, settings: Settings, spool: Spool, *, state: Path, machine: Machine, role: Role = Role.ALL
+        self,
+        settings: Settings,
+        spool: Spool,
+        *,
+        state: Path,
+        machine: Machine,
+        role: Role = Role.ALL,
+        load: Load | None = None,
     ) -> None:
         self.settings = settings
+        self._doctor = beside(settings, load=load or (lambda **_: settings), spool=spool, clock=machine.clock)
         self._role = role
         self._spool = spool
         self.pseudonym = spool.pseudonym
@@ -215,6 +224,7 @@ class Service:
             spoken=self._gates.listen,
             trusted=trusted,
             keeper=self._keeper,
+            doctor=self._doctor,
             proxies=self.settings.http.trusted_proxies,
             callers=self._callers,
             tokens=None if admin else self._tokens(),

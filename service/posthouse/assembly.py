@@ -3,15 +3,14 @@
 import asyncio
 import secrets
 import socket
-import ssl
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, Protocol
 
 import httpx
 
+from posthouse import remote
 from posthouse.clients.entra import CallerRules, EntraCallers
 from posthouse.clients.keys import Keys
 from posthouse.clock import SteadyClock
@@ -24,20 +23,10 @@ from posthouse.ports import Broom, Clock, Evidence, Transport
 from posthouse.records import Credential, Way
 from posthouse.settings.model import EntraSettings, GraphSettings, LimitSettings, Settings, SmtpSettings
 from posthouse.submission import Carrier, RouteRule, Rules
-from posthouse.transports.clouds import CLOUDS, Cloud
+from posthouse.transports.clouds import CLOUDS
 from posthouse.transports.graph.transport import MIME_LIMIT, GraphTransport
-from posthouse.transports.smtp.connection import Login, NoLogin, Server, XOAuth2
 from posthouse.transports.smtp.transport import SmtpTransport
-from posthouse.transports.tokens import (
-    Certificate,
-    ClientSecret,
-    DefaultChain,
-    EntraOptions,
-    ManagedIdentity,
-    TokenSource,
-    WorkloadIdentity,
-    credential_factory,
-)
+from posthouse.transports.tokens import TokenSource, credential_factory
 
 SMTP_CONNECTIONS: Final = 3
 """Connections at once that Exchange takes from one account (FACTS B1)."""
@@ -60,7 +49,7 @@ def callers_of(settings: Settings, *, keys: Keys, clock: Clock) -> EntraCallers 
         senders=callers.senders,
         issuers=(f"{authority}/{{}}/v2.0", "https://login.microsoftonline.com/{}/v2.0", "https://sts.windows.net/{}/"),
     )
-    trust = _trust(entra.ca_file)
+    trust = remote.trust(entra.ca_file)
 
     async def fetch() -> bytes:
         async with httpx.AsyncClient(verify=trust, timeout=JWKS_SECONDS) as http:
@@ -166,40 +155,6 @@ def _carrier(name: str, transport: GraphSettings | SmtpSettings, limits: LimitSe
     )
 
 
-def _entra_options(entra: EntraSettings, cloud: Cloud) -> EntraOptions:
-    return EntraOptions(
-        tenant_id=entra.tenant_id,
-        client_id=entra.client_id,
-        credential=_credential(entra),
-        authority=entra.authority or cloud.authority,
-        own_authority=bool(entra.authority),
-        ca_file=str(entra.ca_file) if entra.ca_file else None,
-    )
-
-
-def _credential(
-    entra: EntraSettings,
-) -> ClientSecret | Certificate | ManagedIdentity | WorkloadIdentity | DefaultChain:
-    if entra.client_secret is not None:
-        return ClientSecret(entra.client_secret.read)
-    if entra.client_certificate is not None:
-        certificate = entra.client_certificate
-        return Certificate(lambda: certificate.read().encode())
-    match entra.credential:
-        case "managed_identity":
-            return ManagedIdentity(entra.client_id or None)
-        case "workload_identity":
-            return WorkloadIdentity()
-        case _:
-            return DefaultChain()
-
-
-def _trust(ca_file: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
 def ways_of(settings: Settings) -> dict[str, Way]:
     """What must be known of the transports to look for what they may have sent."""
     carriers = rules_of(settings).carriers
@@ -255,13 +210,14 @@ class WaysOut:
         entra = transport.entra or self._settings.entra
         cloud = CLOUDS[entra.cloud]
         if isinstance(transport, SmtpSettings):
-            return SmtpTransport(name=name, server=self._server(transport, entra, cloud), clock=self._clock)
+            server = remote.server(transport, entra, tokens=lambda: self._source(entra))
+            return SmtpTransport(name=name, server=server, clock=self._clock)
         graph = GraphTransport(
             name=name,
             base_url=transport.base_url or cloud.graph_url,
             scope=cloud.graph_scope,
-            tokens=self._source(entra, cloud),
-            ssl_context=_trust(transport.ca_file or entra.ca_file),
+            tokens=self._source(entra),
+            ssl_context=remote.trust(transport.ca_file or entra.ca_file),
             clock=self._clock,
             unproven=self._unproven,
             drafts=transport.drafts,
@@ -286,35 +242,14 @@ class WaysOut:
         entra = transport.entra or self._settings.entra
         return entra.cloud, entra.tenant_id
 
-    def _server(self, transport: SmtpSettings, entra: EntraSettings, cloud: Cloud) -> Server:
-        auth: NoLogin | Login | XOAuth2 = NoLogin()
-        if transport.auth == "xoauth2":
-            auth = XOAuth2(self._source(entra, cloud), cloud.smtp_scope)
-        elif transport.auth == "login" and transport.username and transport.password is not None:
-            auth = Login(transport.username, transport.password.read)
-        return Server(
-            host=transport.host or cloud.smtp_host,
-            port=transport.port,
-            security=transport.security,
-            auth=auth,
-            ssl_context=_trust(transport.ca_file or entra.ca_file),
-            local_hostname=_own_name(),
-        )
-
-    def _source(self, entra: EntraSettings, cloud: Cloud) -> TokenSource:
+    def _source(self, entra: EntraSettings) -> TokenSource:
         if entra not in self._sources:
             self._sources[entra] = TokenSource(
-                factory=credential_factory(_entra_options(entra, cloud)),
+                factory=credential_factory(remote.entra_options(entra)),
                 scopes=tuple(self._scopes[entra]),
                 clock=self._clock,
             )
         return self._sources[entra]
-
-
-def _own_name() -> str:
-    """What EHLO says: the machine's name, which must be ASCII (RFC 5321 §4.1.1.1)."""
-    name = socket.gethostname()
-    return name if name and name.isascii() else "localhost"
 
 
 def _scopes(settings: Settings) -> dict[EntraSettings, list[str]]:

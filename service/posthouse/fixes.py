@@ -48,6 +48,16 @@ _OFTEN: Final = {
 
 # key | class | cause | remedy
 _TABLE: Final = """
+settings.wrong | configuration | the settings are wrong | Correct what is named here, until posthouse config check says ok.
+settings.unreadable | configuration | a secret or a file cannot be read where the settings say it lies | Show the way to it with namei -l <file>: it must be there, not empty, and readable for the service's user; then: posthouse config check.
+spool.unwritable | configuration | the spool cannot be written where it lies | findmnt -T <folder> and namei -l <folder>: the disk must be mounted read-write, the folder must belong to the service's user, mode 0700.
+spool.low | configuration | too little room is left on the disk under the spool | df -h <folder>; make room, or shorten retention and content_retention under [spool]. Nothing that was accepted is lost.
+spool.locked | configuration | another process has the spool open | Speak to that one: run this as the service's user on its machine (sudo -u posthouse posthouse doctor), or set POSTHOUSE_URL and POSTHOUSE_KEY.
+spool.network_disk | configuration | the spool lies on a network file system, where mail can be lost | findmnt -T <folder>; put the spool on a local disk, or use PostgreSQL: posthouse spool copy.
+spool.master | configuration | the master that the contents are sealed under is not at hand | Put the master back (beside the spool, mode 0600, or where [secrets] master points); posthouse spool check says which one is missing.
+spool.damaged | configuration | the spool's file is damaged | Keep the file, and put the latest backup in its place; posthouse spool check looks through it.
+spool.refused | configuration | the spool cannot be used as it is | Do what is said here; posthouse spool check looks through it.
+spool.unreachable | network path | the spool's database cannot be reached or takes no writes | psql "<address of the database>" -c 'select pg_is_in_recovery()' must say f; check address, password and firewall.
 sender_blocked | licence or policy | the mailbox may not send as this From address; all its mail waits, one message probes | Add-RecipientPermission <from address> -Trustee <mailbox> -AccessRights SendAs, or send through the mailbox of the From address; then wait for the probe or: posthouse messages release <id>.
 unconfirmed | service | nobody knows whether it was sent, and its client wants a person to decide | Look into the mailbox's Sent Items, then: posthouse messages settle <id> --as sent (or not-sent).
 unconfirmed_no_right | licence or policy | nobody knows whether it was sent, and the app may not look into the mailbox | {read} Or look yourself, then: posthouse messages settle <id> --as sent (or not-sent).
@@ -72,6 +82,7 @@ transport | service | no transport of its route can be used now | See posthouse 
 graph.token_refused | credentials | Graph refuses a token that Entra ID has just issued | Check that cloud and base_url belong to the tenant, that this machine's clock is right, and that the app is enabled: az ad sp show --id <client id> --query accountEnabled.
 graph.app_permission | licence or policy | the app lacks the permission for this request | {send}
 graph.mailbox_permission | licence or policy | the app may not send from this mailbox | Add-DistributionGroupMember '<group>' -Member <mailbox>; check with Test-ServicePrincipalAuthorization -Identity <enterprise app object id> -Resource <mailbox> (InScope must be True). {delay}
+graph.no_right | licence or policy | the app may not send from this mailbox: it has no right at all, or one whose scope leaves the mailbox out | Test-ServicePrincipalAuthorization -Identity <enterprise app object id> -Resource <mailbox> tells. No line for Application Mail.Send: {send} InScope False: Add-DistributionGroupMember '<group>' -Member <mailbox>.
 graph.send_as | licence or policy | the mailbox may not send as this From address | Add-RecipientPermission <from address> -Trustee <mailbox> -AccessRights SendAs, or send through the mailbox of the From address.
 graph.no_mailbox | configuration | there is no such user or mailbox | Get-Mailbox <mailbox>; correct the sender, or map it to a mailbox with [[senders]].
 graph.no_licence | licence or policy | the mailbox is not in Exchange Online: no licence, soft-deleted, or on premises | Give the user an Exchange Online licence, or make it a shared mailbox: Set-Mailbox <mailbox> -Type Shared.
@@ -94,6 +105,7 @@ graph.refused_message | message | Graph refuses this message | See the answer's 
 graph.read_permission | licence or policy | the app may not look messages up, so doubtful sends cannot be settled | {read}
 graph.service | service | Graph gave no answer that counts | {status}
 entra.secret_wrong | credentials | wrong client secret; often its id was pasted instead of its value | {secret}
+entra.secret_id | credentials | the id of the client secret was written, not its value | {secret} The id (a GUID, the column Secret ID of the portal) is never the secret.
 entra.secret_expired | credentials | the client secret has expired | {secret}
 entra.secret_missing | credentials | the token request carried no credential | Set entra.client_secret or entra.client_certificate.
 entra.secret_unreadable | credentials | the credential cannot be read here | Check that the file of client_secret or client_certificate exists, is readable for the service and, for a certificate, holds the private key; a managed or workload identity must be assigned to this machine.
@@ -104,6 +116,7 @@ entra.cross_cloud | configuration | app and login host belong to different cloud
 entra.resource_unknown | configuration | the tenant does not know the resource of the scope | Set entra.cloud to the cloud of the tenant.
 entra.scope | configuration | the scope is not accepted | Set entra.cloud; a scope is one resource and /.default.
 entra.certificate | credentials | the certificate or the assertion's signature is not accepted | az ad app credential reset --id <client id> --cert @<public certificate>.pem --append, and let client_certificate point to the matching private key.
+entra.certificate_expired | credentials | the certificate has expired | Make a new one (openssl req -x509 -newkey rsa:3072 -nodes -days 365 …), az ad app credential reset --id <client id> --cert @<public certificate>.pem --append, and let client_certificate point to it with its key.
 entra.clock | credentials | the assertion is outside its time range: this machine's clock is wrong, or the federated token is old | timedatectl status; for a workload identity check that its token file is renewed.
 entra.federation | credentials | no federated credential matches this workload | az ad app federated-credential list --id <client id>: issuer, subject and audience must match exactly.
 entra.conditional_access | licence or policy | Conditional Access or a security policy blocks the app | entra.microsoft.com > Protection > Conditional Access: exclude the workload identity, or allow its address.
@@ -216,6 +229,7 @@ ENTRA_CONFIGURATION: Final = _entra(
         "entra.resource_unknown": (500011, 50001),
         "entra.scope": (70011, 28002, 700022),
         "entra.certificate": (700027, 50012, 50013, 700030),
+        "entra.certificate_expired": (1000502,),
         "entra.clock": (700024,),
         "entra.federation": (700213,),
         "entra.conditional_access": (53003, 530032),

@@ -7,45 +7,30 @@ from starlette.types import ASGIApp
 
 from posthouse.app import Service, owner
 from posthouse.assembly import Machine
-from posthouse.ports import Spool
+from posthouse.cellar import open_spool
+from posthouse.examination import Load
 from posthouse.settings.model import Settings
 from posthouse.settings.role import Role
-from posthouse.settings.secrets import secrets_of
-from posthouse.spool.postgres.database import Address
-from posthouse.spool.postgres.store import open_spool as open_postgres
-from posthouse.spool.refused import SpoolRefusedError
-from posthouse.spool.sqlite.store import open_spool as open_sqlite
 
 
 @contextlib.asynccontextmanager
-async def open_service(settings: Settings, *, role: Role = Role.ALL) -> AsyncGenerator[Service]:
+async def open_service(
+    settings: Settings, *, role: Role = Role.ALL, load: Load | None = None
+) -> AsyncGenerator[Service]:
     """The spool of the settings with everything that works on it, not started yet; the spool is closed at the end.
+
+    ``load`` reads the settings anew, where they are written somewhere.
 
     Raises:
         SpoolRefusedError: another process holds the spool, or it lies where it cannot be kept durably.
         SpoolUnavailableError: its database cannot be reached.
     """
     machine = Machine(owner=owner())
-    spool = await _open_spool(settings, role, machine)
+    spool = await open_spool(settings, role, owner=machine.owner, clock=machine.clock)
     try:
-        yield Service(settings, spool, state=settings.state_directory(), machine=machine, role=role)
+        yield Service(settings, spool, state=settings.state_directory(), machine=machine, role=role, load=load)
     finally:
         await spool.close()
-
-
-async def _open_spool(settings: Settings, role: Role, machine: Machine) -> Spool:
-    kept, secrets = settings.spool, secrets_of(settings)
-    if not settings.many_processes:
-        if role is not Role.ALL:
-            raise SpoolRefusedError(
-                f"--role {role.value} needs a spool in PostgreSQL ([spool] url): one process serves a SQLite spool."
-            )
-        path, floor = settings.spool_path(), kept.floor_bytes
-        return await open_sqlite(path, owner=machine.owner, clock=machine.clock, secrets=secrets, floor=floor)
-    settings.state_directory().mkdir(mode=0o700, parents=True, exist_ok=True)  # the administrator's socket lies there
-    listen = kept.listen_url.read() if kept.listen_url is not None else None
-    address = Address(dsn=settings.spool_url(), pooler=kept.pooler, listen_dsn=listen)
-    return await open_postgres(address, owner=machine.owner, clock=machine.clock, sends=role.sends, secrets=secrets)
 
 
 @contextlib.asynccontextmanager

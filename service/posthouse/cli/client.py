@@ -73,6 +73,11 @@ def run(work: Callable[[Desk], Awaitable[Code | None]], *, environ: Mapping[str,
         raise Stop(code)
 
 
+def serves(environ: Mapping[str, str]) -> bool:
+    """Whether a service can be asked, here or elsewhere; raises Stop where it is another user's."""
+    return bool(environ.get("POSTHOUSE_URL")) or _answers(state_directory(environ) / SOCKET)
+
+
 @asynccontextmanager
 async def reach(environ: Mapping[str, str], *, alone: Alone) -> AsyncGenerator[Desk]:
     """The desk; raises Stop where there is none."""

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from posthouse.cli import clients, config, keys, messages, queue, refusals, spool, status, why
+from posthouse.cli import clients, config, doctor, keys, messages, queue, refusals, spool, status, why
 from posthouse.cli.exits import Stop
 from posthouse.cli.migrate import commands as migrate
 from posthouse.cli.options import AsJson
@@ -45,6 +45,7 @@ def application() -> typer.Typer:
     app.command("status")(status.status)
     app.command("why")(why.why)
     app.command("queue")(queue.queue)
+    app.command("doctor")(doctor.doctor)
     app.add_typer(
         _group(
             "What happened to messages, and what to do about it.",

@@ -7,12 +7,14 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 import uvloop
 
 from posthouse.doors.listener import ListenError
+from posthouse.examination import Load
 from posthouse.opening import open_service
 from posthouse.ports import SpoolUnavailableError
 from posthouse.settings.loading import load
@@ -28,19 +30,20 @@ STOPPED_AT_ONCE = 1
 
 def serve(*, config: Path | None, listen: str | None, role: Role) -> int:
     """Run until SIGTERM; the exit code (CONTRACT §5). All problems of the settings are named at once."""
+    reading = partial(load, config, os.environ, overrides={"http.listen": listen} if listen else {})
     try:
-        settings = load(config, os.environ, overrides={"http.listen": listen} if listen else {})
+        settings = reading()
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return CONFIGURATION
-    return uvloop.run(_serve(settings, role, log_as_json(sys.stdout)))
+    return uvloop.run(_serve(settings, role, log_as_json(sys.stdout), reading))
 
 
-async def _serve(settings: Settings, role: Role, lines: JsonLines) -> int:
+async def _serve(settings: Settings, role: Role, lines: JsonLines, reading: Load) -> int:
     stopping = asyncio.Event()
     on_signals(stopping)  # before anything is opened: a SIGTERM while starting ends it as cleanly as any other
     try:
-        async with open_service(settings, role=role) as service:
+        async with open_service(settings, role=role, load=reading) as service:
             if stopping.is_set():
                 return 0
             lines.pseudonym = service.pseudonym

@@ -16,6 +16,7 @@ from posthouse.clients.keys import Keys
 from posthouse.clients.tokens import Tokens
 from posthouse.concurrency import Ceiling
 from posthouse.doors.http.source import source_of
+from posthouse.findings import Doctor
 from posthouse.limits import Discipline
 from posthouse.message import MessageId, Millis, parse_id
 from posthouse.meter import UNHEARD, Meter
@@ -50,7 +51,8 @@ class Parts:
     something about a transport; ``proxies`` are the networks whose X-Forwarded-For counts;
     ``callers`` checks tokens of Entra apps, where the settings want it; ``tokens`` those that the token endpoint gave;
     ``meter`` hears what happens at the doors, ``credentials`` says until when each is good; ``metrics`` writes all that
-    was measured in a form that the Accept field names, and says which.
+    was measured in a form that the Accept field names, and says which;
+    ``doctor`` examines the ways out.
     """
 
     step: DoorStep
@@ -67,6 +69,7 @@ class Parts:
     spoken: Callable[[], None]
     trusted: bool
     keeper: Keeper
+    doctor: Doctor
     proxies: Sequence[str] = ()
     callers: EntraCallers | None = None
     tokens: Tokens | None = None

@@ -10,7 +10,18 @@ from posthouse.doors.http import health, metrics
 from posthouse.doors.http.application import Door
 from posthouse.doors.http.parts import Parts
 from posthouse.doors.problems import MEDIA_TYPE, PAGES, fault, page, problem, status_of
-from posthouse.doors.rest import clients, erasing, events, keys, lanes, messages, refusals, status, submit
+from posthouse.doors.rest import (
+    clients,
+    diagnostics,
+    erasing,
+    events,
+    keys,
+    lanes,
+    messages,
+    refusals,
+    status,
+    submit,
+)
 from posthouse.doors.rest.drafts import DOOR
 from posthouse.refusal import Condition, Refused
 
@@ -23,7 +34,7 @@ def door(*, admin: bool) -> Door:
         speaks=_all,
         refused=_refused,
         fault=_fault,
-        schemas=submit.schemas,
+        schemas=lambda: {**submit.schemas(), **diagnostics.schemas()} if admin else submit.schemas(),
     )
 
 
@@ -40,6 +51,7 @@ def _install(app: FastAPI, parts: Parts, *, admin: bool) -> None:
         erasing.install(app, parts)
         clients.install(app, parts)
         refusals.install(app, parts)
+        diagnostics.install(app, parts)
     app.get(f"{PAGES}/{{code}}", include_in_schema=False)(_documentation)
 
 

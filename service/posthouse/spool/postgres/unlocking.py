@@ -21,7 +21,8 @@ async def unlock(session: Session, secrets: Secrets, *, now: Millis) -> Keyring:
         raise SpoolRefusedError(
             f"the contents of this spool are sealed under the master with the key id {', '.join(lost)}; the one given has "
             f"{keyring.key_id}. Nothing was changed. Give the master that belongs to this spool as [secrets] master, or "
-            "in [secrets] previous while you are rotating it."
+            "in [secrets] previous while you are rotating it.",
+            fix="spool.master",
         )
     for name in strange:
         await session.run("forget_master", key_id=name)

@@ -94,7 +94,8 @@ async def lock_spool(path: Path, *, owner: str, clock: Clock, wait: float) -> Lo
             os.close(descriptor)
             raise SpoolRefusedError(
                 f"another process has the spool {path} open: {holder}. One process may serve a SQLite spool: stop that "
-                "one, or speak to it by its socket or POSTHOUSE_URL."
+                "one, or speak to it by its socket or POSTHOUSE_URL.",
+                fix="spool.locked",
             )
         await asyncio.sleep(_POLL)
     os.ftruncate(descriptor, 0)
@@ -122,7 +123,8 @@ def refuse_network(folder: Path) -> None:
     if kind is not None:
         raise SpoolRefusedError(
             f"the folder {folder} lies on a network file system ({kind}), where SQLite can lose mail. Put the spool on "
-            "a local disk, or use a postgresql:// spool."
+            "a local disk, or use a postgresql:// spool.",
+            fix="spool.network_disk",
         )
 
 

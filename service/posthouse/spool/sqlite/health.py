@@ -55,7 +55,7 @@ def refuse_damaged(db: Database, path: Path) -> bool:
     except apsw.InterruptError:
         return True
     if fault is not None:
-        raise SpoolRefusedError(damaged(path, fault))
+        raise SpoolRefusedError(damaged(path, fault), fix="spool.damaged")
     return False
 
 

@@ -118,4 +118,4 @@ def _inspect(path: Path, verbs: Mapping[str, str], secrets: Secrets, *, moved: b
     except apsw.NotADBError:
         raise SpoolRefusedError(f"{path} is not a spool of posthouse, nor any SQLite database.") from None
     except apsw.CorruptError as fault:
-        raise SpoolRefusedError(damaged(path, str(fault))) from fault
+        raise SpoolRefusedError(damaged(path, str(fault)), fix="spool.damaged") from fault

@@ -590,4 +590,4 @@ async def open_spool(
             lock.release()
             raise
     except (OSError, apsw.Error) as fault:
-        raise SpoolRefusedError(f"the spool {path} cannot be opened: {fault}") from fault
+        raise SpoolRefusedError(f"the spool {path} cannot be opened: {fault}", fix="spool.unwritable") from fault

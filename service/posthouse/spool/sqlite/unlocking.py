@@ -25,11 +25,11 @@ def refuse_locked(db: Database, path: Path, secrets: Secrets) -> None:
     known = key_ids(db)
     keyring = at_hand(path, secrets)
     if keyring is None and known:
-        raise SpoolRefusedError(_missing(path, known))
+        raise SpoolRefusedError(_missing(path, known), fix="spool.master")
     if keyring is not None:
         lost = [name for name in known if name not in keyring.key_ids and db.row("sealed_under", {"key_id": name})]
         if lost:
-            raise SpoolRefusedError(_strange(path, lost, keyring))
+            raise SpoolRefusedError(_strange(path, lost, keyring), fix="spool.master")
 
 
 def unlock(db: Database, path: Path, secrets: Secrets, *, now: Millis) -> Keyring:
@@ -66,9 +66,9 @@ def kept(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as fault:
-        raise SpoolRefusedError(f"the spool's master {place} cannot be read: {fault}") from fault
+        raise SpoolRefusedError(f"the spool's master {place} cannot be read: {fault}", fix="spool.master") from fault
     if len(text) < SHORTEST:
-        raise SpoolRefusedError(f"the spool's master {place} is cut short: put the whole one back.")
+        raise SpoolRefusedError(f"the spool's master {place} is cut short: put the whole one back.", fix="spool.master")
     with contextlib.suppress(OSError):  # read-only, or another's: reading is what counts
         place.chmod(0o600)
     return text

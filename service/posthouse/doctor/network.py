@@ -1,0 +1,175 @@
+"""The path to a host: its name, its port, its certificate; and questions over HTTPS with faults told apart."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+from cryptography import x509
+
+from posthouse.doctor.steps import Seen
+from posthouse.findings import Names, Result, Trouble, trouble
+from posthouse.fixes import NETWORK
+from posthouse.transports.faults import Fault, fault_of, one_line
+from posthouse.transports.graph.wire import Wire
+
+CONNECT_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 12.0
+
+
+Trust = Callable[[], ssl.SSLContext]
+"""Whose certificates count, read when they are needed: the file that names them may be missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host and its port, and whose certificates count there."""
+
+    name: str
+    port: int
+    trust: Trust
+
+    @property
+    def names(self) -> Names:
+        """How remedies call it."""
+        return Names({"host": self.name, "port": str(self.port)})
+
+    def __str__(self) -> str:
+        """As a person writes it."""
+        return f"{self.name}:{self.port}"
+
+
+class Unanswered(Exception):
+    """There was no answer; ``trouble`` says why."""
+
+    def __init__(self, why: Trouble) -> None:
+        super().__init__(why.fix)
+        self.trouble = why
+
+
+async def resolve(hosts: Sequence[Host]) -> Seen:
+    """Whether the names lead to addresses."""
+    found: list[str] = []
+    for host in hosts:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                answers = await asyncio.get_running_loop().getaddrinfo(host.name, host.port)
+        except (OSError, UnicodeError) as error:  # TimeoutError is an OSError
+            return broken(error, host, otherwise=Fault.DNS)
+        addresses = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
+        found.append(f"{host.name} is {', '.join(addresses[:3])}")
+    return Seen(words="; ".join(found))
+
+
+async def connect(hosts: Sequence[Host]) -> Seen:
+    """Whether the ports can be reached."""
+    for host in hosts:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                _, writer = await asyncio.open_connection(host.name, host.port)
+        except OSError as error:
+            otherwise = Fault.CONNECT_TIMEOUT if isinstance(error, TimeoutError) else Fault.UNREACHABLE
+            return broken(error, host, otherwise=otherwise)
+        await hang_up(writer)
+    return Seen(words=", ".join(str(host) for host in hosts) + " can be reached")
+
+
+async def handshake(hosts: Sequence[Host]) -> Seen:
+    """Whether TLS can be spoken with certificates that this machine trusts; where not, who issued what is shown."""
+    found: list[str] = []
+    for host in hosts:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS * 2):
+                _, writer = await asyncio.open_connection(host.name, host.port, ssl=host.trust())
+        except OSError as error:  # ssl.SSLError is one
+            seen = broken(error, host, otherwise=Fault.TLS)
+            return distrusted(seen, error, await shown(host))
+        tls = writer.get_extra_info("ssl_object")
+        found.append(f"{host}: {tls.version()}, certificate until {tls.getpeercert().get('notAfter', '?')}")
+        await hang_up(writer)
+    return Seen(words="; ".join(found))
+
+
+async def shown(host: Host) -> x509.Certificate | None:
+    """The certificate that a host shows, whoever issued it; None where it shows none."""
+    with contextlib.suppress(OSError, ValueError):
+        async with asyncio.timeout(CONNECT_SECONDS):
+            _, writer = await asyncio.open_connection(host.name, host.port, ssl=gullible())
+        tls = writer.get_extra_info("ssl_object")
+        raw = tls.getpeercert(binary_form=True)
+        await hang_up(writer)
+        return x509.load_der_x509_certificate(raw)
+    return None
+
+
+def gullible() -> ssl.SSLContext:
+    """A context that believes everybody: only to look at a certificate, nothing is ever said over it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def distrusted(seen: Seen, error: BaseException, certificate: x509.Certificate | None) -> Seen:
+    """What was seen, with the name of the issuer whom this machine does not trust: that of the proxy, if there is one."""
+    reason = getattr(error, "verify_message", "")
+    words = [seen.words, str(reason)] if reason else [seen.words]
+    if certificate is not None:
+        issuer = one_line(certificate.issuer.rfc4514_string())
+        words.append(f"the certificate shown was issued by {issuer}, until {certificate.not_valid_after_utc:%Y-%m-%d}")
+    return Seen(result=seen.result, words="; ".join(words), trouble=seen.trouble)
+
+
+def broken(error: BaseException, host: Host, *, otherwise: Fault) -> Seen:
+    """The failure that an error of the network means."""
+    fault = fault_of(error, otherwise=otherwise)
+    what = trouble(NETWORK[fault], names=host.names, code=f"network_{fault}")
+    return Seen(result=Result.FAILED, words=f"{host}: {fault.replace('_', ' ')}", trouble=what)
+
+
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    """Close without waiting long: what the other side says to it is of no interest."""
+    writer.close()
+    with contextlib.suppress(OSError):
+        async with asyncio.timeout(1.0):
+            await writer.wait_closed()
+
+
+class Http:
+    """Questions over HTTPS, by the wire that the Graph transport uses: no redirect, no retry."""
+
+    def __init__(self, trust: Trust) -> None:
+        self._trust = trust
+        self._client: httpx.AsyncClient | None = None
+
+    async def ask(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, content: bytes | None = None
+    ) -> httpx.Response:
+        """The answer, whatever its status; raises Unanswered."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._open().request(method, url, headers=headers, content=content)
+        except (httpx.HTTPError, OSError) as error:
+            fault = fault_of(error, otherwise=Fault.SILENCE)
+            parts = httpx.URL(url)
+            names = Names({"host": parts.host, "port": str(parts.port or 443)})
+            raise Unanswered(trouble(NETWORK[fault], names=names, code=f"network_{fault}")) from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    def _open(self) -> httpx.AsyncClient:
+        if self._client is None:
+            wire = Wire(
+                ssl_context=self._trust(),
+                connections=4,
+                connect_timeout=CONNECT_SECONDS,
+                read_timeout=ANSWER_SECONDS,
+            )
+            self._client = httpx.AsyncClient(transport=wire, headers={"User-Agent": "posthouse-doctor"})
+        return self._client
