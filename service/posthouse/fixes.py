@@ -88,7 +88,7 @@ graph.no_mailbox | configuration | there is no such user or mailbox | Get-Mailbo
 graph.no_licence | licence or policy | the mailbox is not in Exchange Online: no licence, soft-deleted, or on premises | Give the user an Exchange Online licence, or make it a shared mailbox: Set-Mailbox <mailbox> -Type Shared.
 graph.mailbox_full | licence or policy | the sending mailbox is full | Empty its Sent Items and set a retention policy: Set-Mailbox <mailbox> -RetentionPolicy <policy>.
 graph.day_quota | throttling | the mailbox has reached Exchange's limit of recipients a day (10,000 in 24 hours) | Wait, spread the mail over more mailboxes with [[senders]], or use High Volume Email for internal mail.
-graph.throttled | throttling | Graph slows this mailbox down | Nothing to do; posthouse waits as long as Graph asks. Where it goes on, lower limits.concurrent_requests.
+graph.throttled | throttling | Graph slows this mailbox down | Nothing to do; posthouse waits as long as Graph asks, posthouse queue says until when. Where it goes on, lower concurrent_requests under [limits].
 graph.busy | service | Graph is busy or not available | {status}
 graph.uncertain | service | Graph's answer does not say whether the message was taken | {prove}
 graph.suspended | licence or policy | the mailbox is blocked from sending | security.microsoft.com > Review > Restricted entities: release the mailbox after finding the cause.

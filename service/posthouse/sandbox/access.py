@@ -35,7 +35,8 @@ def access_refusal(world: World, request: Request, *, grant: str) -> Refusal | N
     trouble = _token_trouble(world, request)
     if trouble is not None:
         return Refusal(status=401, code="InvalidAuthenticationToken", message=trouble)
-    if not world.settings.grants & (_WIDER.get(grant, frozenset()) | {grant}):
+    granted = world.settings.grants & (_WIDER.get(grant, frozenset()) | {grant})
+    if not granted or (world.settings.knows(request.mailbox) and not world.settings.covers(request.mailbox)):
         text = "Access is denied. Check credentials and try again."
         return Refusal(status=403, code="ErrorAccessDenied", message=text)
     if not world.settings.knows(request.mailbox):

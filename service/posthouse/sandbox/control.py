@@ -16,7 +16,7 @@ from posthouse.sandbox.listeners import Listener
 from posthouse.sandbox.settings import Settings
 from posthouse.sandbox.world import World
 
-_ADDRESSES: Final = frozenset({"mailboxes", "unlicensed", "smtp_disabled", "send_as"})
+_ADDRESSES: Final = frozenset({"mailboxes", "scope", "unlicensed", "smtp_disabled", "send_as"})
 
 
 def control_routes(world: World, listeners: Mapping[str, Listener]) -> list[Route]:

@@ -6,10 +6,12 @@ import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from email.utils import formatdate
 from typing import Final
 from uuid import uuid4
 
 from posthouse.sandbox.answers import Answer, json_answer
+from posthouse.sandbox.settings import Settings
 from posthouse.sandbox.signing import SigningKey
 from posthouse.sandbox.world import Token, World
 
@@ -122,7 +124,9 @@ class Entra:
                 "device_authorization_endpoint": f"{login}/oauth2/v2.0/devicecode",
                 "issuer": f"{login}/v2.0",
                 "tenant_region_scope": "EU",
+                "msgraph_host": self._world.settings.graph_host,
             },
+            headers=((b"date", formatdate(self._world.clock(), usegmt=True).encode()),),
         )
 
     def keys(self) -> Answer:
@@ -170,7 +174,7 @@ class Entra:
             return "7000222" if settings.secret_expired else None
         if form.get("client_assertion_type") != _ASSERTION or "client_assertion" not in form:
             return "7000218"
-        return _assertion_trouble(form["client_assertion"], app=app, now=self._world.clock())
+        return _assertion_trouble(form["client_assertion"], app=app, now=self._world.clock(), settings=settings)
 
     def _issue(self, resource: str) -> str:
         world = self._world
@@ -191,18 +195,26 @@ def _resource(asked: str, host: str) -> str | None:
     return GRAPH if asked in {f"https://{host}", f"https://{host.partition(':')[0]}"} else None
 
 
-def _assertion_trouble(assertion: str, *, app: str, now: float) -> str | None:
-    """What is wrong with a client assertion: form, subject (or a pod's audience), time; its signature is not checked."""
+def _assertion_trouble(assertion: str, *, app: str, now: float, settings: Settings) -> str | None:
+    """What is wrong with a client assertion: form, subject (or a pod's audience), certificate, time.
+
+    Its signature is not checked.
+    """
     try:
         header, payload, signature = assertion.split(".")
         claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        known = json.loads(urlsafe_b64decode(header + "=" * (-len(header) % 4)))["alg"] and signature
+        head = json.loads(urlsafe_b64decode(header + "=" * (-len(header) % 4)))
+        known = head["alg"] and signature
+        thumbprint = head.get("x5t#S256") or head.get("x5t")
         expires = float(claims["exp"])
         subject, audience = claims["sub"], claims["aud"]
     except (ValueError, KeyError, TypeError):
         return "700027"
     own = subject == app and claims.get("iss") == app
     if not known or not (own or audience == _FEDERATED or _FEDERATED in audience):
+        return "700027"
+    strange = settings.thumbprints is not None and thumbprint not in settings.thumbprints
+    if own and (settings.certificate_expired or strange):
         return "700027"
     return "700024" if expires <= now else None
 
@@ -224,7 +236,7 @@ def _claims(world: World, resource: str, now: float) -> dict[str, object]:
         "idp": f"https://sts.windows.net/{tenant.tenant_id}/",
         "idtyp": "app",
         "rh": secrets.token_urlsafe(48),
-        "roles": _roles(granted, resource),
+        **({"roles": _roles(granted, resource)} if world.settings.scope is None else {}),
         "tid": tenant.tenant_id,
         "uti": secrets.token_urlsafe(16),
         "ver": "1.0",

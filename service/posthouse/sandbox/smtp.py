@@ -307,8 +307,9 @@ class Submission(SMTP):
         world = self._world
         token = world.tokens.get(found["token"])
         right = token is not None and token.resource == OUTLOOK and token.expires_at > world.clock()
-        right = right and "SMTP.SendAsApp" in world.settings.grants
-        await self._authenticated(found["user"].lower(), trouble=None if right else UNAUTHENTICATED)
+        account = found["user"].lower()
+        right = right and "SMTP.SendAsApp" in world.settings.grants and world.settings.covers(account)
+        await self._authenticated(account, trouble=None if right else UNAUTHENTICATED)
 
     async def _answer(self, initial: str, *, challenge: str) -> str | None:
         """The client's next words, decoded; None where they are not base64."""
