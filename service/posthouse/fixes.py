@@ -65,18 +65,18 @@ unconfirmed_no_witness | service | no copy was found, but no other message prove
 unconfirmed_no_look_up | service | nobody knows whether it was sent, and the look-up has no answer | It is looked for again by itself; {status}
 unconfirmed_draft | service | a copy still lies in Drafts: Exchange has taken the message and not moved it on | Look into the mailbox's Drafts and Sent Items, then: posthouse messages settle <id> --as sent (or not-sent).
 unconfirmed_shared_message_id | message | several messages carry its Message-ID, so that one copy proves nothing | Look into the mailbox's Sent Items, then: posthouse messages settle <id> --as sent (or not-sent). Let the program give each message its own Message-ID.
-extra_header_recipients | configuration | its header names recipients that are not in its envelope, and extra_header_recipients = "hold" | Put an SMTP transport into the route, or set extra_header_recipients to drop; then submit it again.
+extra_header_recipients | configuration | its header names recipients that are not in its envelope, and extra_header_recipients = "hold" | Put an SMTP transport into the route, or set extra_header_recipients to drop; then posthouse messages cancel <id> and submit it again.
 client_paused | configuration | somebody paused the client that submitted it | Resume it: posthouse clients resume <client>; what is held goes on within half a minute.
 draft_permission | licence or policy | the app may not write drafts in the mailbox, so that its messages over 3 MB wait; all others go on | {drafts} Or set drafts = false and put an SMTP transport into the route. They are tried again by themselves, or: posthouse messages release <id>.
 content_unreadable | configuration | its content cannot be opened: it was changed where it lies, or its master is not at hand | posthouse spool check says which; where a master is missing, put it into [secrets] previous and restart, then: posthouse messages release <id>. Else cancel it and submit it again.
 no_transport | configuration | its route names only transports that the settings no longer have | Put a transport of that name back into the settings, then: posthouse messages release <id>; or cancel it and submit it again.
 paused_by_person | configuration | somebody paused it | Resume it: posthouse lanes resume <mailbox>, or posthouse transports resume <name>; who paused it stands beside it.
-pace | throttling | the mailbox has used up its messages of this minute (30, of which 6 are kept for priority high) | Nothing to do; spread the mail over more mailboxes with [[senders]] mailboxes, or send what is urgent with priority high.
-sender_pace | throttling | the sender has used up its own messages of this minute ([[senders]] limits) | Nothing to do, or raise the limits of this sender.
-slots | throttling | the mailbox has as many requests under way as it may (4, of which 1 is kept for priority high) | Nothing to do; it goes on when one is answered.
-upload | throttling | the mailbox has uploaded as much as it may in five minutes (150 MB) | Nothing to do; spread large mail over more mailboxes with [[senders]] mailboxes.
-recipients_per_day | throttling | the mailbox has used up its recipients of 24 hours (10,000) | Wait, spread the mail over more mailboxes with [[senders]] mailboxes, or use High Volume Email for internal mail.
-tenant_recipients_per_day | throttling | the tenant has used up its recipients of 24 hours ([limits] tenant_recipients_per_day) | Wait, or raise the setting where the tenant's licences allow more.
+pace | throttling | the mailbox has used up its messages of this minute (30, of which 6 are kept for priority high) | Nothing to do, posthouse queue says until when; spread the mail over more mailboxes with [[senders]] mailboxes, or send what is urgent with priority high.
+sender_pace | throttling | the sender has used up its own messages of this minute ([[senders]] limits) | Nothing to do, posthouse queue says until when; or raise the limits of this sender.
+slots | throttling | the mailbox has as many requests under way as it may (4, of which 1 is kept for priority high) | Nothing to do; it goes on when one is answered (posthouse queue).
+upload | throttling | the mailbox has uploaded as much as it may in five minutes (150 MB) | Nothing to do, posthouse queue says until when; spread large mail over more mailboxes with [[senders]] mailboxes.
+recipients_per_day | throttling | the mailbox has used up its recipients of 24 hours (10,000) | Wait (posthouse queue says until when), spread the mail over more mailboxes with [[senders]] mailboxes, or use High Volume Email for internal mail.
+tenant_recipients_per_day | throttling | the tenant has used up its recipients of 24 hours ([limits] tenant_recipients_per_day) | Wait (posthouse queue says until when), or raise the setting where the tenant's licences allow more.
 scheduled | message | nothing is due yet | Nothing to do; posthouse messages change <id> sends it earlier.
 transport | service | no transport of its route can be used now | See posthouse transports list.
 graph.token_refused | credentials | Graph refuses a token that Entra ID has just issued | Check that cloud and base_url belong to the tenant, that this machine's clock is right, and that the app is enabled: az ad sp show --id <client id> --query accountEnabled.
@@ -87,78 +87,78 @@ graph.send_as | licence or policy | the mailbox may not send as this From addres
 graph.no_mailbox | configuration | there is no such user or mailbox | Get-Mailbox <mailbox>; correct the sender, or map it to a mailbox with [[senders]].
 graph.no_licence | licence or policy | the mailbox is not in Exchange Online: no licence, soft-deleted, or on premises | Give the user an Exchange Online licence, or make it a shared mailbox: Set-Mailbox <mailbox> -Type Shared.
 graph.mailbox_full | licence or policy | the sending mailbox is full | Empty its Sent Items and set a retention policy: Set-Mailbox <mailbox> -RetentionPolicy <policy>.
-graph.day_quota | throttling | the mailbox has reached Exchange's limit of recipients a day (10,000 in 24 hours) | Wait, spread the mail over more mailboxes with [[senders]], or use High Volume Email for internal mail.
+graph.day_quota | throttling | the mailbox has reached Exchange's limit of recipients a day (10,000 in 24 hours) | Wait (posthouse queue says until when), spread the mail over more mailboxes with [[senders]], or use High Volume Email for internal mail.
 graph.throttled | throttling | Graph slows this mailbox down | Nothing to do; posthouse waits as long as Graph asks, posthouse queue says until when. Where it goes on, lower concurrent_requests under [limits].
 graph.busy | service | Graph is busy or not available | {status}
 graph.uncertain | service | Graph's answer does not say whether the message was taken | {prove}
 graph.suspended | licence or policy | the mailbox is blocked from sending | security.microsoft.com > Review > Restricted entities: release the mailbox after finding the cause.
-graph.redirect | configuration | the answer is not Graph's sendMail answer: something between answers instead, or the message is over the request limit | Check base_url and exclude graph.microsoft.com from any proxy or TLS inspection.
-graph.proxy | network path | something between posthouse and Graph refuses the request; Graph itself answers with a JSON error | Allow graph.microsoft.com:443 without authentication or inspection in the proxy or firewall, and check base_url.
-graph.recipients | message | a recipient's address is refused, or there is none | Correct the recipients.
-graph.headers | message | a header is refused | Remove or rename the custom headers; their names must start with X-.
+graph.redirect | configuration | the answer is not Graph's sendMail answer: something between answers instead, or the message is over the request limit | Check base_url and exclude graph.microsoft.com from any proxy or TLS inspection; posthouse doctor --step tls shows who issued the certificate.
+graph.proxy | network path | something between posthouse and Graph refuses the request; Graph itself answers with a JSON error | Allow graph.microsoft.com:443 without authentication or inspection in the proxy or firewall, and check base_url; then: posthouse doctor.
+graph.recipients | message | a recipient's address is refused, or there is none | Correct the recipients: posthouse messages show <id> lists them.
+graph.headers | message | a header is refused | Remove or rename the custom headers, whose names must start with X-: posthouse messages content <id> shows them.
 graph.too_large | message | the message is larger than the mailbox or the request may send | Set-Mailbox <mailbox> -MaxSendSize 150MB, or give the route an SMTP transport for large messages.
 graph.malformed | message | Graph cannot read the message | Show it with posthouse messages content <id>; a message that posthouse composed itself is a bug to report.
-graph.content_refused | message | the content is refused as spam or malware | Change the content.
-graph.item_gone | service | the item is not in the mailbox any more | Look in Sent Items of the mailbox.
+graph.content_refused | message | the content is refused as spam or malware | Change the content: posthouse messages content <id> shows it; security.microsoft.com > Explorer says what it was taken for.
+graph.item_gone | service | the item is not in the mailbox any more | Look in Sent Items of the mailbox; posthouse messages show <id> says what was tried.
 graph.upload | service | a large file could not be uploaded into its draft; nothing was sent | {status} Allow outlook.office.com:443 beside graph.microsoft.com in the proxy or firewall: large files go there.
-graph.refused_message | message | Graph refuses this message | See the answer's text and code.
+graph.refused_message | message | Graph refuses this message | posthouse messages show <id> has Graph's text and code; correct what they name, and submit it again.
 graph.read_permission | licence or policy | the app may not look messages up, so doubtful sends cannot be settled | {read}
 graph.service | service | Graph gave no answer that counts | {status}
 entra.secret_wrong | credentials | wrong client secret; often its id was pasted instead of its value | {secret}
 entra.secret_id | credentials | the id of the client secret was written, not its value | {secret} The id (a GUID, the column Secret ID of the portal) is never the secret.
 entra.secret_expired | credentials | the client secret has expired | {secret}
-entra.secret_missing | credentials | the token request carried no credential | Set entra.client_secret or entra.client_certificate.
-entra.secret_unreadable | credentials | the credential cannot be read here | Check that the file of client_secret or client_certificate exists, is readable for the service and, for a certificate, holds the private key; a managed or workload identity must be assigned to this machine.
+entra.secret_missing | credentials | the token request carried no credential | Set client_secret or client_certificate under [entra]; az ad app credential reset --id <client id> --append makes a secret.
+entra.secret_unreadable | credentials | the credential cannot be read here | namei -l <file of client_secret or client_certificate>: it must be there, readable for the service and, for a certificate, hold the private key; a managed or workload identity must be assigned to this machine.
 entra.app_unknown | configuration | the app is not in this tenant: wrong client id, tenant or cloud | az ad app list --display-name <name> --query '[].appId'; correct entra.client_id, tenant_id or cloud.
 entra.app_disabled | licence or policy | the app or its enterprise app is disabled | entra.microsoft.com > Enterprise applications > <app> > Properties > Enabled for users to sign in: Yes.
-entra.tenant_unknown | configuration | the tenant was not found: a typo, or another cloud's | Correct entra.tenant_id or entra.cloud.
-entra.cross_cloud | configuration | app and login host belong to different clouds | Set entra.cloud to the cloud of the tenant.
-entra.resource_unknown | configuration | the tenant does not know the resource of the scope | Set entra.cloud to the cloud of the tenant.
-entra.scope | configuration | the scope is not accepted | Set entra.cloud; a scope is one resource and /.default.
+entra.tenant_unknown | configuration | the tenant was not found: a typo, or another cloud's | az account show --query tenantId shows the id; correct tenant_id or cloud under [entra].
+entra.cross_cloud | configuration | app and login host belong to different clouds | Set cloud under [entra] to the cloud of the tenant (az cloud show --query name), and take tenant and client id from there.
+entra.resource_unknown | configuration | the tenant does not know the resource of the scope | Set cloud under [entra] to the cloud of the tenant (az cloud show --query name).
+entra.scope | configuration | the scope is not accepted | Set cloud under [entra] (az cloud show --query name); a scope is one resource and /.default.
 entra.certificate | credentials | the certificate or the assertion's signature is not accepted | az ad app credential reset --id <client id> --cert @<public certificate>.pem --append, and let client_certificate point to the matching private key.
 entra.certificate_expired | credentials | the certificate has expired | Make a new one (openssl req -x509 -newkey rsa:3072 -nodes -days 365 …), az ad app credential reset --id <client id> --cert @<public certificate>.pem --append, and let client_certificate point to it with its key.
 entra.clock | credentials | the assertion is outside its time range: this machine's clock is wrong, or the federated token is old | timedatectl status; for a workload identity check that its token file is renewed.
 entra.federation | credentials | no federated credential matches this workload | az ad app federated-credential list --id <client id>: issuer, subject and audience must match exactly.
 entra.conditional_access | licence or policy | Conditional Access or a security policy blocks the app | entra.microsoft.com > Protection > Conditional Access: exclude the workload identity, or allow its address.
 entra.consent | licence or policy | a permission lacks an administrator's consent | az ad app permission admin-consent --id <client id>.
-entra.user_flow | configuration | the answer belongs to a user's sign-in | Check that client_id names an app registration.
+entra.user_flow | configuration | the answer belongs to a user's sign-in | az ad app show --id <client id>: client_id must name an app registration.
 entra.loop | throttling | Entra ID saw too many token requests | Nothing to do; posthouse asks less often.
 entra.busy | service | Entra ID is busy or not available | {status}
 entra.refused | credentials | Entra ID refuses the token request | Look the AADSTS code up at https://login.microsoftonline.com/error.
 smtp.token_refused | credentials | Exchange does not accept the app's token for this mailbox | Register the app in Exchange with the ENTERPRISE APP's object id: New-ServicePrincipal -AppId <client id> -ObjectId <enterprise app object id>; then {smtp}
 smtp.disabled_tenant | licence or policy | SMTP AUTH is off for the tenant | Set-TransportConfig -SmtpClientAuthenticationDisabled $false
 smtp.disabled_mailbox | licence or policy | SMTP AUTH is off for the mailbox | Set-CASMailbox <mailbox> -SmtpClientAuthenticationDisabled $false
-smtp.password | credentials | user name or password is wrong | Correct the transport's username and password.
-smtp.password_unreadable | credentials | the password cannot be read here | Check that the file or variable of the transport's password exists and is readable for the service.
-smtp.conditional_access | licence or policy | Conditional Access, multi-factor or an authentication policy blocks the login | Use auth = "xoauth2", or exclude the account from the policy.
-smtp.security_defaults | licence or policy | the tenant's security defaults block the login | Use auth = "xoauth2".
-smtp.basic_gone | licence or policy | basic authentication is not supported any more | Set auth = "xoauth2" for this transport.
-smtp.not_authenticated | configuration | the server wants a login first | Set auth = "xoauth2" or "login" for this transport.
+smtp.password | credentials | user name or password is wrong | Correct username and password of the transport, then: posthouse doctor --step auth.
+smtp.password_unreadable | credentials | the password cannot be read here | namei -l <file>: the file or variable of the transport's password must be there and readable for the service.
+smtp.conditional_access | licence or policy | Conditional Access, multi-factor or an authentication policy blocks the login | Set auth = "xoauth2", or exclude the account: entra.microsoft.com > Protection > Conditional Access, and Get-AuthenticationPolicy for basic authentication.
+smtp.security_defaults | licence or policy | the tenant's security defaults block the login | Set auth = "xoauth2"; or entra.microsoft.com > Overview > Properties > Manage security defaults.
+smtp.basic_gone | licence or policy | basic authentication is not supported any more | Set auth = "xoauth2" for this transport, and grant it: {smtp}
+smtp.not_authenticated | configuration | the server wants a login first | Set auth = "xoauth2" or "login" for this transport, then: posthouse doctor --step auth.
 smtp.send_as | licence or policy | the account may not send as this From address | Add-RecipientPermission <from address> -Trustee <mailbox> -AccessRights SendAs.
-smtp.connections | throttling | more than 3 connections of this mailbox at a time | Nothing to do; let nobody else send over SMTP with the same mailbox.
-smtp.day_quota | throttling | the mailbox has reached Exchange's limit of recipients a day (10,000 in 24 hours) | Wait, spread the mail over more mailboxes with [[senders]], or use High Volume Email for internal mail.
+smtp.connections | throttling | more than 3 connections of this mailbox at a time | Nothing to do, posthouse queue says until when; let nobody else send over SMTP with the same mailbox.
+smtp.day_quota | throttling | the mailbox has reached Exchange's limit of recipients a day (10,000 in 24 hours) | Wait (posthouse queue says until when), spread the mail over more mailboxes with [[senders]], or use High Volume Email for internal mail.
 smtp.mailbox_full | licence or policy | the sending mailbox is full | Empty its Sent Items and set a retention policy: Set-Mailbox <mailbox> -RetentionPolicy <policy>.
-smtp.repeated_error | licence or policy | Exchange slows the mailbox down because the same error came again and again | Mend what the earlier errors of this mailbox name (full mailbox, SendAs, licence, recipients), then wait.
+smtp.repeated_error | licence or policy | Exchange slows the mailbox down because the same error came again and again | Mend what posthouse messages list --status failed and posthouse doctor --sender <mailbox> name (full mailbox, SendAs, licence, recipients), then wait.
 smtp.restricted | licence or policy | the mailbox is blocked as a source of spam | security.microsoft.com > Review > Restricted entities: release the mailbox after finding the cause.
 smtp.tenant_blocked | licence or policy | Exchange takes no mail from this tenant or address | admin.cloud.microsoft > Support: ask for the tenant's release (trial tenants are limited).
 smtp.tenant_quota | throttling | the tenant has reached its limit of external recipients a day | admin.exchange.microsoft.com > Reports > Mail flow > Tenant Outbound External Recipients; wait, or add licences.
 smtp.grey_listed | service | Exchange defers mail from this address for now | {status}
 smtp.busy | service | the server is busy or shutting down | {status}
 smtp.too_large | message | the message is larger than the server takes | Set-Mailbox <mailbox> -MaxSendSize 150MB, or send less.
-smtp.no_starttls | configuration | the server offers no STARTTLS, so nothing was sent | Check host and port (587), remove SMTP inspection from the path, or set security = "tls" (port 465).
-smtp.no_auth | configuration | the server does not offer the configured way to log in | Check host, port and auth of the transport.
-smtp.server_refuses | configuration | the server refuses to talk to this client | Check host and port, and the connector that should match.
-smtp.mailbox_refused | configuration | the server refuses this account or sender | Check the account's rights with the text of the answer.
-smtp.recipient_refused | message | recipients were refused | Correct the recipients.
-smtp.refused_message | message | the server refuses this message | See the answer's text and code.
-smtp.not_supported | message | the server lacks an extension that this message needs | Use ASCII addresses and 7-bit content, or another transport for this message.
+smtp.no_starttls | configuration | the server offers no STARTTLS, so nothing was sent | openssl s_client -starttls smtp -connect <host>:<port> shows who answers: check host and port (587), remove SMTP inspection from the path, or set security = "tls" (port 465).
+smtp.no_auth | configuration | the server does not offer the configured way to log in | Check host, port and auth of the transport: openssl s_client -starttls smtp -connect <host>:<port>, then EHLO x, shows what is offered.
+smtp.server_refuses | configuration | the server refuses to talk to this client | Check host and port (nc -v <host> <port> shows the greeting), and the connector that should match: Get-InboundConnector in Exchange Online PowerShell.
+smtp.mailbox_refused | configuration | the server refuses this account or sender | Check the account's rights with the text of the answer: Get-CASMailbox <mailbox> and Get-Mailbox <mailbox>.
+smtp.recipient_refused | message | recipients were refused | Correct the recipients: posthouse messages show <id> lists them with their replies.
+smtp.refused_message | message | the server refuses this message | posthouse messages show <id> has the server's text and code; correct what they name, and submit it again.
+smtp.not_supported | message | the server lacks an extension that this message needs | Use ASCII addresses and 7-bit content, or another transport for this message; posthouse doctor --step ehlo shows who answers.
 smtp.uncertain | service | the connection was lost after the content had begun to leave | {prove}
 network.dns | network path | the host name cannot be resolved | getent hosts <host>; check this machine's resolver (/etc/resolv.conf).
 network.refused | network path | the connection is refused | Allow the host and port in the firewall: nc -vz <host> <port>.
 network.unreachable | network path | there is no way to the host | Check route and firewall: nc -vz <host> <port>.
-network.certificate | network path | the certificate cannot be verified, often because of TLS inspection | Exclude the host from TLS inspection, or name the inspecting CA with ca_file.
+network.certificate | network path | the certificate cannot be verified, often because of TLS inspection | openssl s_client -connect <host>:<port> shows who issued it; exclude the host from TLS inspection, or name the inspecting CA with ca_file.
 network.tls | network path | the TLS handshake fails | openssl s_client -connect <host>:<port>; TLS 1.2 must pass.
-network.path | network path | the connection breaks or stays silent | Check firewall, proxy and MTU between here and the host.
+network.path | network path | the connection breaks or stays silent | nc -vz <host> <port>, then openssl s_client -connect <host>:<port>; check firewall, proxy and MTU between here and the host.
 no_answer | network path | no answer came before the attempt's deadline or the end of the service's drain | {prove}
 """
 
