@@ -3,25 +3,27 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Callable, Iterator
+import time
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from posthouse.cli.diagnosis import Diagnosis, Step, mended
+from posthouse.cli.diagnosis import Diagnosis, mended
 from posthouse.doors.rest.checkups import diagnosis
 from posthouse.examination import alone
-from posthouse.findings import Finding, Result, Wish, first_failure
+from posthouse.findings import Finding, Result, Trouble, Wish, first_failure
+from posthouse.fixes import Kind
 from posthouse.sandbox.chaos import Rule
-from posthouse.sandbox.emulator import Emulator
+from posthouse.sandbox.emulator import Emulator, Options
 from posthouse.settings.loading import build
 from tests.contract.transport_kit import Talk, listening
 
@@ -30,12 +32,22 @@ NOW = datetime(2026, 11, 26, tzinfo=UTC)
 
 
 @dataclass
+class Shift:
+    """The emulator's clock, and how far it is ahead in seconds."""
+
+    seconds: float = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.seconds
+
+
+@dataclass
 class Clinic:
     """An emulator that keeps to its orders, and settings that may be wrong."""
 
     emulator: Emulator
     home: Path
-    ahead: float = 0.0
+    clock: Shift
     document: dict[str, Any] = field(default_factory=dict)
     environ: dict[str, str] = field(default_factory=dict)
 
@@ -73,22 +85,37 @@ class Clinic:
 
     async def findings(self, **wish: Any) -> list[Finding]:
         """What the doctor finds."""
-        wanted = Wish(**{"sender": None if wish.get("every_sender") else SENDER, **wish})
+        wish.setdefault("sender", None if wish.get("every_sender") else SENDER)
+        wanted = Wish(**wish)
         doctor = alone(partial(build, self.document, self.environ), owner="test")
         return [finding async for finding in doctor(wanted)]
 
 
 def whole(findings: list[Finding]) -> Diagnosis:
     """The same in JSON's form."""
-    return diagnosis(findings, version="0", at=NOW, seconds=0.0)  # ty: ignore[invalid-return-type]
+    return cast("Diagnosis", diagnosis(findings, version="0", at=NOW, seconds=0.0))
 
 
-def failure(findings: list[Finding]) -> Finding:
-    """The step that decides."""
+class Failure(NamedTuple):
+    """The step that decides, and what is wrong."""
+
+    step: str
+    seen: str
+    seconds: float
+    trouble: Trouble
+
+    @property
+    def told(self) -> tuple[str, str, Kind]:
+        """The step, the key of the fix, the class."""
+        return self.step, self.trouble.fix, self.trouble.kind
+
+
+def failure(findings: list[Finding]) -> Failure:
+    """The first failed step, which must be there and say what is wrong."""
     found = first_failure(findings)
     assert found is not None, [(one.step, one.result.value, one.seen) for one in findings]
     assert found.trouble is not None
-    return found
+    return Failure(found.step, found.seen, found.seconds, found.trouble)
 
 
 def results(findings: list[Finding]) -> dict[str, Result]:
@@ -132,7 +159,7 @@ async def inspecting_proxy() -> AsyncGenerator[int]:
 
 
 @contextmanager
-def black_hole() -> Iterator[int]:
+def black_hole() -> Generator[int]:
     """A port that answers nothing, not even with a refusal: its queue of connections is full."""
     with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
         listener.bind(("127.0.0.1", 0))
@@ -160,5 +187,9 @@ def exit_code(findings: list[Finding]) -> int:
     return int(mended(whole(findings)))
 
 
-Plant = Callable[[Clinic], None]
-__all__ = ["Step"]
+@asynccontextmanager
+async def clinic_in(authority: Path, home: Path) -> AsyncGenerator[Clinic]:
+    """An emulator and settings, sound until they are planted with a fault; ``authority`` keeps what is dear to make."""
+    shift = Shift()
+    async with Emulator(Options(directory=authority), clock=shift) as emulator:
+        yield Clinic(emulator, home, shift)
