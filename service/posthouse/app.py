@@ -3,9 +3,6 @@
 import asyncio
 import importlib.metadata
 import logging
-import os
-import platform
-import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -404,7 +401,3 @@ class Service:
         for listener in self._listeners:
             await listener.start()
 
-
-def owner() -> str:
-    """The name under which this process holds its spool and its leases."""
-    return f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"

@@ -1,6 +1,8 @@
 """From settings to parts: rules, times, limits, and the ways out with their token sources; opens nothing yet."""
 
 import asyncio
+import os
+import platform
 import secrets
 import socket
 from collections import defaultdict
@@ -322,3 +324,8 @@ class Machine:
     clock: Clock = field(default_factory=SteadyClock)
     chance: Callable[[int], bytes] = secrets.token_bytes
     ways: MakeWays = WaysOut
+
+
+def owner() -> str:
+    """The name under which this process holds its spool and its leases."""
+    return f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"

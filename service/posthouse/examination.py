@@ -22,7 +22,7 @@ from posthouse.remote import entra_options, server, trust
 from posthouse.settings.model import EntraSettings, GraphSettings, Settings, SmtpSettings
 from posthouse.settings.problems import Problem, SettingsError
 from posthouse.settings.role import Role
-from posthouse.settings.values import SecretError
+from posthouse.settings.secret import SecretError
 from posthouse.spool.refused import SpoolRefusedError
 from posthouse.transports.clouds import CLOUDS
 from posthouse.transports.tokens import TokenSource, credential_factory

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator
 
 from starlette.types import ASGIApp
 
-from posthouse.app import Service, owner
-from posthouse.assembly import Machine
+from posthouse.app import Service
+from posthouse.assembly import Machine, owner
 from posthouse.cellar import open_spool
 from posthouse.examination import Load
 from posthouse.settings.model import Settings

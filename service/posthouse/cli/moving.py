@@ -14,7 +14,7 @@ async def move(file: Path, address: "Address", secrets: "Secrets") -> Mapping[st
 
     Raises SpoolRefusedError and SpoolUnavailableError; where the database certainly took nothing, the file goes on.
     """
-    from posthouse.app import owner
+    from posthouse.assembly import owner
     from posthouse.clock import SteadyClock
     from posthouse.spool.postgres.importing import Import, Whole, opened
     from posthouse.spool.sqlite.export import TABLES, exported

@@ -225,7 +225,7 @@ def _here() -> tuple["Settings", "Secrets"]:
 
 def _opened(work: Callable[["SqliteSpool"], Awaitable[_R]]) -> _R:
     """Do it with the spool to ourselves; raises Stop where a service has it."""
-    from posthouse.app import owner
+    from posthouse.assembly import owner
     from posthouse.clock import SteadyClock
     from posthouse.spool.sqlite.store import open_spool
 
