@@ -37,7 +37,7 @@ GUIDES = [
 CHANGES = ROOT / "CHANGELOG.md"
 LINUX = ROOT / "infra" / "linux"
 DATABASES = {"posthouse_restored"}
-NOT_YET = ("doctor", "setup")
+NOT_YET = ("setup",)
 """Commands that the guides name as not built yet."""
 BEFORE = re.compile(
     r"(?:(?:sudo )?(?:-u posthouse |podman exec posthouse )|sudo |pip install uv && |uv run |[A-Z_]+=\S+ )*"
