@@ -123,8 +123,8 @@ def results(findings: list[Finding]) -> dict[str, Result]:
     return {one.step: one.result for one in findings}
 
 
-def certificate(directory: Path, *, days: int) -> Path:
-    """A certificate with its key in one PEM file, which ends in so many days; fewer than 0: it has ended."""
+def certificate(directory: Path, *, days: int, private: bool = True) -> Path:
+    """A certificate with its key (unless not ``private``) in one PEM file, which ends in so many days; fewer than 0: it has ended."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "posthouse")])
     end = datetime.now(UTC) + timedelta(days=days)
@@ -140,8 +140,8 @@ def certificate(directory: Path, *, days: int) -> Path:
     )
     file = directory / "graph.pem"
     form = serialization.PrivateFormat.PKCS8
-    private = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    secret = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    file.write_bytes((secret if private else b"") + made.public_bytes(serialization.Encoding.PEM))
     return file
 
 

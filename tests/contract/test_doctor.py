@@ -59,9 +59,9 @@ def entra(clinic: Clinic, status: str, code: str) -> None:
     clinic.faults(Rule(target=Target.ENTRA, fault=status, code=code))
 
 
-def by_certificate(clinic: Clinic, *, days: int, **tenant: Any) -> None:
+def by_certificate(clinic: Clinic, *, days: int, key: bool = True, **tenant: Any) -> None:
     del clinic.document["entra"]["client_secret"]
-    clinic.set("entra", client_certificate=f"file:{certificate(clinic.home, days=days)}")
+    clinic.set("entra", client_certificate=f"file:{certificate(clinic.home, days=days, private=key)}")
     clinic.tenant(**tenant)
 
 
@@ -118,6 +118,13 @@ ROWS = {
     ),
     "port 443 is closed": Row(
         lambda c: c.set("transports.graph", base_url=f"https://127.0.0.1:{free_port()}/v1.0"),
+        "graph.tcp",
+        Kind.NETWORK,
+        "network.refused",
+        "nc -vz 127.0.0.1",
+    ),
+    "Entra's login host is not reached": Row(
+        lambda c: c.set("entra", authority=f"https://127.0.0.1:{free_port()}"),
         "graph.tcp",
         Kind.NETWORK,
         "network.refused",
@@ -194,6 +201,13 @@ ROWS = {
         "entra.certificate",
         "az ad app credential reset",
     ),
+    "a certificate without its private key": Row(
+        lambda c: by_certificate(c, days=90, key=False),
+        "graph.token",
+        Kind.CREDENTIALS,
+        "entra.secret_unreadable",
+        "hold the private key",
+    ),
     "an app that is switched off": Row(
         lambda c: entra(c, "401", "7000112"),
         "graph.token",
@@ -231,6 +245,13 @@ ROWS = {
         "graph.mailbox_permission",
         f"Add-DistributionGroupMember '<group>' -Member {SENDER}",
         ALL,
+    ),
+    "an application access policy against the mailbox": Row(
+        lambda c: c.faults(*(Rule(target=target, fault="403") for target in (Target.LOOKUP, Target.GRAPH))),
+        "graph.send",
+        Kind.POLICY,
+        "graph.access_policy",
+        f"Test-ApplicationAccessPolicy -AppId 5a4d0000-0000-4000-8000-0000000000a9 -Identity {SENDER}",
     ),
     "no right, or outside of the scope: one mailbox alone cannot tell": Row(
         lambda c: c.tenant(scope=frozenset()),

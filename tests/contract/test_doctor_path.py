@@ -20,6 +20,7 @@ from tests.contract.doctor_kit import (
     SENDER,
     Clinic,
     black_hole,
+    certificate,
     clinic_in,
     exit_code,
     failure,
@@ -221,3 +222,11 @@ async def test_a_fault_of_the_doctors_own_and_a_step_without_end_hold_up_nobody(
     assert [one.result for one in found] == [Result.UNKNOWN, Result.FAILED, Result.SKIPPED, Result.PASSED]
     assert "ZeroDivisionError" in found[0].seen
     assert found[2].because_of == "endless"
+
+
+async def test_a_certificate_that_ends_soon_is_told_before_it_ends(clinic: Clinic) -> None:
+    del clinic.document["entra"]["client_secret"]
+    clinic.set("entra", client_certificate=f"file:{certificate(clinic.home, days=10)}")
+    findings = await clinic.findings(step="graph.token")
+    assert set(results(findings).values()) == {Result.PASSED}
+    assert "in 10 days: renew it" in next(one.seen for one in findings if one.step == "graph.token")

@@ -1,5 +1,6 @@
 """POST /v1/diagnostics: who may ask, what may be asked, and that the answer keeps to its published schema."""
 
+import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -113,3 +114,15 @@ async def test_the_document_has_both_models(door: Door) -> None:
     assert route["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/DiagnoseIn")
     assert route["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/DiagnosisOut")
     assert {"DiagnoseIn", "DiagnosisOut", "StepOut", "TroubleOut"} <= document["components"]["schemas"].keys()
+
+
+async def test_a_reader_who_wants_it_hears_of_each_step_as_it_ends(door: Door) -> None:
+    operator = await door.http("manage")
+    answer = await operator.post("/v1/diagnostics", json={}, headers={"accept": "text/event-stream"})
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    frames = [frame.split("\ndata: ") for frame in answer.text.strip().split("\n\n")]
+    assert [name for name, _ in frames] == ["event: step", "event: step", "event: diagnosis"]
+    steps = [json.loads(data) for _, data in frames]
+    assert steps[2]["steps"] == steps[:2]
+    wrong = await operator.post("/v1/diagnostics", json={"step": "nowhere"}, headers={"accept": "text/event-stream"})
+    assert wrong.status_code == 422

@@ -18,7 +18,7 @@ from posthouse.transports.smtp.replies import outcome as smtp_outcome
 FACTS = Path(__file__).parent / "facts"
 """The codes of /work/shared/FACTS.md, copied: one file a section."""
 ACTION = re.compile(
-    r"\b(?:Get|Set|Add|New|Test)-[A-Z]\w+ "  # Exchange Online PowerShell
+    r"\b(?:Get|Set|Add|New|Test|Remove)-[A-Z]\w+ "  # Exchange Online PowerShell
     r"|\baz (?:ad|cloud|account) |\bposthouse [a-z]+|\b(?:nc|openssl|getent|timedatectl|namei|findmnt|df|psql) "
     r"|\b(?:entra|admin|admin\.exchange|security)\.microsoft\.com|\badmin\.cloud\.microsoft|https://\S*microsoft"
 )

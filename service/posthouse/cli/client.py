@@ -1,6 +1,7 @@
 """Reaches the service: by POSTHOUSE_URL, by its socket, or, where no service runs, inside this process (CONTRACT §5)."""
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -55,10 +56,23 @@ class Desk:
             answer = await self.http.request(method, path, **options)
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise Stop(Code.NETWORK, f"cannot reach {self.place}: {error or type(error).__name__}") from error
-        if answer.is_success:
-            return answer
-        code = _CODES.get(answer.status_code, Code.FAILED)
-        raise Stop(Code.NETWORK if answer.status_code >= _SERVER_ERROR else code, _words(answer))
+        return _well(answer)
+
+    async def told(self, path: str, body: object) -> AsyncGenerator[tuple[str, Any]]:
+        """The events that answer a POST (Server-Sent Events), each with its name and its JSON; raises Stop."""
+        headers, name = {"accept": "text/event-stream"}, ""
+        try:
+            async with self.http.stream("POST", path, json=body, headers=headers) as answer:
+                if not answer.is_success:
+                    await answer.aread()
+                async for line in _well(answer).aiter_lines():
+                    field, _, value = line.partition(": ")
+                    if field == "event":
+                        name = value
+                    elif field == "data":
+                        yield name, json.loads(value)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise Stop(Code.NETWORK, f"cannot reach {self.place}: {error or type(error).__name__}") from error
 
 
 def run(work: Callable[[Desk], Awaitable[Code | None]], *, environ: Mapping[str, str], alone: Alone) -> None:
@@ -154,6 +168,13 @@ def _answers(path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _well(answer: httpx.Response) -> httpx.Response:
+    if answer.is_success:
+        return answer
+    code = _CODES.get(answer.status_code, Code.FAILED)
+    raise Stop(Code.NETWORK if answer.status_code >= _SERVER_ERROR else code, _words(answer))
 
 
 def _advice() -> str:

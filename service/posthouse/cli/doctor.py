@@ -4,9 +4,10 @@ import asyncio
 import json
 import os
 from collections.abc import Callable
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final, cast
+from typing import Annotated, cast
 
 import typer
 
@@ -14,10 +15,6 @@ from posthouse.cli.diagnosis import Diagnosis, Step, mended, report_of, shown
 from posthouse.cli.exits import Code, Stop
 from posthouse.cli.options import AsJson
 from posthouse.cli.output import Output, output
-
-ALL: Final = "all"
-LONGEST: Final = 180.0
-"""Seconds that a running service may take for all steps."""
 
 
 def doctor(
@@ -80,21 +77,21 @@ async def _diagnosed(wish: dict[str, str | None], config: Path | None, tell: Cal
     from posthouse.cli.client import serves
 
     if config is None and serves(os.environ):
-        found = await _by_service(wish)
-        for one in found["steps"]:
-            tell(one)
-        return found
+        return await _by_service(wish, tell)
     return await _here(wish, config, tell)
 
 
-async def _by_service(wish: dict[str, str | None]) -> Diagnosis:
+async def _by_service(wish: dict[str, str | None], tell: Callable[[Step], None]) -> Diagnosis:
     from posthouse.cli.client import Alone, reach
 
     async with reach(os.environ, alone=Alone.FAIL) as desk:
         wanted = {name: value for name, value in wish.items() if value is not None}
-        answer = await desk.call("POST", "/v1/diagnostics", json=wanted, timeout=LONGEST)
-        found: Diagnosis = answer.json()
-        return found
+        async with aclosing(desk.told("/v1/diagnostics", wanted)) as events:
+            async for name, data in events:
+                if name == "diagnosis":
+                    return cast("Diagnosis", data)
+                tell(cast("Step", data))
+    raise Stop(Code.NETWORK, "the service went away before it had examined everything")
 
 
 async def _here(wish: dict[str, str | None], config: Path | None, tell: Callable[[Step], None]) -> Diagnosis:

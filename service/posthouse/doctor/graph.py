@@ -147,7 +147,9 @@ class GraphExam:
             return "graph.app_permission"
         elsewhere = {mailbox for mailbox, status in self._sights.items() if status == _OK}
         elsewhere |= {one.mailbox for one, reply in probes.items() if code_of(reply.body) == NO_RECIPIENTS}
-        if elsewhere or self._unscoped():
+        if self._unscoped():
+            return "graph.access_policy"
+        if elsewhere:
             return "graph.mailbox_permission"
         return "graph.app_permission" if len({one.mailbox for one in probes}) > 1 else "graph.no_right"
 

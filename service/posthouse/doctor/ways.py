@@ -6,11 +6,11 @@ from typing import Final
 
 from posthouse.doctor import network
 from posthouse.doctor.entra import EntraExam
-from posthouse.doctor.graph import GraphExam
-from posthouse.doctor.network import Host
+from posthouse.doctor.graph import AT_ONCE, GraphExam
+from posthouse.doctor.network import ANSWER_SECONDS, Host
 from posthouse.doctor.plan import GraphPlan, Sender, SmtpPlan
 from posthouse.doctor.smtp import SmtpExam
-from posthouse.doctor.steps import Seen, Step
+from posthouse.doctor.steps import DEADLINE, Seen, Step
 from posthouse.findings import Result
 
 CONFIGURATION: Final = "configuration"
@@ -29,6 +29,11 @@ class Trip:
     senders: Sequence[Sender]
     to: str | None
 
+    @property
+    def deadline(self) -> float:
+        """Seconds for a step that waits for its turn among all senders."""
+        return DEADLINE + len(self.senders) * ANSWER_SECONDS / AT_ONCE
+
     def label(self, sender: Sender) -> str:
         """How findings call a sender: by its mailbox, and by its address where that is another."""
         same = sender.address.casefold() == sender.mailbox.casefold()
@@ -44,10 +49,12 @@ def graph_steps(plan: GraphPlan, graph: GraphExam, entra: EntraExam, trip: Trip)
     token = f"{name}.token"
     if not trip.senders:
         return [*steps, _nobody(f"{name}.mailbox", needs=token)]
-    looks = [_mailbox(name, graph, sender, trip.label(sender)) for sender in trip.senders]
+    looks = [
+        replace(_mailbox(name, graph, sender, trip.label(sender)), deadline=trip.deadline) for sender in trip.senders
+    ]
     keys = tuple(look.key for look in looks)
     sends = [_send(name, graph, sender, look) for sender, look in zip(trip.senders, looks, strict=True)]
-    sends = [replace(step, after=keys) for step in sends]
+    sends = [replace(step, after=keys, deadline=trip.deadline) for step in sends]
     mails = _graph_mails(name, graph, trip, sends)
     return [*steps, *looks, *sends, *mails, _proof(name, graph, needs=token, after=keys)]
 
