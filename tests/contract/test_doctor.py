@@ -1,5 +1,6 @@
 """Set-ups that are wrong on purpose: the doctor names the step, the class and what mends it (table: tests/README.md)."""
 
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -405,3 +406,12 @@ async def test_a_healthy_set_up_passes_every_step_and_sends_nothing(clinic: Clin
     assert set(results(findings).values()) == {Result.PASSED}, results(findings)
     assert exit_code(findings) == 0
     assert not clinic.emulator.world.received
+    assert clinic.emulator.world.counters.tokens_asked == 2  # one for Graph, one for SMTP
+
+
+def test_every_plant_stands_in_the_table_and_no_other() -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    table = text.partition("## Doctor")[2].partition("\n## ")[0]
+    told = re.findall(r"^\| (.+?) \| `([\w.]+)` \| (.+?) \| `([\w.]+)` \|", table, re.MULTILINE)
+    rows = [(name, row.step, row.kind.value, row.fix) for name, row in ROWS.items()]
+    assert [one for one in told if one[0] in ROWS] == rows
