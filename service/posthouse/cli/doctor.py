@@ -13,6 +13,7 @@ import typer
 
 from posthouse.cli.diagnosis import Diagnosis, Step, mended, report_of, shown
 from posthouse.cli.exits import Code, Stop
+from posthouse.cli.loading import loading
 from posthouse.cli.options import AsJson
 from posthouse.cli.output import Output, output
 
@@ -99,12 +100,13 @@ async def _here(wish: dict[str, str | None], config: Path | None, tell: Callable
     from datetime import UTC, datetime
     from importlib.metadata import version
 
-    from pydantic import ValidationError
+    with loading():
+        from pydantic import ValidationError
 
-    from posthouse.doors.rest.checkups import DiagnoseIn, diagnosis, step_out
-    from posthouse.examination import alone
-    from posthouse.findings import Finding, UnknownStepError
-    from posthouse.settings.loading import load
+        from posthouse.doors.rest.checkups import DiagnoseIn, diagnosis, step_out
+        from posthouse.examination import alone
+        from posthouse.findings import Finding, UnknownStepError
+        from posthouse.settings.loading import load
 
     try:
         wanted = DiagnoseIn.model_validate({name: value for name, value in wish.items() if value is not None})

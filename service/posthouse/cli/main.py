@@ -1,9 +1,7 @@
 """The command line: every command in one look (CONTRACT §5). Heavy things are imported by the commands, late."""
 
-import gc
 import sys
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -11,6 +9,7 @@ import typer
 
 from posthouse.cli import clients, config, doctor, keys, messages, queue, refusals, spool, status, why
 from posthouse.cli.exits import Stop
+from posthouse.cli.loading import loading
 from posthouse.cli.migrate import commands as migrate
 from posthouse.cli.options import AsJson
 from posthouse.cli.output import clean, output
@@ -131,17 +130,6 @@ def _group(text: str, commands: Mapping[str, Callable[..., None]]) -> typer.Type
     return group
 
 
-@contextmanager
-def _loading() -> Generator[None]:
-    """Imports without the garbage collector: what is loaded stays, and looking through it again and again costs a fifth of that."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
 def serve(
     config: Annotated[Path | None, typer.Option("--config", help="The settings file.")] = None,
     listen: Annotated[str | None, typer.Option("--listen", help="host:port, in place of http.listen.")] = None,
@@ -150,7 +138,7 @@ def serve(
     ] = Role.ALL,
 ) -> None:
     """Run the service until SIGTERM; exit code 3 where the settings are wrong."""
-    with _loading():
+    with loading():
         from posthouse.cli.serve import serve
 
     sys.exit(serve(config=config, listen=listen, role=role))
@@ -168,7 +156,7 @@ def sandbox(
     as_json: Annotated[bool, typer.Option("--json", help="The addresses and the key as one JSON object.")] = False,
 ) -> None:
     """Run the real service in front of an emulated Microsoft 365: no tenant, no settings."""
-    with _loading():
+    with loading():
         from posthouse.cli.sandbox import Wish, sandbox
 
     wish = Wish(port=port, inbox_port=inbox_port, chaos=chaos, limits=limits, directory=directory, as_json=as_json)
