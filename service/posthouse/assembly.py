@@ -4,7 +4,6 @@ import asyncio
 import os
 import platform
 import secrets
-import socket
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

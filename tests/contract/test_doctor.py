@@ -310,6 +310,13 @@ ROWS = {
         "graph.busy",
         "status.cloud.microsoft",
     ),
+    "Graph has a fault of its own": Row(
+        lambda c: c.faults(Rule(target=Target.LOOKUP, fault="500")),
+        "graph.mailbox",
+        Kind.SERVICE,
+        "graph.service",
+        "status.cloud.microsoft",
+    ),
     # --- SMTP
     "SMTP AUTH is off for the tenant": Row(
         lambda c: c.tenant(smtp_enabled=False),
