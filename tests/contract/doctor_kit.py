@@ -145,14 +145,16 @@ def certificate(directory: Path, *, days: int, private: bool = True) -> Path:
     return file
 
 
+async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    """A server that hears and says nothing."""
+    await reader.read()
+
+
 @asynccontextmanager
 async def inspecting_proxy() -> AsyncGenerator[int]:
     """What opens TLS with certificates of its own authority, as a proxy that reads along does; the port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA(organization_name="Contoso Web Gateway").issue_cert("127.0.0.1", "localhost").configure_cert(context)
-
-    async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        await reader.read()
 
     async with listening(silent, context=context) as port:
         yield port

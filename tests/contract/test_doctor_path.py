@@ -27,6 +27,7 @@ from tests.contract.doctor_kit import (
     inspecting_proxy,
     results,
     saying,
+    silent,
     whole,
 )
 from tests.contract.transport_kit import listening
@@ -72,6 +73,18 @@ async def test_a_black_hole_ends_at_a_deadline(clinic: Clinic, monkeypatch: pyte
         found = failure(await clinic.findings())
     assert found.told == ("smtp.tcp", "network.unreachable", Kind.NETWORK)
     assert 0.2 < found.seconds < 2
+
+
+async def test_a_host_that_accepts_and_stays_silent_ends_at_a_deadline(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "CONNECT_SECONDS", 0.2)
+    async with listening(silent) as mute:
+        clinic.set("transports.graph", base_url=f"https://127.0.0.1:{mute}/v1.0")
+        findings = await clinic.findings(step="graph.tls")
+    found = failure(findings)
+    assert found.told == ("graph.tls", "network.path", Kind.NETWORK)
+    assert found.seconds < 2
 
 
 async def test_something_else_than_a_mail_server_is_noticed(clinic: Clinic) -> None:

@@ -85,8 +85,9 @@ async def handshake(hosts: Sequence[Host]) -> Seen:
             async with asyncio.timeout(CONNECT_SECONDS * 2):
                 _, writer = await asyncio.open_connection(host.name, host.port, ssl=host.trust())
         except OSError as error:  # ssl.SSLError is one
-            seen = broken(error, host, otherwise=Fault.TLS)
-            return distrusted(seen, error, await shown(host))
+            seen = broken(error, host, otherwise=Fault.SILENCE if isinstance(error, TimeoutError) else Fault.TLS)
+            judged = isinstance(error, ssl.SSLCertVerificationError)
+            return distrusted(seen, error, await shown(host)) if judged else seen
         tls = writer.get_extra_info("ssl_object")
         found.append(f"{host}: {tls.version()}, certificate until {tls.getpeercert().get('notAfter', '?')}")
         await hang_up(writer)
