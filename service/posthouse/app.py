@@ -7,7 +7,6 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from starlette.types import ASGIApp
 
@@ -51,6 +50,7 @@ from posthouse.records import LaneRow, Past
 from posthouse.refusal import Condition
 from posthouse.settings.clients import fixed_keys, fixed_terms
 from posthouse.settings.model import Settings
+from posthouse.settings.places import SOCKET
 from posthouse.settings.role import Role
 from posthouse.settling.settling import Settling
 from posthouse.settling.settling import Tools as SettlingTools
@@ -68,8 +68,6 @@ from posthouse.telemetry import (
     log,
 )
 from posthouse.watch import News, Watch
-
-SOCKET_NAME: Final = "posthouse.sock"
 
 
 def version() -> str:
@@ -201,7 +199,7 @@ class Service:
         if self._callers is not None:
             await self._callers.close()
         await self._ways.close()
-        (self._directory / SOCKET_NAME).unlink(missing_ok=True)
+        (self._directory / SOCKET).unlink(missing_ok=True)
         log(SERVICE_STOPPED)
 
     def application(self, *, admin: bool, trusted: bool) -> ASGIApp:
@@ -386,7 +384,7 @@ class Service:
         if settings.http.tls_cert is not None and settings.http.tls_key is not None:
             tls = Tls(certificate=settings.http.tls_cert, key=settings.http.tls_key)
         own, admin = bind(settings.http.listen), bind(settings.admin.listen)
-        local = bind_unix(self._directory / SOCKET_NAME)
+        local = bind_unix(self._directory / SOCKET)
         self._listeners = [
             Listener(
                 self.application(admin=False, trusted=False), own, tls=tls, failed=listed(self._keeper, door="http")
@@ -400,4 +398,3 @@ class Service:
             )
         for listener in self._listeners:
             await listener.start()
-

@@ -24,7 +24,7 @@ from posthouse.ports import Broom, Clock, Evidence, Transport
 from posthouse.records import Credential, Way
 from posthouse.settings.model import EntraSettings, GraphSettings, LimitSettings, Settings, SmtpSettings
 from posthouse.submission import Carrier, RouteRule, Rules
-from posthouse.transports.clouds import CLOUDS
+from posthouse.transports.clouds import CLOUDS, Cloud
 from posthouse.transports.graph.transport import MIME_LIMIT, GraphTransport
 from posthouse.transports.smtp.transport import SmtpTransport
 from posthouse.transports.tokens import TokenSource, credential_factory
