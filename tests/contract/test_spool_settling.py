@@ -245,10 +245,27 @@ async def test_messages_that_share_a_message_id_are_known_by_what_reached_the_wi
         (row,) = [one for one in await spool.due(lease.lane) if one.id == going.id]
         assert await spool.spool.mark(spool.mark_of(row, fence=lease.fence))
         found = await spool.spool.sharing(account=SHOP, message_id="<same@shop>")
-        assert dict(found) == {
+        assert {one.id: one.status for one in found} == {
             sent.id: Status.SENT,
             doubtful.id: Status.UNCONFIRMED,
             going.id: Status.SENDING,
         }
-        assert never.id not in dict(found)
-        assert sorted(one for one, _ in found) == sorted([sent.id, doubtful.id, going.id, going.id])
+        assert never.id not in {one.id for one in found}
+        assert sorted(one.id for one in found) == sorted([sent.id, doubtful.id, going.id, going.id])
+
+
+async def test_what_shares_a_message_id_says_when_its_first_attempt_began(tmp_path: Path) -> None:
+    """What one attempt left in Drafts, another may send: no copy of a message is older than its first attempt."""
+    async with house(tmp_path) as spool:
+        same: dict = {"message_id": "<same@shop>", "own_message_id": False}
+        began = spool.clock.at
+        again = await spool.go(LATER, Status.QUEUED, finish={"due_at": began + SECOND}, **same)
+        spool.clock.at += HOUR
+        lease = await spool.lease()
+        (row,) = await spool.due(lease.lane)
+        assert await spool.spool.mark(spool.mark_of(row, fence=lease.fence))
+        assert await spool.finish(row, LOST, Status.UNCONFIRMED, look_at=spool.clock.at + SECOND)
+        await spool.release(lease)
+        other = await spool.doubt(**same)
+        found = await spool.spool.sharing(account=SHOP, message_id="<same@shop>")
+        assert {one.id: one.began for one in found} == {again.id: began, other.id: began + HOUR}

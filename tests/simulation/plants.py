@@ -80,7 +80,13 @@ def _alone(was: Callable) -> object:
 
 
 def _drafts_count(was: Callable) -> object:
-    return lambda item, **named: was(item, **{**named, "copies": tuple(False for _ in named["copies"])})
+    return lambda item, **named: was(
+        item, **{**named, "copies": tuple(replace(one, draft=False) for one in named["copies"])}
+    )
+
+
+def _any_copy(was: Callable) -> object:
+    return lambda witnesses, seen, **_named: was(witnesses, seen, own=True)
 
 
 def _any_witness(was: Callable) -> object:
@@ -272,6 +278,9 @@ PLANTS: Final[Mapping[Name, Plant]] = {
     ),
     "witness": Plant("absence needs no witness", "doubled", settling, "presence", _always(value=True)),
     "witness-kind": Plant("any witness will do", "doubled", SqliteSpool, "witnesses", _any_witness, seed=84),
+    "witness-copy": Plant(
+        "any copy with a witness's Message-ID is its own", "doubled", settling, "found_again", _any_copy, seed=17927
+    ),
     "shared-message-id": Plant("a shared Message-ID is nobody else's", "lost", settling, "conclude", _alone, seed=23),
     "early-absence": Plant(
         "absence counts at the first look", "doubled", proof, "next_check", _always(value=None), seed=3
