@@ -21,9 +21,6 @@ WITNESS_LOOK: Final[Millis] = 5 * 60_000
 OUTAGE_LOOK: Final[Millis] = 2 * 60_000
 SLOWEST: Final[Millis] = HOUR
 """An appearance that took longer tells of a look-up that came late, not of Exchange."""
-OLDER: Final[Millis] = 5_000
-"""A copy that seems so much older than its attempt is none of it: both clocks are told in whole seconds, an answer takes
-time to come, and within ten minutes ours is drawn by three seconds at most (``clock.RATE``)."""
 NEWER: Final[Millis] = 60_000
 """An ordinary send is over within this; a copy that came to be later may be of another mail with the same Message-ID."""
 
@@ -100,7 +97,11 @@ def _any_own(item: Unsettled, out: Sequence[Copy], sharing: Sequence[Sharer]) ->
 
 
 def _not_older(copy: Copy, began: Millis) -> bool:
-    return copy.created_at is not None and copy.created_at >= began - OLDER
+    return copy.between is not None and copy.between[1] >= began
+
+
+def _newer(copy: Copy, ended: Millis) -> bool:
+    return copy.between is None or copy.between[0] > ended
 
 
 def _absent(item: Unsettled, *, now: Millis, presence_proved: bool, slowest: Millis) -> Conclusion:
@@ -159,7 +160,7 @@ def found_again(witnesses: Collection[Witness], seen: Sightings, *, own: bool) -
         one.id
         for one in witnesses
         if any(
-            not copy.draft and _not_older(copy, one.sent_at) and (copy.created_at or 0) <= one.sent_at + NEWER
+            not copy.draft and _not_older(copy, one.sent_at) and not _newer(copy, one.sent_at + NEWER)
             for copy in seen.found.get(one.message_id, ())
         )
     )

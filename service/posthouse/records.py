@@ -413,10 +413,10 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A copy in a mailbox; ``created_at`` is when it came to be, by our own clock of now; None where nothing says so."""
+    """A copy in a mailbox; it came to be ``between`` these times of our own clock, None where nothing says when."""
 
     draft: bool
-    created_at: Millis | None = None
+    between: tuple[Millis, Millis] | None = None
 
 
 @dataclass(frozen=True, slots=True)

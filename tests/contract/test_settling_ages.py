@@ -95,6 +95,29 @@ async def test_a_clock_that_is_wrong_all_the_time_costs_nothing(tmp_path: Path, 
         assert (await on.stands(arrived), await on.stands(refused)) == (SENT, AGAIN)
 
 
+async def test_a_clock_that_is_drawn_towards_another_time_keeps_its_witnesses(tmp_path: Path) -> None:
+    """By a two-hundredth of the time that passes."""
+    async with bench(tmp_path) as on:
+        began = on.clock.at
+        on.emulator.world.clock = lambda: (on.clock.at + (on.clock.at - began) / 200) / 1000
+        await on.send(**ANOTHER)
+        on.clock.at += HOUR
+        refused = await on.refused(own_message_id=False)
+        await on.look(after=LAST)
+        assert await on.stands(refused) == AGAIN
+
+
+async def test_what_only_another_mails_copy_calls_sent_is_no_witness(tmp_path: Path) -> None:
+    """A doubt of before the copy was made, and a mail of a moment later that the copy does not hold."""
+    async with bench(tmp_path) as on:
+        mistaken = await on.refused(**CLIENTS)
+        await on.elsewhere(REUSED)
+        on.setting(rewrite_message_ids=True)
+        arrived = await on.arrived(**ANOTHER)
+        await hours(on)
+        assert (await on.stands(mistaken), await on.stands(arrived)) == (SENT, NO_WITNESS)
+
+
 @pytest.mark.parametrize(("moved", "stands"), [(-HOUR, OLDER), (HOUR, SENT)])
 async def test_a_clock_that_was_set_since_makes_no_witness_and_doubles_nothing(
     tmp_path: Path, moved: int, stands: tuple

@@ -212,6 +212,15 @@ async def test_witnesses_are_sent_messages_of_the_account_latest_first(tmp_path:
         assert set(await ids(spool, account=None)) == {other.id, found.id, first.id}
 
 
+async def test_under_a_message_id_of_a_client_only_an_answer_makes_a_witness(tmp_path: Path) -> None:
+    """The copy that was found while settling may be another mail's."""
+    async with house(tmp_path) as spool:
+        answered = await spool.go(SENT, Status.SENT, own_message_id=False)
+        found = await spool.doubt(own_message_id=False)
+        await spool.settle(found, Verdict.SENT)
+        assert await ids(spool, own=False) == await ids(spool, own=False, account=None) == [answered.id]
+
+
 async def test_a_message_id_that_went_by_two_kinds_of_transport_testifies_for_neither(tmp_path: Path) -> None:
     """The copy that is found may be the other's."""
     async with house(tmp_path) as spool:

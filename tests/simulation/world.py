@@ -11,10 +11,11 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from posthouse import records
+from posthouse.continuity import OtherClock
 from posthouse.message import Message, MessageId, Millis
 from posthouse.outcome import Outcome, Unconfirmed
 from tests.simulation.chance import Chance
-from tests.simulation.clock import VirtualClock
+from tests.simulation.clock import START, VirtualClock
 from tests.simulation.fates import Answer, Broken, Fate, Http, Said, Silence, Unreached, fate_of, taken
 from tests.simulation.life import Life
 from tests.simulation.limits import Limits
@@ -307,12 +308,12 @@ class World:
     # --- looking
 
     def find(self, account: str, message_ids: Sequence[str], *, ours: Millis) -> dict[str, tuple[records.Copy, ...]]:
-        """What a look-up sees now: for each Message-ID the copies, told to one whose clock says that it is ``ours``."""
+        """What a look-up sees now: for each Message-ID the copies, told to one whose clock shows ``ours``."""
         now, found = self.loop.time(), {}
+        clock = OtherClock(START + 1000 * int(now), ours)  # HTTP and Graph tell the time in whole seconds
         for message_id in message_ids:
             found[message_id] = tuple(
-                # Microsoft tells both times in whole seconds
-                records.Copy(now < copy.drafted_until, ours - 1000 * (int(now) - int(copy.at)))
+                records.Copy(now < copy.drafted_until, clock.between(START + 1000 * int(copy.at)))
                 for copy in self.copies
                 if copy.message_id == message_id and copy.account == account and copy.appears <= now and not copy.gone
             )

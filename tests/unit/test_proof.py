@@ -32,11 +32,15 @@ OTHER = MessageId("msg_1")
 SHARED = (Sharer(MESSAGE.id, Status.UNCONFIRMED, NOW - 1000), Sharer(OTHER, Status.SENT, NOW - 1000))
 
 
+def copy_of(made: int | None, *, draft: bool = False) -> Copy:
+    return Copy(draft, None if made is None else (made - 1000, made + 1000))
+
+
 def judge(
     *drafts: bool, item: Unsettled = ITEM, now: int = LAST, sharing=(), proved=True, slowest=0, made: int | None = NOW
 ):
-    """What copies mean that came to be at ``made``; ``drafts`` says which of them are drafts."""
-    copies = tuple(Copy(draft, made) for draft in drafts)
+    """What copies mean that came to be within a second of ``made``; ``drafts`` says which of them are drafts."""
+    copies = tuple(copy_of(made, draft=draft) for draft in drafts)
     return conclude(
         item, now=now, copies=copies, sharing=sharing, presence_proved=proved, slowest=slowest, checks=CHECKS
     )
@@ -98,8 +102,8 @@ def test_one_copy_is_no_proof_where_two_messages_carry_its_message_id(copies, sh
     ("made", "verdict", "cause"),
     [
         (NOW - 1000, Verdict.SENT, None),
-        (NOW - 6000, Verdict.SENT, None),  # both clocks are told in whole seconds
-        (NOW - 6001, Verdict.HELD, "unconfirmed_older_copy"),
+        (NOW - 2000, Verdict.SENT, None),
+        (NOW - 2001, Verdict.HELD, "unconfirmed_older_copy"),
         (NOW + HOUR, Verdict.SENT, None),
         (None, Verdict.HELD, "unconfirmed_older_copy"),
     ],
@@ -127,7 +131,7 @@ def test_a_copy_may_be_of_an_earlier_attempt():
 
 
 def test_of_several_messages_each_needs_a_copy_that_is_not_older():
-    old, young = Copy(draft=False, created_at=NOW - HOUR), Copy(draft=False, created_at=NOW)
+    old, young = copy_of(NOW - HOUR), copy_of(NOW)
     before = replace(SHARED[1], began=NOW - HOUR)
 
     def judged(*copies: Copy, sharing=(SHARED[0], before)):
@@ -165,17 +169,17 @@ def witness(sent_at: int, *, account: str = "a@b.example", id_: str = "msg_9") -
 @pytest.mark.parametrize(
     ("copies", "own", "expected"),
     [
-        ((Copy(draft=False, created_at=NOW),), False, True),
-        ((Copy(draft=False, created_at=NOW - 5000),), False, True),
-        ((Copy(draft=False, created_at=NOW + 60_000),), False, True),
-        ((Copy(draft=False, created_at=NOW - 5001),), False, False),
-        ((Copy(draft=False, created_at=NOW + 60_001),), False, False),
-        ((Copy(draft=False),), False, False),
-        ((Copy(draft=True, created_at=NOW),), False, False),
-        ((Copy(draft=False, created_at=NOW - HOUR), Copy(draft=False, created_at=NOW)), False, True),
-        ((Copy(draft=False, created_at=NOW - HOUR),), True, True),
-        ((Copy(draft=False),), True, True),
-        ((Copy(draft=True, created_at=NOW),), True, False),
+        ((copy_of(NOW),), False, True),
+        ((copy_of(NOW - 1000),), False, True),
+        ((copy_of(NOW + 61_000),), False, True),
+        ((copy_of(NOW - 1001),), False, False),
+        ((copy_of(NOW + 61_001),), False, False),
+        ((copy_of(None),), False, False),
+        ((copy_of(NOW, draft=True),), False, False),
+        ((copy_of(NOW - HOUR), copy_of(NOW)), False, True),
+        ((copy_of(NOW - HOUR),), True, True),
+        ((copy_of(None),), True, True),
+        ((copy_of(NOW, draft=True),), True, False),
         ((), True, False),
     ],
 )

@@ -12,7 +12,8 @@ from kiota_authentication_azure.azure_identity_authentication_provider import Az
 from kiota_http.middleware.options import ResponseHandlerOption
 from msgraph.graph_request_adapter import GraphRequestAdapter
 
-from posthouse.message import Message, Millis
+from posthouse.continuity import OtherClock
+from posthouse.message import Message
 from posthouse.outcome import Answer
 from posthouse.ports import Clock
 from posthouse.records import NoSight
@@ -99,10 +100,10 @@ class Calls:
             now=self.clock.now() / 1000,
         )
 
-    def ahead(self, response: httpx.Response) -> Millis:
-        """How far the clock of this answer, which has just come, is ahead of ours; 0 where it does not say (RFC 9110 §6.6.1)."""
+    def clock_of(self, response: httpx.Response) -> OtherClock:
+        """What Microsoft's clock shows, by an answer that has just come (RFC 9110 §6.6.1)."""
         date = http_date(response.headers.get("date", ""))
-        return 0 if date is None else int(date * 1000) - self.clock.now()
+        return OtherClock(None if date is None else int(date * 1000), self.clock.now())
 
     def path_of(self, link: str) -> str | None:
         """The path of a link that Graph gave; None where it leads elsewhere, because the token would go with it."""

@@ -97,7 +97,7 @@ class GraphTransport:
                 return page
             for item in page.items:
                 if item.message_id in found:
-                    found[item.message_id] += (Copy(item.draft, item.created_at),)
+                    found[item.message_id] += (Copy(item.draft, item.between),)
                     by_id |= {item.id: item.draft} if item.id else {}
             if page.next_link is None:
                 return Sightings(found, by_id)
@@ -181,7 +181,7 @@ class GraphTransport:
         response = await self._calls.look(account, request)
         if isinstance(response, NoSight):
             return response
-        page = pages.parsed(response.content, ahead=self._calls.ahead(response))
+        page = pages.parsed(response.content, clock=self._calls.clock_of(response))
         if page is None or (page.next_link is not None and self._calls.path_of(page.next_link) is None):
             return _no_sight("the answer to the look-up could not be read", code="unreadable")
         return page
