@@ -14,12 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from posthouse.continuity import Anchor
+from posthouse.continuity import RATE, Anchor
 from posthouse.message import Millis
 from posthouse.telemetry import CLOCK_AGREES, CLOCK_DIFFERS, log
 
-RATE: Final = 200
-"""One part of so many by which the own time runs quicker or slower until it agrees with the wall clock."""
 DIFFERS: Final = 5_000_000_000
 """Nanoseconds between wall and own time from which somebody is told."""
 DRAWN_EVERY: Final = 1_000_000_000

@@ -11,11 +11,33 @@ from typing import Final
 
 from posthouse.message import Millis
 
+RATE: Final = 200
+"""One part of so many by which the own time runs quicker or slower until it agrees with the wall clock (``clock``)."""
+APART: Final[Millis] = 5_000
+"""How far clocks that agree may seem apart: HTTP and Graph tell them in whole seconds, and an answer takes time to come."""
 AGREES: Final[Millis] = 1_000
 """How far two processes' times may be apart: NTP slews by at most 500 ppm (ntp.org, "clock discipline"), so this is half an
 hour of it without any process; a longer absence costs a process its inheritance, no more."""
 NOTED: Final[Millis] = AGREES // 4
 """How far the time of a process wanders from its anchor before it is written down again."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherClock:
+    """A clock elsewhere: what it ``shows`` when ours shows ``now``; None where nobody says it."""
+
+    shows: Millis | None
+    now: Millis
+
+    def between(self, moment: Millis) -> tuple[Millis, Millis]:
+        """The times between which our clock showed what that one showed as ``moment``, if nobody set either since.
+
+        Where they are apart, ours may have been drawn since, away from that one or towards it.
+        """
+        ahead = 0 if self.shows is None else self.shows - self.now
+        at = moment - ahead
+        error = APART + min(abs(ahead), abs(self.now - at) // RATE)
+        return at - error, at + error
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ from posthouse.records import (
     Record,
     SenderBlock,
     Settlement,
+    Sharer,
     Sightings,
     Space,
     Stray,
@@ -369,8 +370,8 @@ class Spool(Protocol):
         """The accounts that have ever sent something."""
         ...
 
-    async def sharing(self, *, account: str, message_id: str) -> Sequence[tuple[MessageId, Status]]:
-        """Every attempt that went out through this account with this Message-ID, or may have: its message, where that stands."""
+    async def sharing(self, *, account: str, message_id: str) -> Sequence[Sharer]:
+        """Every attempt that went out through this account with this Message-ID, or may have."""
         ...
 
     async def settle(self, settlement: Settlement) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from posthouse.message import MessageId, Millis, Status
-from posthouse.records import Sightings, Unsettled, Verdict, Witness
+from posthouse.records import Copy, Sharer, Sightings, Unsettled, Verdict, Witness
 
 HOUR: Final[Millis] = 3_600_000
 DAY: Final[Millis] = 24 * HOUR
@@ -21,9 +21,12 @@ WITNESS_LOOK: Final[Millis] = 5 * 60_000
 OUTAGE_LOOK: Final[Millis] = 2 * 60_000
 SLOWEST: Final[Millis] = HOUR
 """An appearance that took longer tells of a look-up that came late, not of Exchange."""
+NEWER: Final[Millis] = 60_000
+"""An ordinary send is over within this; a copy that came to be later may be of another mail with the same Message-ID."""
 
 CAUSE_DRAFT: Final = "unconfirmed_draft"
 CAUSE_SHARED: Final = "unconfirmed_shared_message_id"
+CAUSE_OLDER: Final = "unconfirmed_older_copy"
 CAUSE_NO_WITNESS: Final = "unconfirmed_no_witness"
 CAUSE_NO_SIGHT: Final = "unconfirmed_no_look_up"
 CAUSE_NO_RIGHT: Final = "unconfirmed_no_right"
@@ -55,30 +58,50 @@ def conclude(
     item: Unsettled,
     *,
     now: Millis,
-    copies: tuple[bool, ...],
-    sharing: Sequence[tuple[MessageId, Status]],
+    copies: tuple[Copy, ...],
+    sharing: Sequence[Sharer],
     presence_proved: bool,
     slowest: Millis,
     checks: Sequence[float],
 ) -> Conclusion:
-    """What an answered look-up means; ``copies`` are the ``isDraft`` flags of what was found.
+    """What an answered look-up means; ``copies`` are what was found.
 
-    ``sharing`` are the messages of all attempts that may have left such a copy.
+    ``sharing`` are all attempts that may have left such a copy.
     """
     later = next_check(item, now, checks)
     last = later is None
-    out = sum(not is_draft for is_draft in copies)
-    if len({one for one, _ in sharing}) > 1 and (out or last):
+    out = [copy for copy in copies if not copy.draft]
+    if len({one.id for one in sharing}) > 1 and (out or last):
         shared = _shared(out, sharing, now=now, later=later)
         if shared is not None:
             return shared
-    if out:
+    if _any_own(item, out, sharing):
         return Conclusion(verdict=Verdict.SENT)
     if not last:
         return Conclusion(verdict=Verdict.LATER, look_at=later)
     if copies:
-        return Conclusion(verdict=Verdict.HELD, cause=CAUSE_DRAFT, look_at=now + HELD_LOOK)
+        cause = CAUSE_OLDER if out else CAUSE_DRAFT
+        return Conclusion(verdict=Verdict.HELD, cause=cause, look_at=now + HELD_LOOK)
     return _absent(item, now=now, presence_proved=presence_proved, slowest=slowest)
+
+
+def _any_own(item: Unsettled, out: Sequence[Copy], sharing: Sequence[Sharer]) -> bool:
+    """Whether a copy is the item's: one that is older than its first attempt is another mail's, or a clock was wrong.
+
+    An id of ours was on no mail before.
+    """
+    if item.message.own_message_id:
+        return bool(out)
+    began = min((one.began for one in sharing if one.id == item.message.id), default=item.started_at)
+    return any(_not_older(copy, began) for copy in out)
+
+
+def _not_older(copy: Copy, began: Millis) -> bool:
+    return copy.between is not None and copy.between[1] >= began
+
+
+def _newer(copy: Copy, ended: Millis) -> bool:
+    return copy.between is None or copy.between[0] > ended
 
 
 def _absent(item: Unsettled, *, now: Millis, presence_proved: bool, slowest: Millis) -> Conclusion:
@@ -125,36 +148,54 @@ def may_testify(witness: Witness, item: Unsettled, *, now: Millis) -> bool:
     return before or (witness.sent_at <= item.started_at + DAY and age < DAY)
 
 
-def presence(item: Unsettled, witnesses: Collection[Witness], *, found: Collection[str], now: Millis) -> bool:
+def found_again(witnesses: Collection[Witness], seen: Sightings, *, own: bool) -> frozenset[MessageId]:
+    """The witnesses of which a copy was seen that is certainly theirs; ``own``: their Message-IDs are ours.
+
+    A client may have given its Message-ID to another mail too, of which this spool knows nothing, and whose copy lies
+    there where the witness's own does not: so such a copy must have come to be while the witness was sent.
+    """
+    if own:
+        return frozenset(one.id for one in witnesses if one.message_id in seen.sent)
+    return frozenset(
+        one.id
+        for one in witnesses
+        if any(
+            not copy.draft and _not_older(copy, one.sent_at) and not _newer(copy, one.sent_at + NEWER)
+            for copy in seen.found.get(one.message_id, ())
+        )
+    )
+
+
+def presence(item: Unsettled, witnesses: Collection[Witness], *, found: Collection[MessageId], now: Millis) -> bool:
     """Whether any of the witnesses that were found may_testify.
 
     Another account's witness counts only where the account itself has none.
     """
     own = [witness for witness in witnesses if witness.account == item.account and may_testify(witness, item, now=now)]
     candidates = own or [witness for witness in witnesses if may_testify(witness, item, now=now)]
-    return any(witness.message_id in found for witness in candidates)
+    return any(witness.id in found for witness in candidates)
 
 
-def _shared(
-    out: int, sharing: Sequence[tuple[MessageId, Status]], *, now: Millis, later: Millis | None
-) -> Conclusion | None:
+def _shared(out: Sequence[Copy], sharing: Sequence[Sharer], *, now: Millis, later: Millis | None) -> Conclusion | None:
     """Several messages carry the Message-ID: a copy for each attempt, none at all (None: absent), or nobody can tell.
 
     Not one for each message: one that was sent again on purpose may have left two.
     """
-    if out >= len(sharing):
+    # from the latest on: the nth of them needs n copies that are not older
+    begun = sorted((one.began for one in sharing), reverse=True)
+    if all(sum(_not_older(copy, began) for copy in out) > n for n, began in enumerate(begun)):
         return Conclusion(verdict=Verdict.SENT)
-    if not out and all(status is not Status.SENT for _, status in sharing):
+    if not out and all(one.status is not Status.SENT for one in sharing):
         return None
     if later is not None:
         return Conclusion(verdict=Verdict.LATER, look_at=later)
     return Conclusion(verdict=Verdict.HELD, cause=CAUSE_SHARED, look_at=now + HELD_LOOK)
 
 
-def copies_of(item: Unsettled, seen: Sightings) -> tuple[bool, ...]:
-    """The ``isDraft`` flags of an item's copies; its own strays in Drafts, which nobody sends, are none."""
+def copies_of(item: Unsettled, seen: Sightings) -> tuple[Copy, ...]:
+    """An item's copies; its own strays in Drafts, which nobody sends, are none."""
     copies = seen.found.get(item.message.message_id, ())
-    return tuple(copy for copy in copies if not copy) if item.strays and item.draft is None else copies
+    return tuple(copy for copy in copies if not copy.draft) if item.strays and item.draft is None else copies
 
 
 def conclude_draft(

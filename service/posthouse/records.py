@@ -412,19 +412,38 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
-class Sightings:
-    """An answer 200 of a look-up: for each Message-ID asked, the copies found, as ``isDraft`` flags.
+class Copy:
+    """A copy in a mailbox; it came to be ``between`` these times of our own clock, None where nothing says when."""
 
-    ``by_id`` has the same flags by the immutable id of each copy.
+    draft: bool
+    between: tuple[Millis, Millis] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sharer:
+    """An attempt that reached the wire, or may have: its message, where that stands, when its first attempt began."""
+
+    id: MessageId
+    status: Status
+    began: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """An answer 200 of a look-up: for each Message-ID asked, the copies found.
+
+    ``by_id`` says by the immutable id of each copy whether it is a draft.
     """
 
-    found: Mapping[str, tuple[bool, ...]]
+    found: Mapping[str, tuple[Copy, ...]]
     by_id: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def sent(self) -> frozenset[str]:
         """The Message-IDs of which a copy has left Drafts."""
-        return frozenset(message_id for message_id, copies in self.found.items() if not all(copies))
+        return frozenset(
+            message_id for message_id, copies in self.found.items() if not all(copy.draft for copy in copies)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from posthouse.sandbox.options import Options
 from posthouse.settling.settling import Settling, Tools
 from posthouse.transports.graph.transport import GraphTransport
 from posthouse.watch import Watch
-from tests.contract.spools import LOST, SECOND, SENT, Clock, House, house
-from tests.contract.transport_kit import dispatch, graph_to, tokens_of
+from tests.contract.spools import LOST, SECOND, SENT, SHOP, Clock, House, house
+from tests.contract.transport_kit import dispatch, graph_to, message, tokens_of
 
 CHECKS = (5.0, 30.0, 120.0)
 LAST = 120 * SECOND
@@ -101,6 +101,11 @@ class Bench:
             await self.settling._proofs.close()
         return row
 
+    async def elsewhere(self, message_id: str) -> None:
+        """The mailbox sends a mail of which the spool knows nothing: another program's, or one that a backup does not hold."""
+        foreign = message(account=SHOP, sender=SHOP)
+        assert isinstance(await self.graph.send(dispatch(replace(foreign, message_id=message_id))), Sent)
+
     async def again(self, message: Message) -> None:
         """Send a message that is queued again."""
         lease = await self.house.lease(message.account)
@@ -159,7 +164,7 @@ async def bench(folder: Path, *, look_seconds: float = 20.0) -> AsyncGenerator[B
         house(folder, clock=clock) as spool,
         Emulator(Options(directory=folder / "microsoft"), clock=lambda: clock.at / 1000) as emulator,
         tokens_of(emulator) as tokens,
-        graph_to(emulator.graph_url, tokens, emulator.ca_file) as graph,
+        graph_to(emulator.graph_url, tokens, emulator.ca_file, clock=clock) as graph,
     ):
         emulator.world.settings = replace(emulator.world.settings, expires_in=LONG)
         made = Bench(spool, emulator, graph, {"graph": graph, "smtp": graph}, look_seconds=look_seconds)

@@ -11,6 +11,7 @@ from base64 import b64encode
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 
@@ -405,6 +406,16 @@ async def test_items_appear_late_and_first_as_drafts(timed):
         clock.now += seconds
         seen.append([one["isDraft"] for one in (await client.look(1)).json()["value"]])
     assert seen == [[], [], [True], [False]]
+
+
+async def test_a_copy_says_when_it_was_made_however_late_it_appears(timed):
+    client, clock = timed
+    settle(client.emulator, appear_after=8.0)
+    sent_at = clock.now
+    await client.send()
+    clock.now += 30
+    (one,) = (await client.look(1, **{"$select": "id,createdDateTime"})).json()["value"]
+    assert datetime.fromisoformat(one["createdDateTime"]).timestamp() == int(sent_at)
 
 
 async def test_message_ids_can_be_rewritten(client):

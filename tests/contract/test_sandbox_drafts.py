@@ -5,6 +5,7 @@ import hashlib
 import json
 import random
 import ssl
+import time
 from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -88,11 +89,13 @@ async def client(microsoft365: Emulator) -> AsyncGenerator[Client]:
 async def test_a_draft_is_sent_once_and_keeps_its_immutable_id(client: Client) -> None:
     draft = await client.draft()
     assert draft.startswith(IMMUTABLE)
-    seen = (await client.call("GET", f"/{draft}", params={"$select": "id,isDraft"})).json()
+    fields = {"$select": "id,isDraft,createdDateTime"}
+    seen = (await client.call("GET", f"/{draft}", params=fields)).json()
     assert (seen["id"], seen["isDraft"]) == (draft, True)
+    client.world.clock = lambda: time.time() + 90
     assert (await client.call("POST", f"/{draft}/send")).status_code == 202
-    seen = (await client.call("GET", f"/{draft}", params={"$select": "id,isDraft"})).json()
-    assert (seen["id"], seen["isDraft"]) == (draft, False)
+    sent = (await client.call("GET", f"/{draft}", params=fields)).json()
+    assert (sent["id"], sent["isDraft"], sent["createdDateTime"]) == (draft, False, seen["createdDateTime"])
     again = await client.call("POST", f"/{draft}/send")
     assert (again.status_code, again.json()["error"]["code"]) == (404, "ErrorItemNotFound")
     (got,) = client.world.received

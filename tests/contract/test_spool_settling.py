@@ -212,6 +212,15 @@ async def test_witnesses_are_sent_messages_of_the_account_latest_first(tmp_path:
         assert set(await ids(spool, account=None)) == {other.id, found.id, first.id}
 
 
+async def test_under_a_message_id_of_a_client_only_an_answer_makes_a_witness(tmp_path: Path) -> None:
+    """The copy that was found while settling may be another mail's."""
+    async with house(tmp_path) as spool:
+        answered = await spool.go(SENT, Status.SENT, own_message_id=False)
+        found = await spool.doubt(own_message_id=False)
+        await spool.settle(found, Verdict.SENT)
+        assert await ids(spool, own=False) == await ids(spool, own=False, account=None) == [answered.id]
+
+
 async def test_a_message_id_that_went_by_two_kinds_of_transport_testifies_for_neither(tmp_path: Path) -> None:
     """The copy that is found may be the other's."""
     async with house(tmp_path) as spool:
@@ -245,10 +254,27 @@ async def test_messages_that_share_a_message_id_are_known_by_what_reached_the_wi
         (row,) = [one for one in await spool.due(lease.lane) if one.id == going.id]
         assert await spool.spool.mark(spool.mark_of(row, fence=lease.fence))
         found = await spool.spool.sharing(account=SHOP, message_id="<same@shop>")
-        assert dict(found) == {
+        assert {one.id: one.status for one in found} == {
             sent.id: Status.SENT,
             doubtful.id: Status.UNCONFIRMED,
             going.id: Status.SENDING,
         }
-        assert never.id not in dict(found)
-        assert sorted(one for one, _ in found) == sorted([sent.id, doubtful.id, going.id, going.id])
+        assert never.id not in {one.id for one in found}
+        assert sorted(one.id for one in found) == sorted([sent.id, doubtful.id, going.id, going.id])
+
+
+async def test_what_shares_a_message_id_says_when_its_first_attempt_began(tmp_path: Path) -> None:
+    """What one attempt left in Drafts, another may send: no copy of a message is older than its first attempt."""
+    async with house(tmp_path) as spool:
+        same: dict = {"message_id": "<same@shop>", "own_message_id": False}
+        began = spool.clock.at
+        again = await spool.go(LATER, Status.QUEUED, finish={"due_at": began + SECOND}, **same)
+        spool.clock.at += HOUR
+        lease = await spool.lease()
+        (row,) = await spool.due(lease.lane)
+        assert await spool.spool.mark(spool.mark_of(row, fence=lease.fence))
+        assert await spool.finish(row, LOST, Status.UNCONFIRMED, look_at=spool.clock.at + SECOND)
+        await spool.release(lease)
+        other = await spool.doubt(**same)
+        found = await spool.spool.sharing(account=SHOP, message_id="<same@shop>")
+        assert {one.id: one.began for one in found} == {again.id: began, other.id: began + HOUR}

@@ -6,7 +6,10 @@ import json
 import socket
 import ssl
 import struct
+import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from azure.core.credentials import AccessToken
 
 from posthouse.message import Bytes
 from posthouse.outcome import Blocked, Outcome, Scope, Sent, TransientFailure, Unconfirmed
-from posthouse.records import NoSight, Sightings
+from posthouse.records import Copy, NoSight, Sightings
 from posthouse.transports.tokens import ClientSecret, EntraOptions, NoToken, TokenSource, credential_factory
 from tests.contract.transport_kit import GRAPH_SCOPE, SystemClock, dispatch, graph_to, listening
 
@@ -430,6 +433,51 @@ async def test_the_token_does_not_follow_a_link_to_elsewhere(authority):
     assert len(graph.requests) == 1
 
 
+async def sight_of(authority: Authority, created: object, **headers: str) -> tuple[Copy, ...]:
+    """What a look-up says of one copy, of which Graph says that it was ``created`` then."""
+    one = {"internetMessageId": "<1@x>", "isDraft": False, "createdDateTime": created}
+    head, _, body = http(200, json.dumps({"value": [one]}).encode()).partition(b"\r\n")
+    told = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
+    graph = Graph(head + b"\r\n" + told + body, ending="keep")
+    async with (
+        listening(graph, context=authority.context()) as port,
+        sender(f"https://127.0.0.1:{port}/v1.0", authority.file) as transport,
+    ):
+        sight = await transport.look_up(account="a@contoso.com", message_ids=["<1@x>"])
+    assert isinstance(sight, Sightings)
+    assert b"createdDateTime" in graph.requests[0]
+    return sight.found["<1@x>"]
+
+
+@pytest.mark.parametrize("wrong", [-3600, 0, 3600])
+async def test_the_age_of_a_copy_is_told_by_one_clock(authority, wrong):
+    """Ours or Microsoft's may be wrong: the answer says what time it is there."""
+    now = time.time()
+    there = datetime.fromtimestamp(now + wrong, UTC)
+    created = (there - timedelta(seconds=90)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    (copy,) = await sight_of(authority, created, Date=format_datetime(there, usegmt=True))
+    assert copy.between is not None
+    after, before = (at / 1000 - (now - 90) for at in copy.between)
+    assert -8 < after < 0 < before < 15
+
+
+@pytest.mark.parametrize(
+    ("created", "at"),
+    [
+        ("2026-01-02T03:04:05Z", 1_767_323_045_000),
+        ("2026-01-02T03:04:05.1234567Z", 1_767_323_045_123),
+        ("2026-01-02T04:04:05+01:00", 1_767_323_045_000),
+        ("2026-01-02T03:04:05", None),
+        ("yesterday", None),
+        (1_767_323_045, None),
+        (None, None),
+    ],
+)
+async def test_a_copy_that_does_not_say_when_it_came_to_be_has_no_age(authority, created, at):
+    (copy,) = await sight_of(authority, created)
+    assert copy.between == (None if at is None else (at - 5000, at + 5000))
+
+
 async def test_pages_of_a_look_up_are_counted_together(authority):
     def page(port: int, *, more: bool) -> bytes:
         link = {"@odata.nextLink": f"https://127.0.0.1:{port}/v1.0/users/a/messages?$skip=1"} if more else {}
@@ -443,5 +491,5 @@ async def test_pages_of_a_look_up_are_counted_together(authority):
         graph.answers = [page(port, more=True), page(port, more=True), page(port, more=False)]
         sight = await transport.look_up(account="a@contoso.com", message_ids=["<1@x>"])
     assert isinstance(sight, Sightings)
-    assert sight.found["<1@x>"] == (False, False, False)
+    assert sight.found["<1@x>"] == (Copy(draft=False),) * 3
     assert graph.requests[1].startswith(b"GET /v1.0/users/a/messages?$skip=1 ")

@@ -22,7 +22,7 @@ from posthouse.message import (
     Recipient,
 )
 from posthouse.outcome import RefusedRecipient
-from posthouse.ports import Dispatch
+from posthouse.ports import Clock, Dispatch
 from posthouse.records import DraftNote, DraftState
 from posthouse.sandbox.emulator import Emulator
 from posthouse.transports.graph.transport import GraphTransport
@@ -149,15 +149,16 @@ async def graph_to(
     connections: int = 64,
     connect_timeout: float = 5.0,
     read_timeout: float = 60.0,
+    clock: Clock | None = None,
 ) -> AsyncGenerator[GraphTransport]:
-    """A Graph transport to this place, closed at the end."""
+    """A Graph transport to this place, closed at the end; the machine's clock unless told otherwise."""
     transport = GraphTransport(
         name="graph",
         base_url=base_url,
         scope=GRAPH_SCOPE,
         tokens=tokens,
         ssl_context=ssl.create_default_context(cafile=ca_file),
-        clock=SystemClock(),
+        clock=clock or SystemClock(),
         unproven=lambda _: unproven,
         drafts=drafts,
         connections=connections,

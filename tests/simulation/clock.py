@@ -1,6 +1,7 @@
 """Wall-clock time that jumps when the plan says so, and the service's own clock over it, which must not."""
 
-from posthouse.clock import RATE, SteadyClock
+from posthouse.clock import SteadyClock
+from posthouse.continuity import RATE
 from posthouse.message import Millis
 from tests.simulation.loop import VirtualLoop
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from posthouse.clock import RATE
+from posthouse.continuity import RATE
 from posthouse.message import Priority
 from tests.simulation.fates import Http
 from tests.simulation.plan import Climate
@@ -104,7 +104,7 @@ class Limits:
                 self._complain("day", f"{total} recipients in a day of {name or 'all'}, {limit} are allowed")
 
     def _window(self, seconds: float) -> float:
-        """Seconds of the world that so many of the service's own are at least (``clock.RATE``)."""
+        """Seconds of the world that so many of the service's own are at least (``continuity.RATE``)."""
         return seconds * (1 - 1 / RATE) if self.set_clock else seconds
 
     def _check_slots(self, call: "Call") -> None:

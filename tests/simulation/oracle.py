@@ -19,6 +19,7 @@ DOUBTS: Final = frozenset(
         "unconfirmed",
         "unconfirmed_draft",
         "unconfirmed_shared_message_id",
+        "unconfirmed_older_copy",
         "unconfirmed_no_witness",
         "unconfirmed_no_look_up",
         "unconfirmed_no_right",
@@ -179,11 +180,13 @@ def may_wait(run: Run, one: Waiting) -> bool:
             return order.wish == "hold" or (world.truth[one.id].restored and len(_accounts(run, order)) > 1)
         case "unconfirmed_draft":
             return any(copy.drafted_until == math.inf for copy in world.copies)
-        case "unconfirmed_shared_message_id":
+        case "unconfirmed_shared_message_id" | "unconfirmed_older_copy":
             return order.message_id is not None
         case "unconfirmed_no_witness":
-            # where a day has a limit, no witness may be able to go within the day in which it would count
-            return climate.keeps_nothing or bool(climate.rewritten) or bool(climate.quota)
+            # where a day has a limit, no witness may be able to go within the day in which it would count; where a clock was
+            # set, the copies of messages that clients named are not known to be theirs, and their late times go first
+            unsure = order.message_id is not None and world.limits.set_clock
+            return climate.keeps_nothing or bool(climate.rewritten) or bool(climate.quota) or unsure
         case "unconfirmed_no_right":
             return all(kind_of(name) != "graph" for name in climate.route)
         case _:

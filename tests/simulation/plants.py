@@ -80,7 +80,13 @@ def _alone(was: Callable) -> object:
 
 
 def _drafts_count(was: Callable) -> object:
-    return lambda item, **named: was(item, **{**named, "copies": tuple(False for _ in named["copies"])})
+    return lambda item, **named: was(
+        item, **{**named, "copies": tuple(replace(one, draft=False) for one in named["copies"])}
+    )
+
+
+def _any_copy(was: Callable) -> object:
+    return lambda witnesses, seen, **_named: was(witnesses, seen, own=True)
 
 
 def _any_witness(was: Callable) -> object:
@@ -272,6 +278,9 @@ PLANTS: Final[Mapping[Name, Plant]] = {
     ),
     "witness": Plant("absence needs no witness", "doubled", settling, "presence", _always(value=True)),
     "witness-kind": Plant("any witness will do", "doubled", SqliteSpool, "witnesses", _any_witness, seed=84),
+    "witness-copy": Plant(
+        "any copy with a witness's Message-ID is its own", "doubled", settling, "found_again", _any_copy, seed=17927
+    ),
     "shared-message-id": Plant("a shared Message-ID is nobody else's", "lost", settling, "conclude", _alone, seed=23),
     "early-absence": Plant(
         "absence counts at the first look", "doubled", proof, "next_check", _always(value=None), seed=3
@@ -302,7 +311,7 @@ PLANTS: Final[Mapping[Name, Plant]] = {
         "a restored copy sends before it settles", "doubled", SqliteSpool, "restored", lambda _was: _no_note, seed=25
     ),
     "watched": Plant(
-        "absence counts by a clock that may have been set", "doubled", settling, "WATCHED", lambda _was: 0.0, seed=21
+        "absence counts by a clock that may have been set", "doubled", settling, "WATCHED", lambda _was: 0.0, seed=607
     ),
     "chain": Plant(
         "a process goes on with the times of one that had another time",
@@ -310,7 +319,7 @@ PLANTS: Final[Mapping[Name, Plant]] = {
         continuity,
         "AGREES",
         lambda _was: 10**12,
-        seed=21,
+        seed=607,
     ),
     "clock": Plant("the service lives by the wall clock", "early", SteadyClock, "now", _by_the_wall, seed=2),
     "pace": Plant("a minute has no limit", "pace", Pace, "next_at", _at_once),

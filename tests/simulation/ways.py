@@ -121,7 +121,7 @@ class Way:
         if answer.status != 200:
             fix = "graph.read_permission" if answer.status in {401, 403} else "graph.service"
             return NoSight(failed_answer(self._reply(answer, waited=0.0), fix=fix))
-        return Sightings(self._world.find(account, message_ids))
+        return Sightings(self._world.find(account, message_ids, ours=self._clock.now()))
 
     async def probe(self) -> bool:
         await asyncio.sleep(0.05)

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
+from posthouse import records
+from posthouse.continuity import OtherClock
 from posthouse.message import Message, MessageId, Millis
 from posthouse.outcome import Outcome, Unconfirmed
 from tests.simulation.chance import Chance
-from tests.simulation.clock import VirtualClock
+from tests.simulation.clock import START, VirtualClock
 from tests.simulation.fates import Answer, Broken, Fate, Http, Said, Silence, Unreached, fate_of, taken
 from tests.simulation.life import Life
 from tests.simulation.limits import Limits
@@ -248,20 +250,9 @@ class World:
         self.trace.note("taken", f"{call.number} {message.id}")
         refused = call.fate.refused is not None and call.kind == "smtp"
         self.limits.took(call, now, recipients=len(message.envelope.addresses) - refused)
-        if len(truth.taken) > 1 and not (truth.may_double or self._belied(truth)):
+        if len(truth.taken) > 1 and not truth.may_double:
             self.complain("doubled", f"{message.id} was taken {len(truth.taken)} times")
         self._keep(call, message, now)
-
-    def _belied(self, truth: Truth) -> bool:
-        """Whether a witness may have lied: a client gave its Message-ID to a mail of which a restored copy knows nothing.
-
-        Such a copy is found where the witness's own is not, as one transport keeps Message-IDs and another does not: the
-        doubts of clients that bring their own Message-ID may be judged wrongly then.
-        """
-        brought = {order.name: order.message_id for order in self.plan.orders if order.message_id is not None}
-        lost = {brought.get(one.order) for one in self.truth.values() if one.forgotten and one.taken}
-        known = {brought.get(one.order) for one in self.truth.values() if one.taken and not one.forgotten}
-        return truth.order in brought and bool((lost & known) - {None})
 
     def _keep(self, call: Call, message: Message, now: float, *, sent: bool = True) -> None:
         climate, fate = self.plan.climate, call.fate
@@ -316,12 +307,13 @@ class World:
 
     # --- looking
 
-    def find(self, account: str, message_ids: Sequence[str]) -> dict[str, tuple[bool, ...]]:
-        """What a look-up sees now: for each Message-ID the copies, as ``isDraft`` flags."""
+    def find(self, account: str, message_ids: Sequence[str], *, ours: Millis) -> dict[str, tuple[records.Copy, ...]]:
+        """What a look-up sees now: for each Message-ID the copies, told to one whose clock shows ``ours``."""
         now, found = self.loop.time(), {}
+        clock = OtherClock(START + 1000 * int(now), ours)  # HTTP and Graph tell the time in whole seconds
         for message_id in message_ids:
             found[message_id] = tuple(
-                now < copy.drafted_until
+                records.Copy(now < copy.drafted_until, clock.between(START + 1000 * int(copy.at)))
                 for copy in self.copies
                 if copy.message_id == message_id and copy.account == account and copy.appears <= now and not copy.gone
             )

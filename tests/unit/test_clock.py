@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.clock import RATE, SteadyClock
-from posthouse.continuity import Anchor
+from posthouse.clock import SteadyClock
+from posthouse.continuity import RATE, Anchor
 
 NOON = 1_800_000_000_000_000_000
 SECOND = 1_000_000_000

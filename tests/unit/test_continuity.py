@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.continuity import AGREES, NOTED, Anchor, Chain, carried_on, joined
+from posthouse.continuity import AGREES, APART, NOTED, RATE, Anchor, Chain, OtherClock, carried_on, joined
 
 BOOT = "this run of the machine"
 NOW = 1_800_000_000_000
@@ -48,3 +48,35 @@ def test_while_a_process_with_another_time_writes_a_later_chain_begins_only_now(
 
 def test_a_chain_that_was_lost_begins_anew():
     assert carried_on(None, Anchor(BOOT, 7), before=Anchor(BOOT, 7), now=NOW) == Chain(7, NOW)
+
+
+# --- another clock
+
+
+@pytest.mark.parametrize("apart", [-1000, 0, 1000])
+def test_times_of_a_clock_that_agrees_are_ours_but_for_what_neither_tells(apart):
+    after, before = OtherClock(NOW + apart, NOW).between(NOW - HOUR)
+
+    assert after <= NOW - HOUR - APART + 1000
+    assert before >= NOW - HOUR + APART - 1000
+    assert before - after <= 2 * (APART + abs(apart))
+
+
+@pytest.mark.parametrize("apart", [-HOUR, HOUR])
+def test_times_of_a_clock_that_was_always_an_hour_off_are_ours_of_then(apart):
+    assert OtherClock(NOW + apart, NOW).between(NOW + apart - 60_000) == (
+        NOW - 60_000 - APART - 60_000 // RATE,
+        NOW - 60_000 + APART + 60_000 // RATE,
+    )
+
+
+@given(st.integers(0, 30 * 24 * HOUR), st.floats(-1, 1))
+def test_what_ours_showed_before_it_was_drawn_lies_between(age, share):
+    drawn = int(min(age // RATE, HOUR) * share)
+    after, before = OtherClock(NOW, NOW + drawn).between(NOW - age)
+
+    assert after <= NOW - age <= before
+
+
+def test_a_clock_that_says_nothing_is_taken_for_ours():
+    assert OtherClock(None, NOW).between(NOW - HOUR) == (NOW - HOUR - APART, NOW - HOUR + APART)

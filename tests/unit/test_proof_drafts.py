@@ -4,15 +4,15 @@ from dataclasses import replace
 
 from posthouse.message import MessageId
 from posthouse.proof import Conclusion, conclude_draft, copies_of
-from posthouse.records import Sightings, Verdict
+from posthouse.records import Copy, Sightings, Verdict
 from tests.unit.test_proof import CHECKS, HOUR, ITEM, LAST, NOW
 
 BY_DRAFT = replace(ITEM, draft="d1", strays=True)
 ID = ITEM.message.message_id
 
 
-def seen(*copies: bool, **by_id: bool) -> Sightings:
-    return Sightings({ID: copies}, by_id)
+def seen(*drafts: bool, **by_id: bool) -> Sightings:
+    return Sightings({ID: tuple(Copy(draft) for draft in drafts)}, by_id)
 
 
 def judge(sight: Sightings, *, item=BY_DRAFT, now: int = LAST, slowest: int = 0) -> Conclusion | None:
@@ -51,11 +51,11 @@ def test_what_is_not_there_under_its_id_is_judged_as_every_mail():
 
 def test_drafts_that_nobody_sends_are_no_copies_of_what_went_another_way():
     by_smtp = replace(ITEM, strays=True)
-    assert copies_of(by_smtp, seen(True, False, True)) == (False,)
+    assert copies_of(by_smtp, seen(True, False, True)) == (Copy(draft=False),)
     assert copies_of(by_smtp, seen(True)) == ()
 
 
 def test_drafts_of_a_message_without_any_of_ours_are_copies_on_their_way():
-    assert copies_of(ITEM, seen(True)) == (True,)
-    assert copies_of(BY_DRAFT, seen(True)) == (True,)
+    assert copies_of(ITEM, seen(True)) == (Copy(draft=True),)
+    assert copies_of(BY_DRAFT, seen(True)) == (Copy(draft=True),)
     assert copies_of(replace(ITEM, message=replace(ITEM.message, id=MessageId("msg_2"))), Sightings({})) == ()

@@ -237,6 +237,7 @@ def _sent(world: World, request: Request, draft: Draft) -> Answer:
         transport="graph",
         files=files,
         own_id=draft.item_id if keeps_id else None,
+        drafted_at=draft.created_at,
     )
     world.drawer.drop(draft)
     world.counters.sends_accepted += 1

@@ -95,18 +95,22 @@ def _selected(query: Mapping[str, str]) -> frozenset[str]:
     return frozenset(name.strip() for name in query.get("$select", "").split(",") if name.strip())
 
 
+def _shown(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _as_json(world: World, copy: Received | Draft, fields: frozenset[str]) -> dict[str, object]:
     unsent = isinstance(copy, Draft)
     draft = unsent or world.is_draft(copy)
-    at = copy.created_at if unsent else copy.received_at
-    sent_at = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    sent_at = copy.created_at if unsent else copy.received_at
     every: dict[str, object] = {
         "@odata.etag": f'W/"{copy.item_id[-16:]}"',
         "id": copy.item_id,
         "internetMessageId": copy.message_id,
         "subject": copy.subject,
         "isDraft": draft,
-        "sentDateTime": sent_at,
+        "createdDateTime": _shown(copy.created_at),
+        "sentDateTime": _shown(sent_at),
         "parentFolderId": _DRAFTS if draft else _SENT,
         _PROPERTIES: [{"id": tag, "value": value} for tag, value in copy.properties.items()] if unsent else [],
     }

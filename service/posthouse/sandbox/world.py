@@ -59,6 +59,12 @@ class Received:
     saved: bool
     files: tuple[File, ...] = ()
     own_id: str | None = None
+    drafted_at: float | None = None
+
+    @property
+    def created_at(self) -> float:
+        """When the copy came to be: with its draft, where it was one."""
+        return self.received_at if self.drafted_at is None else self.drafted_at
 
     @property
     def item_id(self) -> str:
@@ -154,6 +160,7 @@ class World:
         saved: bool = True,
         files: tuple[File, ...] = (),
         own_id: str | None = None,
+        drafted_at: float | None = None,
     ) -> Received:
         """Take the mail: into the inbox, and into Sent Items of the mailbox where ``saved``."""
         self._number += 1
@@ -175,6 +182,7 @@ class World:
             saved=saved,
             files=files,
             own_id=own_id,
+            drafted_at=drafted_at,
         )
         self._store(received)
         return received

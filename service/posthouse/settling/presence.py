@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
-from posthouse.message import Message, Millis
+from posthouse.message import Message, MessageId, Millis
 from posthouse.ports import SpoolUnavailableError
-from posthouse.proof import CAUSE_NO_RIGHT, DAY, HOUR
+from posthouse.proof import CAUSE_NO_RIGHT, DAY, HOUR, found_again
 from posthouse.records import NoSight, Presence, ProofLevel, TransportKind, Witness
 from posthouse.settling.looking import DENIED, Eyes, LookUps, Place
 
@@ -76,7 +76,8 @@ class Proofs:
         if isinstance(seen, NoSight):
             await self.denied(presence, seen)
             return
-        await self.answered(presence.account, presence.kind, own=presence.own, witnesses=witnesses, found=seen.sent)
+        found = found_again(witnesses, seen, own=presence.own)
+        await self.answered(presence.account, presence.kind, own=presence.own, witnesses=witnesses, found=found)
 
     async def answered(
         self,
@@ -85,14 +86,14 @@ class Proofs:
         *,
         own: bool,
         witnesses: Collection[Witness],
-        found: Collection[str],
+        found: Collection[MessageId],
     ) -> None:
         """A look-up of this account was answered: what that proves; what was held for want of the right is looked at now."""
         now = self._eyes.clock.now()
         known = await self.of(account, kind, own=own)
         if known.answer is not None and known.level is ProofLevel.NONE:
             await self._eyes.spool.look_held(account=account, cause=CAUSE_NO_RIGHT, at=now)
-        proof = max((one for one in witnesses if one.message_id in found), key=lambda one: one.sent_at, default=None)
+        proof = max((one for one in witnesses if one.id in found), key=lambda one: one.sent_at, default=None)
         if proof is not None:
             due = known.ask_at is not None and known.ask_at <= now
             if due or known.level is ProofLevel.NONE or now - (known.proved_at or 0) >= NOTED_AGAIN:

@@ -15,7 +15,7 @@ from typing import Final
 
 from posthouse.board import Board
 from posthouse.delivery import Policy
-from posthouse.message import Message, Millis, Status
+from posthouse.message import Message, MessageId, Millis, Status
 from posthouse.meter import UNHEARD, Meter
 from posthouse.ports import Clock, Evidence, Spool, SpoolUnavailableError
 from posthouse.proof import (
@@ -24,6 +24,7 @@ from posthouse.proof import (
     conclude,
     conclude_draft,
     copies_of,
+    found_again,
     needs_stranger,
     next_check,
     presence,
@@ -201,7 +202,15 @@ class Settling:
         self, items: Sequence[Unsettled], seen: Sightings, testimony: Testimony, *, slowest: Millis
     ) -> None:
         """An answer that counts: judge each item, and learn what it proves about the mailbox."""
-        found = set(seen.sent)
+        first = items[0]
+        own = first.message.own_message_id
+        selves = [
+            Witness(item.message.id, item.account, item.message.message_id, item.started_at, item.transport)
+            for item in items
+            # else the copy may be another attempt's, or another kind's
+            if own and item.number == 1 and not item.any_way
+        ]
+        found = set(found_again([*selves, *(one for some in testimony.values() for one in some)], seen, own=own))
         heard: dict[TransportKind, Sequence[Witness]] = {}
         for kind, witnesses in testimony.items():
             strangers = await self._strangers(items, seen, witnesses, kind)
@@ -209,19 +218,12 @@ class Settling:
             heard[kind] = [*witnesses, *strangers.values()]
         for item in items:
             await self._judge(item, seen, heard, found, slowest=slowest)
-        first = items[0]
-        selves = [
-            Witness(item.message.id, item.account, item.message.message_id, item.started_at, item.transport)
-            for item in items
-            # else the copy may be another attempt's, or another kind's
-            if item.message.own_message_id and item.number == 1 and not item.any_way
-        ]
         for kind, witnesses in testimony.items():
             await self._proofs.answered(
                 first.account,
                 kind,
-                own=first.message.own_message_id,
-                witnesses=[*witnesses, *(one for one in selves if one.message_id in found)],
+                own=own,
+                witnesses=[*witnesses, *(one for one in selves if one.id in found)],
                 found=found,
             )
 
@@ -244,7 +246,7 @@ class Settling:
 
     async def _strangers(
         self, items: Sequence[Unsettled], seen: Sightings, witnesses: Sequence[Witness], kind: TransportKind
-    ) -> Mapping[str, Witness]:
+    ) -> Mapping[MessageId, Witness]:
         """Witnesses of other accounts of the same tenant that were found just now, where an item needs one."""
         now, first = self._tools.clock.now(), items[0]
         checks = self._tools.policy.settle_checks
@@ -261,15 +263,16 @@ class Settling:
         for one in await self._proofs.witnesses(None, kind, own=first.message.own_message_id, before=now):
             if one.account != first.account and self._look_ups.by(one.transport) is self._look_ups.by(first.transport):
                 asked[one.account, one.transport].append(one)
-        found: dict[str, Witness] = {}
+        found: dict[MessageId, Witness] = {}
         for (account, transport), theirs in asked.items():
             sight = await self._look_ups.ask(Place(account, transport), [one.message_id for one in theirs])
             if isinstance(sight, Sightings):
-                found |= {one.message_id: one for one in theirs if one.message_id in sight.sent}
+                again = found_again(theirs, sight, own=first.message.own_message_id)
+                found |= {one.id: one for one in theirs if one.id in again}
         return found
 
     async def _judge(
-        self, item: Unsettled, seen: Sightings, testimony: Testimony, found: set[str], *, slowest: Millis
+        self, item: Unsettled, seen: Sightings, testimony: Testimony, found: set[MessageId], *, slowest: Millis
     ) -> None:
         now = self._tools.clock.now()
         copies, checks = copies_of(item, seen), self._tools.policy.settle_checks

@@ -37,6 +37,7 @@ from posthouse.records import (
     ProofLevel,
     RecipientState,
     Record,
+    Sharer,
     Start,
     Stray,
     Told,
@@ -366,6 +367,12 @@ def fed(row: FeedTuple) -> FeedEvent:
 def left(row: LeftTuple) -> Left:
     """A message in ``sending`` whose attempt nobody carries."""
     return Left(*row[:4], OnUnconfirmed(row[4]), row[5])
+
+
+def sharer(row: tuple[bytes, str, int]) -> Sharer:
+    """An attempt that may have left a copy."""
+    public_id, status, began = row
+    return Sharer(id_from_bytes(public_id), Status(status), began)
 
 
 def witness(row: tuple[str, str, str, int, str]) -> Witness:

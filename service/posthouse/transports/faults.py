@@ -116,8 +116,14 @@ def retry_after(value: str | None, *, now: float) -> float | None:
     text = value.strip()
     if _SECONDS.fullmatch(text):
         return float(text)
+    date = http_date(text)
+    return None if date is None else max(0.0, date - now)
+
+
+def http_date(text: str) -> float | None:
+    """Seconds since 1970 of an HTTP date (RFC 9110 §5.6.7); None if unreadable."""
     try:
         date = parsedate_to_datetime(text)
     except ValueError:
         return None
-    return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()

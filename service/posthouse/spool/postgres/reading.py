@@ -3,9 +3,9 @@
 from collections.abc import Collection, Sequence
 from typing import cast
 
-from posthouse.message import Message, MessageId, Millis, Status, id_from_bytes
+from posthouse.message import Message, Millis
 from posthouse.ports import Cursors
-from posthouse.records import Presence, TransportKind, Unsettled, Witness
+from posthouse.records import Presence, Sharer, TransportKind, Unsettled, Witness
 from posthouse.spool import rows
 from posthouse.spool.postgres.database import Session
 
@@ -62,7 +62,7 @@ async def witnesses(session: Session, *, account: str | None, **asked: object) -
     return [rows.witness(cast("tuple[str, str, str, int, str]", row)) for row in found]
 
 
-async def sharing(session: Session, *, account: str, message_id: str) -> Sequence[tuple[MessageId, Status]]:
-    """The messages of all attempts with this Message-ID that went out through this account, or may have."""
-    found = cast("Sequence[tuple[bytes, str]]", await session.rows("sharing", account=account, message_id=message_id))
-    return [(id_from_bytes(public_id), Status(status)) for public_id, status in found]
+async def sharing(session: Session, *, account: str, message_id: str) -> Sequence[Sharer]:
+    """All attempts with this Message-ID that went out through this account, or may have."""
+    found = await session.rows("sharing", account=account, message_id=message_id)
+    return [rows.sharer(cast("tuple[bytes, str, int]", tuple(row))) for row in found]

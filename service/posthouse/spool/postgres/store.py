@@ -34,6 +34,7 @@ from posthouse.records import (
     Record,
     SenderBlock,
     Settlement,
+    Sharer,
     Space,
     Stray,
     Submission,
@@ -433,8 +434,8 @@ class PostgresSpool:
         async with self._database.session() as session:
             return {str(row[0]) for row in await session.rows("proven")}
 
-    async def sharing(self, *, account: str, message_id: str) -> Sequence[tuple[MessageId, Status]]:
-        """Every message that went out through this account with this Message-ID, and where it stands."""
+    async def sharing(self, *, account: str, message_id: str) -> Sequence[Sharer]:
+        """Every attempt that went out through this account with this Message-ID, or may have."""
         return await self._ask(reading.sharing, account=account, message_id=message_id)
 
     async def settle(self, settlement: Settlement) -> bool:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import cast
 
-from posthouse.message import MessageId, Millis, Status, id_from_bytes
-from posthouse.records import Presence, Settlement, TransportKind, Witness
+from posthouse.message import Millis
+from posthouse.records import Presence, Settlement, Sharer, TransportKind, Witness
 from posthouse.spool import loads, rows, rules
 from posthouse.spool.sqlite.committing import Job
 from posthouse.spool.sqlite.database import Database
@@ -40,13 +40,12 @@ def witnesses(
     return read
 
 
-def sharing(*, account: str, message_id: str) -> Job[Sequence[tuple[MessageId, Status]]]:
-    """The messages of all attempts with this Message-ID that went out through this account, or may have."""
+def sharing(*, account: str, message_id: str) -> Job[Sequence[Sharer]]:
+    """All attempts with this Message-ID that went out through this account, or may have."""
 
-    def read(db: Database) -> Sequence[tuple[MessageId, Status]]:
+    def read(db: Database) -> Sequence[Sharer]:
         found = db.rows("sharing", {"account": account, "message_id": message_id})
-        pairs = cast("Sequence[tuple[bytes, str]]", found)
-        return [(id_from_bytes(public_id), Status(status)) for public_id, status in pairs]
+        return [rows.sharer(cast("tuple[bytes, str, int]", row)) for row in found]
 
     return read
 

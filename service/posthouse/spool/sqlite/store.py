@@ -39,6 +39,7 @@ from posthouse.records import (
     Record,
     SenderBlock,
     Settlement,
+    Sharer,
     Space,
     Stray,
     Submission,
@@ -402,8 +403,8 @@ class SqliteSpool:
         """The accounts that have ever sent something."""
         return await self._readers.read(lambda db: {str(row[0]) for row in db.ask(db.text("proven"), {})})
 
-    async def sharing(self, *, account: str, message_id: str) -> Sequence[tuple[MessageId, Status]]:
-        """Every message that went out through this account with this Message-ID, and where it stands."""
+    async def sharing(self, *, account: str, message_id: str) -> Sequence[Sharer]:
+        """Every attempt that went out through this account with this Message-ID, or may have."""
         return await self._readers.read(settlements.sharing(account=account, message_id=message_id))
 
     async def settle(self, settlement: Settlement) -> bool:

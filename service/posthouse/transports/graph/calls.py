@@ -12,11 +12,12 @@ from kiota_authentication_azure.azure_identity_authentication_provider import Az
 from kiota_http.middleware.options import ResponseHandlerOption
 from msgraph.graph_request_adapter import GraphRequestAdapter
 
+from posthouse.continuity import OtherClock
 from posthouse.message import Message
 from posthouse.outcome import Answer
 from posthouse.ports import Clock
 from posthouse.records import NoSight
-from posthouse.transports.faults import Fault, fault_of, network_answer
+from posthouse.transports.faults import Fault, fault_of, http_date, network_answer
 from posthouse.transports.graph.refusals import Refusals
 from posthouse.transports.graph.replies import ACCEPTED, Refused, Reply, failed_answer
 from posthouse.transports.graph.wire import Wire
@@ -98,6 +99,11 @@ class Calls:
             waited=waited,
             now=self.clock.now() / 1000,
         )
+
+    def clock_of(self, response: httpx.Response) -> OtherClock:
+        """What Microsoft's clock shows, by an answer that has just come (RFC 9110 §6.6.1)."""
+        date = http_date(response.headers.get("date", ""))
+        return OtherClock(None if date is None else int(date * 1000), self.clock.now())
 
     def path_of(self, link: str) -> str | None:
         """The path of a link that Graph gave; None where it leads elsewhere, because the token would go with it."""

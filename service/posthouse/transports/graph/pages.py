@@ -3,10 +3,14 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from urllib.parse import quote
 
-SELECT: Final = "id,internetMessageId,isDraft"
+from posthouse.continuity import OtherClock
+from posthouse.message import Millis
+
+SELECT: Final = "id,internetMessageId,isDraft,createdDateTime"
 PAGE: Final = 100
 
 _PROPERTIES: Final = "singleValueExtendedProperties"
@@ -14,11 +18,15 @@ _PROPERTIES: Final = "singleValueExtendedProperties"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A message in a mailbox; ``id`` is empty where the answer has none, ``mark`` is the extended property that was asked for, None where it has none."""
+    """A message in a mailbox; ``id`` is empty where the answer has none, ``mark`` is the extended property that was asked for.
+
+    It came to be ``between`` these times of our own clock; None: it does not say when.
+    """
 
     id: str
     message_id: str
     draft: bool
+    between: tuple[Millis, Millis] | None
     mark: str | None
 
 
@@ -40,22 +48,38 @@ def query(message_ids: Sequence[str], *, mark: str | None = None) -> str:
     return f"{asked}&$expand={quote(expand, safe='')}"
 
 
-def parsed(body: bytes, *, mark: str | None = None) -> Page | None:
-    """The page in these bytes; None where it cannot be read."""
+def parsed(body: bytes, *, mark: str | None = None, clock: OtherClock | None = None) -> Page | None:
+    """The page in these bytes, whose times are by this clock; None where it cannot be read."""
     try:
         found = json.loads(body)
-        items = tuple(_item(one, mark) for one in found["value"])
+        items = tuple(_item(one, mark, clock) for one in found["value"])
         link = found.get("@odata.nextLink")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return Page(items, link) if link is None or isinstance(link, str) else None
 
 
-def _item(one: dict[str, object], mark: str | None) -> Item:
+def _item(one: dict[str, object], mark: str | None, clock: OtherClock | None) -> Item:
     id_, message_id, draft = one.get("id"), one["internetMessageId"], one["isDraft"]
     if not isinstance(id_, str | None) or not isinstance(message_id, str) or not isinstance(draft, bool):
         raise TypeError
-    return Item(id=id_ or "", message_id=message_id, draft=draft, mark=_value(one.get(_PROPERTIES), mark))
+    moment = _moment(one.get("createdDateTime"))
+    return Item(
+        id=id_ or "",
+        message_id=message_id,
+        draft=draft,
+        between=None if moment is None or clock is None else clock.between(moment),
+        mark=_value(one.get(_PROPERTIES), mark),
+    )
+
+
+def _moment(text: object) -> Millis | None:
+    """A time with its zone, as Graph writes it (ISO 8601 in UTC; learn.microsoft.com/graph/api/resources/message)."""
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return None if moment.tzinfo is None else int(moment.timestamp() * 1000)
 
 
 def _value(properties: object, mark: str | None) -> str | None:

@@ -14,7 +14,7 @@ from posthouse.headers import fit_to_envelope
 from posthouse.message import Content, Message
 from posthouse.outcome import Answer, Outcome, PermanentFailure, Scope, TransientFailure, Unconfirmed
 from posthouse.ports import Clock, Dispatch, NotBegunError
-from posthouse.records import NoSight, Sightings, Stray
+from posthouse.records import Copy, NoSight, Sightings, Stray
 from posthouse.telemetry import MESSAGE_RECIPIENTS_DROPPED, Addresses, log
 from posthouse.transports.graph import pages
 from posthouse.transports.graph.calls import CERTAIN, IMMUTABLE, Calls, after, before, own_from, user
@@ -89,7 +89,7 @@ class GraphTransport:
     async def look_up(self, *, account: str, message_ids: Sequence[str]) -> Sightings | NoSight:
         """Look for copies in all folders; only complete answers 200 count."""
         path = f"{user(account)}/messages?{pages.query(message_ids)}"
-        found: dict[str, tuple[bool, ...]] = dict.fromkeys(message_ids, ())
+        found: dict[str, tuple[Copy, ...]] = dict.fromkeys(message_ids, ())
         by_id: dict[str, bool] = {}
         for _ in range(_PAGES):
             page = await self._page(account, path)
@@ -97,7 +97,7 @@ class GraphTransport:
                 return page
             for item in page.items:
                 if item.message_id in found:
-                    found[item.message_id] += (item.draft,)
+                    found[item.message_id] += (Copy(item.draft, item.between),)
                     by_id |= {item.id: item.draft} if item.id else {}
             if page.next_link is None:
                 return Sightings(found, by_id)
@@ -181,7 +181,7 @@ class GraphTransport:
         response = await self._calls.look(account, request)
         if isinstance(response, NoSight):
             return response
-        page = pages.parsed(response.content)
+        page = pages.parsed(response.content, clock=self._calls.clock_of(response))
         if page is None or (page.next_link is not None and self._calls.path_of(page.next_link) is None):
             return _no_sight("the answer to the look-up could not be read", code="unreadable")
         return page

@@ -1,4 +1,5 @@
 -- The same for all accounts, among the last 5,000 messages that became final.
+-- Under a Message-ID that a client brought only an answer says that it was sent: a copy may be another mail's.
 select json_group_array(json_array(hex(public_id), account, message_id, started_at, transport) order by started_at desc) from (
   select m.public_id, w.account, d.message_id, a.started_at, a.transport
   from (select id, attempts, public_id from messages
@@ -6,7 +7,7 @@ select json_group_array(json_array(hex(public_id), account, message_id, started_
         order by finished_at desc limit 5000) m
   join attempts a on a.message = m.id and a.number = m.attempts and a.kind = :kind and a.code is not 'restored'
     and a.started_at >= :after and a.started_at < :before
-  join details d on d.message = m.id and d.own_message_id = :own
+  join details d on d.message = m.id and d.own_message_id = :own and (:own or a.outcome = 'sent')
   join lanes w on w.id = a.account
   where not exists (
     -- a copy that may have been left by another kind of transport proves nothing about this one

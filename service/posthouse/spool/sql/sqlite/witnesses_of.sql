@@ -1,9 +1,10 @@
 -- Messages known as sent through one account, latest first; among the last 5,000 attempts in the time asked for.
+-- Under a Message-ID that a client brought only an answer says that it was sent: a copy may be another mail's.
 select json_group_array(json_array(hex(public_id), account, message_id, started_at, transport) order by started_at desc) from (
   select m.public_id, w.account, d.message_id, a.started_at, a.transport
   from (select x.message, x.number, x.account, x.started_at, x.transport from attempts x
         where x.account = (select id from lanes where account = :account) and x.kind = :kind and x.code is not 'restored'
-          and x.started_at >= :after and x.started_at < :before
+          and x.started_at >= :after and x.started_at < :before and (:own or x.outcome = 'sent')
         order by x.started_at desc limit 5000) a
   join messages m on m.id = a.message and m.attempts = a.number and m.status = 'sent' and m.erased_at is null
   join details d on d.message = m.id and d.own_message_id = :own
