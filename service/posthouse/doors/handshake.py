@@ -1,6 +1,8 @@
-"""TLS from the first byte, with a word for who did not manage it: asyncio's own listeners drop them in silence."""
+"""TLS from the first byte, with a word for who did not manage it: the loop's own servers drop them in silence."""
 
 import asyncio
+import logging
+import socket
 import ssl
 from collections.abc import Callable
 from functools import partial
@@ -8,60 +10,77 @@ from typing import Final
 
 from posthouse.clients.keeping import Keeper
 from posthouse.doors.problems import TLS_FAILED
+from posthouse.telemetry import SERVICE_FAULT, log
 
 Failed = Callable[[str, str], None]
 """Told of the source and the reason of a handshake that failed."""
 
+PAUSE: Final = 1.0
+"""Seconds without a new connection where the system has no room for one (too many open files)."""
+
 _SILENT: Final = "it closed the connection during the handshake"
 
 
-class Handshake(asyncio.Protocol):
-    """Comes before the protocol of a listener, and gives the connection on to it once it is encrypted.
+class Acceptor:
+    """Takes the connections of a bound socket; ``make`` gives the protocol that each has once it is encrypted.
 
     Who only opens and closes is no news: balancers look in this way whether somebody listens.
     """
 
-    def __init__(self, inner: asyncio.Protocol, context: ssl.SSLContext, *, failed: Failed) -> None:
-        self._inner = inner
+    def __init__(
+        self,
+        bound: socket.socket,
+        make: Callable[[], asyncio.Protocol],
+        context: ssl.SSLContext,
+        *,
+        failed: Failed,
+    ) -> None:
+        self._bound = bound
+        self._make = make
         self._context = context
         self._failed = failed
-        self._early = b""
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin; nothing is read before the handshake reads it."""
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("TLS needs a stream")
-        transport.pause_reading()
-        self._task = asyncio.get_running_loop().create_task(self._shake(transport))
+    def start(self) -> None:
+        """Take connections from now on."""
+        self._keep(asyncio.create_task(self._accept()))
 
-    def data_received(self, data: bytes) -> None:
-        """Keep what came with the last message of the handshake: it is decrypted before ``start_tls`` returns."""
-        self._early += data
+    async def stop(self) -> None:
+        """Take no new ones; those that are encrypted already stay."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._bound.close()
 
-    async def _shake(self, transport: asyncio.Transport) -> None:
-        peer = transport.get_extra_info("peername")
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, address = await loop.sock_accept(self._bound)
+            except OSError as error:
+                log(SERVICE_FAULT, level=logging.WARNING, duty="accept", error=type(error).__name__)
+                await asyncio.sleep(PAUSE)
+                continue
+            self._keep(loop.create_task(self._meet(connection, str(address[0]))))
+
+    async def _meet(self, connection: socket.socket, source: str) -> None:
         loop = asyncio.get_running_loop()
         try:
-            above = await loop.start_tls(transport, self, self._context, server_side=True)
-        except (OSError, EOFError) as error:
-            transport.abort()
-            if isinstance(error, ssl.SSLError):
-                self._failed(str(peer[0]) if peer else "", reason(error))
-            return
-        if above is None or above.is_closing():
-            return
-        above.set_protocol(self._inner)
-        self._inner.connection_made(above)
-        if self._early:
-            self._inner.data_received(self._early)
+            await loop.connect_accepted_socket(self._make, connection, ssl=self._context)
+        except ssl.SSLError as error:
+            self._failed(source, reason(error))
+        except (OSError, EOFError):
+            connection.close()
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 def reason(error: Exception) -> str:
     """OpenSSL's word for what went wrong, where it has one."""
-    if isinstance(error, ssl.SSLError) and error.reason:
-        return error.reason
-    return _SILENT
+    return error.reason if isinstance(error, ssl.SSLError) and error.reason else _SILENT
 
 
 def listed(keeper: Keeper, *, door: str) -> Failed:

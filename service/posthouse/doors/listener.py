@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import socket
-import ssl
 from collections.abc import Generator
 from pathlib import Path
 from typing import Final
@@ -13,7 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from posthouse.doors.certificates import Certificate, ListenError, Tls
-from posthouse.doors.handshake import Failed, Handshake
+from posthouse.doors.handshake import Acceptor, Failed
 
 BACKLOG: Final = 2048
 
@@ -26,6 +25,11 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self.ready.set()
+
+    def protocol(self) -> asyncio.Protocol:
+        """That of one more connection."""
+        made_with = {"config": self.config, "server_state": self.server_state, "app_state": self.lifespan.state}
+        return self.config.http_protocol_class(**made_with)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -57,42 +61,39 @@ class Listener:
             timeout_keep_alive=75,
             timeout_graceful_shutdown=5,
         )
-        if self._certificate is not None:
-            config.load()
-            config.http_protocol_class = _encrypted(config.http_protocol_class, self._certificate.context, failed)
+        config.load()
         self._server = _Server(config)
+        self._acceptor = (
+            None
+            if self._certificate is None
+            else Acceptor(bound, self._server.protocol, self._certificate.context, failed=failed)
+        )
         self._bound = bound
         self._task: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Serve from now on."""
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._bound]))
+        plain = [] if self._acceptor is not None else [self._bound]
+        self._task = asyncio.create_task(self._server.serve(sockets=plain))
         ready = asyncio.create_task(self._server.ready.wait())
         await asyncio.wait({self._task, ready}, return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
         if self._task.done():
             self._task.result()
-        if self._certificate is not None:
+        if self._certificate is not None and self._acceptor is not None:
+            self._acceptor.start()
             self._watch = asyncio.create_task(self._certificate.watch())
 
     async def stop(self) -> None:
         """Take no new connection, finish what is under way, close."""
+        if self._acceptor is not None:
+            await self._acceptor.stop()
         self._server.should_exit = True
         if self._watch is not None:
             self._watch.cancel()
         if self._task is not None:
             await self._task
-
-
-def _encrypted(plain: type[asyncio.Protocol], context: ssl.SSLContext, failed: Failed) -> type[asyncio.Protocol]:
-    """Uvicorn's protocol behind a handshake of ours, of whose failures somebody hears."""
-
-    class Encrypted(Handshake):
-        def __init__(self, **made_with: object) -> None:
-            super().__init__(plain(**made_with), context, failed=failed)
-
-    return Encrypted
 
 
 def bind(listen: str) -> socket.socket:

@@ -1,15 +1,17 @@
 """Where mail programs submit: an address with its sessions, opened and closed with the service."""
 
 import asyncio
+import socket
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from posthouse.clients.keeping import Keeper
 from posthouse.clients.keys import Keys
 from posthouse.doors.certificates import Certificate, Oldest
-from posthouse.doors.handshake import Handshake, listed
+from posthouse.doors.handshake import Acceptor, listed
 from posthouse.doors.listener import Tls, bind
 from posthouse.doors.smtp import replies
 from posthouse.doors.smtp.session import Submission, Tools
@@ -51,13 +53,15 @@ class SmtpListener:
         self._meter = meter
         self._open: dict[Submission, None] = {}
         self._sources: Counter[str] = Counter()
+        self._bound: socket.socket | None = None
         self._server: asyncio.Server | None = None
+        self._acceptor: Acceptor | None = None
         self._watch: asyncio.Task[None] | None = None
 
     @property
     def port(self) -> int:
         """Where it listens."""
-        return self._server.sockets[0].getsockname()[1] if self._server is not None else 0
+        return self._bound.getsockname()[1] if self._bound is not None else 0
 
     async def start(self) -> None:
         """Answer from now on.
@@ -82,21 +86,21 @@ class SmtpListener:
             proxies=address.proxies,
             meter=self._meter,
         )
-        failed = listed(self._keeper, door=replies.DOOR)
-
-        def session() -> asyncio.Protocol:
-            inner = Submission(tools)
-            if context is None or not address.implicit:
-                return inner
-            return Handshake(inner, context, failed=failed)
-
-        self._server = await asyncio.get_running_loop().create_server(session, sock=bind(address.listen))
+        bound = self._bound = bind(address.listen)
+        if context is not None and address.implicit:
+            failed = listed(self._keeper, door=replies.DOOR)
+            self._acceptor = Acceptor(bound, partial(Submission, tools), context, failed=failed)
+            self._acceptor.start()
+        else:
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(partial(Submission, tools), sock=bound)
 
     async def stop(self) -> None:
         """Take no new connection, let messages under way arrive, close."""
-        if self._server is None:
-            return
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
+        if self._acceptor is not None:
+            await self._acceptor.stop()
         if self._watch is not None:
             self._watch.cancel()
         loop = asyncio.get_running_loop()
