@@ -183,10 +183,8 @@ def may_wait(run: Run, one: Waiting) -> bool:
         case "unconfirmed_shared_message_id" | "unconfirmed_older_copy":
             return order.message_id is not None
         case "unconfirmed_no_witness":
-            # where a day has a limit, no witness may be able to go within the day in which it would count; where a clock was
-            # set, the copies of messages that clients named are not known to be theirs, and their late times go first
-            unsure = order.message_id is not None and world.limits.set_clock
-            return climate.keeps_nothing or bool(climate.rewritten) or bool(climate.quota) or unsure
+            # where a day has a limit, no witness may be able to go within the day in which it would count
+            return climate.keeps_nothing or bool(climate.rewritten) or bool(climate.quota)
         case "unconfirmed_no_right":
             return all(kind_of(name) != "graph" for name in climate.route)
         case _:

@@ -13,4 +13,4 @@ where not exists (
   select 1 from details o join attempts b on b.message = o.message
   where o.message_id = d.message_id and b.kind <> :kind and (b.outcome is null or b.outcome = 'sent'
     or (b.outcome = 'unconfirmed' and coalesce(b.settled, '') <> 'not_sent')))
-order by a.started_at desc limit :most;
+order by m.id desc limit :most;

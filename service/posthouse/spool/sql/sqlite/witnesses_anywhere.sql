@@ -1,7 +1,7 @@
 -- The same for all accounts, among the last 5,000 messages that became final.
 -- Under a Message-ID that a client brought only an answer says that it was sent: a copy may be another mail's.
-select json_group_array(json_array(hex(public_id), account, message_id, started_at, transport) order by started_at desc) from (
-  select m.public_id, w.account, d.message_id, a.started_at, a.transport
+select json_group_array(json_array(hex(public_id), account, message_id, started_at, transport) order by id desc) from (
+  select m.id, m.public_id, w.account, d.message_id, a.started_at, a.transport
   from (select id, attempts, public_id from messages
         where finished_at is not null and finished_at >= :after and status = 'sent' and erased_at is null
         order by finished_at desc limit 5000) m
@@ -14,5 +14,5 @@ select json_group_array(json_array(hex(public_id), account, message_id, started_
     select 1 from details o join attempts b on b.message = o.message
     where o.message_id = d.message_id and b.kind <> :kind and (b.outcome is null or b.outcome = 'sent'
       or (b.outcome = 'unconfirmed' and coalesce(b.settled, '') <> 'not_sent')))
-  order by a.started_at desc limit :most
+  order by m.id desc limit :most
 );
