@@ -15,7 +15,7 @@ from posthouse.doctor.checkup import examine_all, unread
 from posthouse.doctor.network import Host
 from posthouse.doctor.plan import EntraPlan, GraphPlan, Plan, SmtpPlan
 from posthouse.doctor.steps import Seen
-from posthouse.findings import Doctor, Finding, Names, Result, Wish, trouble
+from posthouse.findings import Doctor, Finding, Result, Wish, trouble
 from posthouse.policy import folded
 from posthouse.ports import Clock, Spool, SpoolUnavailableError
 from posthouse.remote import entra_options, server, trust
@@ -254,7 +254,7 @@ def _to_be_made(settings: Settings) -> Seen:
 
 
 def _unkept(fix: str, words: str, names: Mapping[str, str]) -> Seen:
-    return Seen(result=Result.FAILED, words=words, trouble=trouble(fix, names=Names(names)))
+    return Seen(result=Result.FAILED, words=words, trouble=trouble(fix, names=names))
 
 
 def _free(folder: Path) -> int:

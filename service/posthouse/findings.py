@@ -1,10 +1,12 @@
 """What the doctor found, step by step: a closed form that the command line, the API and reports show; pure."""
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
 
-from posthouse.fixes import FIXES, Kind
+from posthouse.fixes import FIXES, Kind, filled
 
 
 class Result(StrEnum):
@@ -65,34 +67,24 @@ Doctor = Callable[[Wish], AsyncGenerator[Finding]]
 """Examines step by step; raises UnknownStepError."""
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
-    """What stands for the ``<…>`` of a remedy, as far as it is known here."""
-
-    values: Mapping[str, str] = field(default_factory=dict)
-
-    def within(self, text: str) -> str:
-        """The text with everything filled in that is known; the rest is the reader's."""
-        for name, value in self.values.items():
-            text = text.replace(f"<{name}>", value)
-        return text
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 def trouble(
     fix: str,
     *,
-    names: Names = Names(),
+    names: Mapping[str, str] = NOTHING,
     said: str | None = None,
     code: str | None = None,
     request_id: str | None = None,
 ) -> Trouble:
-    """The trouble that a key of ``fixes`` stands for."""
+    """The trouble that a key of ``fixes`` stands for; ``names`` is what its remedy says ``<…>`` of, as far as it is known."""
     known = FIXES[fix]
     return Trouble(
         fix=fix,
         kind=known.kind,
         cause=known.cause,
-        remedy=names.within(known.remedy),
+        remedy=filled(known.remedy, names),
         said=said,
         code=code,
         request_id=request_id,

@@ -3,6 +3,7 @@
 The codes are those of FACTS B2, C3 and D4, the commands those of FACTS F; ``<…>`` stands for what the reader fills in.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -34,6 +35,7 @@ class Fix:
 _ROLE: Final = "New-ManagementRoleAssignment -App <enterprise app object id> -Role '{}' -RecipientGroupScope '<group>'"
 RIGHT_TO_DRAFTS: Final = _ROLE.format("Application Mail.ReadWrite")
 """The line that grants an app the right to write drafts in the mailboxes of a group."""
+_PASTED: Final = re.compile(r"[A-Za-z0-9/][A-Za-z0-9._+=:/@-]{0,383}")
 _DELAY: Final = "Changes need 30 minutes, up to 2 hours where the app is busy."
 _OFTEN: Final = {
     "delay": _DELAY,
@@ -268,6 +270,17 @@ NETWORK: Final[Mapping[str, str]] = MappingProxyType(
 def entra_fix(codes: Collection[int]) -> str | None:
     """The fix of the first known AADSTS code."""
     return next((key for code in codes if (key := ENTRA_CONFIGURATION.get(code) or ENTRA_PASSING.get(code))), None)
+
+
+def filled(remedy: str, names: Mapping[str, str]) -> str:
+    """The remedy with what is known in the place of ``<…>``; what a shell might misread is left to the reader.
+
+    A sender, for one, is named by whoever has a key for its domain, and administrators paste remedies.
+    """
+    for name, value in names.items():
+        if _PASTED.fullmatch(value):
+            remedy = remedy.replace(f"<{name}>", value)
+    return remedy
 
 
 @dataclass(frozen=True, slots=True)

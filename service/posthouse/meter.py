@@ -1,81 +1,41 @@
-"""What is counted at the seams for whoever watches the service: told in the house's words, never asked back. Pure."""
+"""What is counted at the seams for whoever watches the service: told in the house's words, never asked back; pure."""
 
-from typing import Final, Protocol
+from typing import Final
 
 from posthouse.message import Millis, Status
 from posthouse.outcome import Outcome
 
 
-class Meter(Protocol):
-    """Hears what happened; never raises and never waits, and is told no address and no id."""
+class Meter:
+    """Hears what happened, and forgets it; never raises and never waits, and is told no address and no id."""
 
     def accepted(self, door: str, messages: int) -> None:
         """So many messages of one submission are kept durably."""
-        ...
 
     def refused(self, door: str, code: str) -> None:
         """A door refused a request, a command or a connection, for a code of its table."""
-        ...
 
     def attempted(self, transport: str, outcome: Outcome, *, seconds: float | None) -> None:
         """An attempt ended; ``seconds`` on the wire, None where nothing began there."""
-        ...
 
     def finished(self, status: Status, *, transport: str | None = None, messages: int = 1) -> None:
         """Messages are final; ``transport`` where an attempt ended them."""
-        ...
 
     def sent(self, transport: str, *, seconds: float) -> None:
         """A message left, so long after it was accepted or, if later, due."""
-        ...
 
     def turned(self, now: Millis) -> None:
         """The dispatcher has looked at what is due."""
-        ...
 
     def answered(self, door: str, status: int) -> None:
         """An HTTP request was answered."""
-        ...
 
     def connected(self, door: str) -> None:
         """Somebody connected."""
-        ...
 
     def replied(self, door: str, code: str) -> None:
         """A command was answered, with this reply code of three digits."""
-        ...
 
 
-class Unheard:
-    """A meter that nobody reads."""
-
-    def accepted(self, door: str, messages: int) -> None:
-        """Nothing."""
-
-    def refused(self, door: str, code: str) -> None:
-        """Nothing."""
-
-    def attempted(self, transport: str, outcome: Outcome, *, seconds: float | None) -> None:
-        """Nothing."""
-
-    def finished(self, status: Status, *, transport: str | None = None, messages: int = 1) -> None:
-        """Nothing."""
-
-    def sent(self, transport: str, *, seconds: float) -> None:
-        """Nothing."""
-
-    def turned(self, now: Millis) -> None:
-        """Nothing."""
-
-    def answered(self, door: str, status: int) -> None:
-        """Nothing."""
-
-    def connected(self, door: str) -> None:
-        """Nothing."""
-
-    def replied(self, door: str, code: str) -> None:
-        """Nothing."""
-
-
-UNHEARD: Final[Meter] = Unheard()
+UNHEARD: Final = Meter()
 """For commands and tests that measure nothing."""

@@ -12,6 +12,7 @@ from prometheus_client.exposition import choose_encoder
 
 from posthouse.gauges import NAMESPACE, Gauges, Seen
 from posthouse.message import Millis, Status
+from posthouse.meter import Meter
 from posthouse.outcome import Outcome, name_of, scope_of
 from posthouse.ports import Clock, Spool, SpoolUnavailableError
 from posthouse.records import Credential, LaneRow, TransportRow
@@ -31,8 +32,8 @@ class Sources:
     ready: Callable[[], Awaitable[str | None]]
 
 
-class Metrics:
-    """A meter (``meter.Meter``) that Prometheus reads, with a registry of its own."""
+class Metrics(Meter):
+    """A meter that Prometheus reads, with a registry of its own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -91,7 +92,7 @@ class Metrics:
         """How the lanes stand, as the sweep sees them every few seconds."""
         self._lanes = rows
 
-    # --- what meter.Meter wants
+    # --- what a meter hears
 
     def accepted(self, door: str, messages: int) -> None:
         """So many messages of one submission are kept durably."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from posthouse.fixes import filled
 from posthouse.lanes import PAUSED_BY_PERSON
 from posthouse.message import Millis, Status
 from posthouse.ports import Diagnosis
@@ -109,9 +110,7 @@ def _because(reason: str, diagnosis: Diagnosis, words: Mapping[str, str]) -> str
     fix = diagnosis.fix(reason)
     if fix is None:
         return f"because of {reason}."
-    remedy = fix.remedy
-    for name, value in words.items():
-        remedy = remedy.replace(f"<{name}>", value)
+    remedy = filled(fix.remedy, words)
     if _prose(remedy):
         remedy = f"{remedy[0].lower()}{remedy[1:]}"
     return _ended(f"because {fix.cause}; {remedy}")

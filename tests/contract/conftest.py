@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract import spools
+from tests.contract.doctor_kit import Clinic, clinic_in
 from tests.contract.resend_kit import Sdk, sdk_at
 from tests.contract.rest_door import Door, rest_door
 
@@ -45,3 +46,16 @@ async def sdk(door: Door, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sdk]
     """Resend's SDK, as a client of that door."""
     async with sdk_at(door, monkeypatch) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the certificates of a file's emulators."""
+    return tmp_path_factory.mktemp("authority")
+
+
+@pytest.fixture
+async def clinic(authority: Path, tmp_path: Path) -> AsyncIterator[Clinic]:
+    """An emulator, and settings for it that a test makes wrong."""
+    async with clinic_in(authority, tmp_path) as opened:
+        yield opened

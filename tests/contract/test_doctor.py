@@ -1,7 +1,7 @@
 """Set-ups that are wrong on purpose: the doctor names the step, the class and what mends it (table: tests/README.md)."""
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,24 +15,11 @@ from tests.contract.doctor_kit import (
     SENDER,
     Clinic,
     certificate,
-    clinic_in,
     exit_code,
     failure,
     results,
 )
 from tests.system.harness import free_port
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("authority")
-
-
-@pytest.fixture
-async def clinic(authority: Path, tmp_path: Path) -> AsyncIterator[Clinic]:
-    async with clinic_in(authority, tmp_path) as opened:
-        yield opened
-
 
 OTHER = "shop@contoso.com"
 GUID = "5a4d0000-0000-4000-8000-00000000beef"

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import trustme
@@ -21,7 +19,6 @@ from tests.contract.doctor_kit import (
     Clinic,
     black_hole,
     certificate,
-    clinic_in,
     exit_code,
     failure,
     inspecting_proxy,
@@ -31,17 +28,6 @@ from tests.contract.doctor_kit import (
     whole,
 )
 from tests.contract.transport_kit import listening
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("authority")
-
-
-@pytest.fixture
-async def clinic(authority: Path, tmp_path: Path) -> AsyncIterator[Clinic]:
-    async with clinic_in(authority, tmp_path) as opened:
-        yield opened
 
 
 async def test_a_proxy_that_opens_tls_is_named_by_its_issuer(clinic: Clinic) -> None:

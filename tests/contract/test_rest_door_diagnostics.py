@@ -58,6 +58,23 @@ async def test_it_demands_manage(door: Door) -> None:
     assert len(ASKED) == 1
 
 
+async def test_a_real_message_is_for_administrators_and_audited_without_its_recipient(door: Door) -> None:
+    wish = {"sender": "noreply@contoso.com", "send_to": "me@example.org"}
+    refused = await (await door.http("manage")).post("/v1/diagnostics", json=wish)
+    assert (refused.status_code, ASKED) == (403, [])
+    assert (
+        await (await door.http("admin", "manage", client="boss")).post("/v1/diagnostics", json=wish)
+    ).status_code == 200
+    entries = await audited(door)
+    assert [(action, target) for action, target, _ in entries] == [("diagnostics.message", "noreply@contoso.com")]
+    assert "example.org" not in entries[0][2]
+
+
+async def audited(door: Door) -> list[tuple[str, str, str]]:
+    asked = "select action, target, data from audit where action like 'diagnostics%'"
+    return await door.spool._readers.read(lambda db: list(db.connection.execute(asked)))
+
+
 async def test_the_answer_is_whole_and_keeps_to_the_published_schema(door: Door) -> None:
     answer = await (await door.http("manage")).post("/v1/diagnostics")
     found = answer.json()
@@ -65,7 +82,7 @@ async def test_the_answer_is_whole_and_keeps_to_the_published_schema(door: Door)
     assert found["verdict"] == "graph.token fails: the client secret has expired."
     first, second = found["steps"]
     assert first["trouble"]["class"] == "credentials"
-    assert "az ad app credential reset" in first["trouble"]["remedy"]
+    assert "az ad app credential reset" in first["trouble"]["fix"]
     assert (first["trouble"]["code"], first["trouble"]["request_id"]) == ("AADSTS7000222", "trace")
     assert (second["result"], second["because_of"], second["trouble"]) == ("skipped", "graph.token", None)
     published = jsonschema_rs.Draft202012Validator(schema())
@@ -85,7 +102,7 @@ async def test_the_answer_is_whole_and_keeps_to_the_published_schema(door: Door)
     ],
 )
 async def test_what_is_asked_reaches_the_doctor(door: Door, asked: dict[str, str], wish: Wish) -> None:
-    await (await door.http("manage")).post("/v1/diagnostics", json=asked)
+    await (await door.http("manage", "admin")).post("/v1/diagnostics", json=asked)
     assert [wish] == ASKED
 
 

@@ -16,7 +16,7 @@ from posthouse.transports.smtp.replies import Stage
 from posthouse.transports.smtp.replies import outcome as smtp_outcome
 
 FACTS = Path(__file__).parent / "facts"
-"""The codes of /work/shared/FACTS.md, copied: one file a section."""
+"""The codes of FACTS.md, copied: one file a section."""
 ACTION = re.compile(
     r"\b(?:Get|Set|Add|New|Test|Remove)-[A-Z]\w+ "  # Exchange Online PowerShell
     r"|\baz (?:ad|cloud|account) |\bposthouse [a-z]+|\b(?:nc|openssl|getent|timedatectl|namei|findmnt|df|psql) "
@@ -70,7 +70,7 @@ def test_every_reply_of_the_fact_sheet_has_its_fix(stage, reply, fix):
 
 
 def test_the_lists_are_whole():
-    """As many as /work/shared/FACTS.md has; a row that is lost here would be missed by nobody else."""
+    """As many as FACTS.md has; a row that is lost here would be missed by nobody else."""
     counts = {section: len(rows(section)) for section in ("b2", "b2_faults", "c3", "d4")}
     assert counts == {"b2": 36, "b2_faults": 9, "c3": 40, "d4": 41}
 

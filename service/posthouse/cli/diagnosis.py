@@ -13,11 +13,11 @@ from posthouse.telemetry import masked
 Trouble = TypedDict(
     "Trouble",
     {
-        "fix": str,
+        "key": str,
         "class": str,
         "cause": str,
-        "remedy": str,
-        "said": str | None,
+        "fix": str,
+        "text": str | None,
         "code": str | None,
         "request_id": str | None,
     },
@@ -93,7 +93,7 @@ def _told(one: Step) -> Iterator[tuple[str, str]]:
         yield "why", one["why"]
         yield "class", trouble["class"]
     yield "cause", trouble["cause"]
-    yield "fix", trouble["remedy"]
+    yield "fix", trouble["fix"]
     said = ", ".join(filter(None, (trouble["code"], _id(trouble["request_id"]))))
     if said:
         yield "answer", said

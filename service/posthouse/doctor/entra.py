@@ -15,7 +15,7 @@ from cryptography import x509
 from posthouse.doctor.network import Http, Unanswered
 from posthouse.doctor.plan import EntraPlan
 from posthouse.doctor.steps import Seen
-from posthouse.findings import Names, Result, trouble
+from posthouse.findings import Result, trouble
 from posthouse.fixes import entra_fix
 from posthouse.outcome import Answer
 from posthouse.transports.faults import public
@@ -42,7 +42,7 @@ class EntraExam:
         self._source: TokenSource | None = None
         self._held: dict[str, str] = {}
         options = plan.options
-        self.names = Names({"client id": options.client_id, "tenant id": options.tenant_id})
+        self.names = {"client id": options.client_id, "tenant id": options.tenant_id}
 
     async def close(self) -> None:
         """Close all connections."""

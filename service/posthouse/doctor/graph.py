@@ -11,7 +11,7 @@ from posthouse.doctor.letter import letter, new_message_id
 from posthouse.doctor.network import Http, Unanswered
 from posthouse.doctor.plan import GraphPlan, Sender
 from posthouse.doctor.steps import Seen
-from posthouse.findings import Names, Result, trouble
+from posthouse.findings import Result, trouble
 from posthouse.outcome import Answer
 from posthouse.records import ProofLevel
 from posthouse.transports.graph.replies import ACCEPTED, Facts, Refused, Reply, code_of, outcome
@@ -132,8 +132,7 @@ class GraphExam:
         )
 
     def _refused(self, reply: Reply, sender: Sender, probes: Mapping[Sender, Reply] | None = None) -> Seen:
-        own = sender.address.casefold() == sender.mailbox.casefold()
-        answer = outcome(reply, Facts(own_from=own, unproven=False, refused=Refused.TRANSPORT)).answer
+        answer = outcome(reply, Facts(own_from=sender.own, unproven=False, refused=Refused.TRANSPORT)).answer
         fix = answer.fix or "graph.service"
         if fix in _UNCERTAIN and reply.status > _UNAUTHORIZED:
             fix = "graph.service"
@@ -169,5 +168,5 @@ class GraphExam:
         what = trouble(fix, names=self._names(sender), said=answer.text, code=answer.code, request_id=answer.request_id)
         return Seen(result=Result.FAILED, words=answer.text, trouble=what)
 
-    def _names(self, sender: Sender) -> Names:
-        return Names({**self._entra.names.values, "mailbox": sender.mailbox, "from address": sender.address})
+    def _names(self, sender: Sender) -> Mapping[str, str]:
+        return {**self._entra.names, "mailbox": sender.mailbox, "from address": sender.address}

@@ -11,7 +11,7 @@ import httpx
 from cryptography import x509
 
 from posthouse.doctor.steps import Seen
-from posthouse.findings import Names, Result, Trouble, trouble
+from posthouse.findings import Result, Trouble, trouble
 from posthouse.fixes import NETWORK
 from posthouse.transports.faults import Fault, fault_of, one_line
 from posthouse.transports.graph.wire import Wire
@@ -33,9 +33,9 @@ class Host:
     trust: Trust
 
     @property
-    def names(self) -> Names:
+    def names(self) -> Mapping[str, str]:
         """How remedies call it."""
-        return Names({"host": self.name, "port": str(self.port)})
+        return {"host": self.name, "port": str(self.port)}
 
     def __str__(self) -> str:
         """As a person writes it."""
@@ -156,7 +156,7 @@ class Http:
         except (httpx.HTTPError, OSError) as error:
             fault = fault_of(error, otherwise=Fault.SILENCE)
             parts = httpx.URL(url)
-            names = Names({"host": parts.host, "port": str(parts.port or 443)})
+            names = {"host": parts.host, "port": str(parts.port or 443)}
             raise Unanswered(trouble(NETWORK[fault], names=names, code=f"network_{fault}")) from error
 
     async def close(self) -> None:

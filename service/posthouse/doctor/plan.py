@@ -54,6 +54,11 @@ class Sender:
     address: str
     mailbox: str
 
+    @property
+    def own(self) -> bool:
+        """Whether the address is the mailbox's own."""
+        return self.address.casefold() == self.mailbox.casefold()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:

@@ -12,7 +12,7 @@ from posthouse.doctor.letter import letter
 from posthouse.doctor.network import CONNECT_SECONDS, distrusted, gullible, shown
 from posthouse.doctor.plan import Sender, SmtpPlan
 from posthouse.doctor.steps import Seen
-from posthouse.findings import Names, Result, trouble
+from posthouse.findings import Result, trouble
 from posthouse.outcome import Answer
 from posthouse.transports.faults import one_line, public
 from posthouse.transports.smtp.connection import Login, NoLogin, Over, Server, log_in, step
@@ -119,7 +119,7 @@ class SmtpExam:
         content = letter(sender=sender.address, to=to, at=self._wall(), way=self.plan.name)
         try:
             await self._addresses(client, sender, to)
-            response = await step(Stage.END, client.data(content), own_from=_own(sender))
+            response = await step(Stage.END, client.data(content), own_from=sender.own)
         except Over as over:
             return self._over(over, sender)
         if response.code != _DONE:
@@ -128,8 +128,8 @@ class SmtpExam:
         return Seen(words=f"the server took it: {one_line(public(response.message))}")
 
     async def _addresses(self, client: aiosmtplib.SMTP, sender: Sender, to: str | None) -> None:
-        await step(Stage.MAIL, client.mail(self._from(sender)), own_from=_own(sender))
-        await step(Stage.RCPT, client.rcpt(to or self._from(sender)), own_from=_own(sender))
+        await step(Stage.MAIL, client.mail(self._from(sender)), own_from=sender.own)
+        await step(Stage.RCPT, client.rcpt(to or self._from(sender)), own_from=sender.own)
 
     def _from(self, sender: Sender) -> str:
         """The account, as the transport has it (PROMISES §8); the mailbox where the account is no address."""
@@ -162,23 +162,19 @@ class SmtpExam:
         return self._failure(answer.fix or "smtp.server_refuses", answer.text, sender, answer)
 
     def _failure(self, fix: str, words: str, sender: Sender | None = None, answer: Answer | None = None) -> Seen:
-        names = dict(self.plan.host.names.values)
+        names = dict(self.plan.host.names)
         if self.plan.entra is not None:
             names["client id"] = self.plan.entra.options.client_id
         if sender is not None:
             names |= {"mailbox": self.account(sender), "from address": sender.address}
         what = trouble(
             fix,
-            names=Names(names),
+            names=names,
             said=None if answer is None else answer.text,
             code=None if answer is None else answer.code,
             request_id=None if answer is None else answer.request_id,
         )
         return Seen(result=Result.FAILED, words=words, trouble=what)
-
-
-def _own(sender: Sender) -> bool:
-    return sender.address.casefold() == sender.mailbox.casefold()
 
 
 def _verification(error: BaseException) -> BaseException | None:

@@ -36,8 +36,7 @@ class Trip:
 
     def label(self, sender: Sender) -> str:
         """How findings call a sender: by its mailbox, and by its address where that is another."""
-        same = sender.address.casefold() == sender.mailbox.casefold()
-        return sender.mailbox if same else f"{sender.address} by {sender.mailbox}"
+        return sender.mailbox if sender.own else f"{sender.address} by {sender.mailbox}"
 
 
 def graph_steps(plan: GraphPlan, graph: GraphExam, entra: EntraExam, trip: Trip) -> list[Step]:

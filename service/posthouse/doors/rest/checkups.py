@@ -45,15 +45,15 @@ class DiagnoseIn(BaseModel):
 
 
 class TroubleOut(BaseModel):
-    """What is wrong and what mends it; ``said``, ``code`` and ``request_id`` are Microsoft's."""
+    """What is wrong and what mends it, in the words of a message's diagnosis; ``text``, ``code`` and ``request_id`` are Microsoft's."""
 
     model_config = ConfigDict(extra="forbid")
 
-    fix: str
+    key: str
     kind: Annotated[Kind, Field(alias="class")]
     cause: str
-    remedy: str
-    said: str | None
+    fix: str
+    text: str | None
     code: str | None
     request_id: str | None
 
@@ -95,11 +95,11 @@ def step_out(finding: Finding) -> StepOut:
     if what is not None:
         shown = TroubleOut.model_validate(
             {
-                "fix": what.fix,
+                "key": what.fix,
                 "class": what.kind,
                 "cause": what.cause,
-                "remedy": what.remedy,
-                "said": what.said,
+                "fix": what.remedy,
+                "text": what.said,
                 "code": what.code,
                 "request_id": what.request_id,
             }

@@ -1,10 +1,9 @@
 """Why a message is not sent: class, cause and fix, with Microsoft's code and request id, the same wherever it is shown."""
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
-from posthouse.fixes import Fix
+from posthouse.fixes import Fix, filled
 from posthouse.message import Event, Status
 from posthouse.ports import Diagnosis
 from posthouse.records import Record
@@ -24,8 +23,6 @@ TOLD: Final = frozenset({Status.DEFERRED, Status.HELD, Status.UNCONFIRMED, Statu
 EVENTS: Final = frozenset(
     {MESSAGE_DEFERRED, MESSAGE_FELL_BACK, MESSAGE_HELD, MESSAGE_UNCONFIRMED, MESSAGE_FAILED, MESSAGE_EXPIRED}
 )
-_PLAIN: Final = re.compile(r"[A-Za-z0-9._+=-]{1,128}(@[A-Za-z0-9.-]{1,255})?")
-"""What may stand in a command that somebody pastes: a sender can be named by whoever has a key for its domain."""
 UNSEEN: Final = "nobody saw the end of its attempt: the service died meanwhile, or a backup was restored"
 UNKNOWN: Final = "See the answer's own text and code; where it says nothing, the log says more under the message's id."
 
@@ -75,8 +72,4 @@ def explained(key: str | None, fix: Fix | None, words: Mapping[str, str], *, tex
     """
     if fix is None:
         return {"key": key, "class": None, "cause": text or key, "fix": UNKNOWN}
-    remedy = fix.remedy
-    for name, value in words.items():
-        if _PLAIN.fullmatch(value):
-            remedy = remedy.replace(f"<{name}>", value)
-    return {"key": key, "class": fix.kind.value, "cause": fix.cause, "fix": remedy}
+    return {"key": key, "class": fix.kind.value, "cause": fix.cause, "fix": filled(fix.remedy, words)}

@@ -1,4 +1,4 @@
-"""POST /v1/diagnostics: the doctor, by whom the service runs and with its own eyes (scope ``manage``)."""
+"""POST /v1/diagnostics: the doctor, by whom the service runs and with its own eyes (``manage``; a real message: ``admin``)."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -15,7 +15,8 @@ from posthouse.doors.http.parts import Parts, answer
 from posthouse.doors.http.reading import body, parsed
 from posthouse.doors.rest.checkups import DiagnoseIn, DiagnosisOut, diagnosis, step_out
 from posthouse.findings import Finding, UnknownStepError
-from posthouse.policy import Right, must_have
+from posthouse.policy import Client, Right, must_have
+from posthouse.records import AuditEntry
 from posthouse.refusal import Condition, FieldError, Refused
 
 STREAM: Final = "text/event-stream"
@@ -31,9 +32,12 @@ class Diagnostics:
 
     async def diagnose(self, request: Request) -> Response:
         """POST /v1/diagnostics: the whole diagnosis, or step by step as Server-Sent Events and the whole at the end."""
-        must_have(self._parts.caller(request), Right.MANAGE)
+        caller = self._parts.caller(request)
+        must_have(caller, Right.MANAGE)
         raw = await body(request, monotonic=self._parts.clock.monotonic)
         wanted = parsed(_WISH, raw or b"{}", model=DiagnoseIn)
+        if wanted.send_to is not None:
+            await self._allow_mail(caller, wanted.sender or "", wanted.send_to)
         events = self._events(wanted)
         try:
             first = await anext(events)  # what cannot be asked is refused before anything is said
@@ -47,6 +51,13 @@ class Diagnostics:
         async for event in events:
             last = event
         return answer(last[1])
+
+    async def _allow_mail(self, caller: Client, sender: str, to: str) -> None:
+        """A real message goes out as anybody, past the senders and rates of clients: for administrators, and audited."""
+        must_have(caller, Right.ADMIN)
+        spool, now = self._parts.spool, self._parts.clock.now()
+        data = {"to": spool.pseudonym(to)}
+        await spool.audit(AuditEntry(at=now, by=caller.by, action="diagnostics.message", target=sender, data=data))
 
     async def _events(self, wanted: DiagnoseIn) -> AsyncGenerator[tuple[str, object]]:
         """Each step, and the diagnosis at last."""
