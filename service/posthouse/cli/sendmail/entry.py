@@ -26,7 +26,7 @@ Submits the message on standard input to posthouse, as /usr/sbin/sendmail would.
   -N -R -V -B -O -o -e -h -L -X and others are taken and change nothing
 
 Settings: /etc/posthouse/sendmail.toml (url, key, domain, rewrite_from, [aliases]), or POSTHOUSE_URL and POSTHOUSE_KEY.
-Exit codes are those of sysexits.h: 75 asks to try again, and nothing was kept then.
+Exit codes are those of sysexits.h: 75 asks to try again; where an answer was lost the text says that it may have been kept.
 """
 
 _MODES: Final = {

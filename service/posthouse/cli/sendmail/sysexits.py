@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """TEMPFAIL asks the caller to try again; nothing was kept then."""
+    """TEMPFAIL asks the caller to try again: nothing was kept, or an answer was lost and nobody knows, which the text says."""
 
     OK = 0
     USAGE = 64
