@@ -22,7 +22,7 @@ async def test_why_leads_from_an_address_to_the_reason_the_codes_and_the_fix(lau
     assert out.splitlines()[0].startswith(f"{failed}  failed  'number 1' from {SENDER}")
     assert "why      message: a recipient's address is refused" in out
     assert f"code ErrorInvalidRecipients, request id {attempt['request_id']}" in out
-    assert "fix      Correct the recipients." in out
+    assert f"fix      Correct the recipients: posthouse messages show {failed} lists them." in out
     assert waiting not in out
 
     _, out, _ = await service.run("why", "order-2")

@@ -102,7 +102,8 @@ class LookUps:
             while not lane.start_look(self._eyes.concurrent, self._eyes.clock.now()):
                 room.clear()
                 with contextlib.suppress(TimeoutError):  # nobody says when a former owner's request is surely over
-                    await asyncio.wait_for(room.wait(), ASK_AGAIN)
+                    async with asyncio.timeout(ASK_AGAIN):
+                        await room.wait()
         except asyncio.CancelledError:
             lane.drop_look()
             raise

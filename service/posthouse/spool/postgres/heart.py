@@ -67,7 +67,8 @@ class Heart:
             await asyncio.sleep(BEAT_SECONDS)
             before = self._clock.monotonic()
             try:
-                await asyncio.wait_for(self._once(), LIFE_SECONDS / 2)
+                async with asyncio.timeout(LIFE_SECONDS / 2):
+                    await self._once()
             except (SpoolUnavailableError, TimeoutError):
                 await self._disconnect()
                 continue

@@ -64,7 +64,8 @@ class Listener:
         async with self._database.session() as other:
             await other.run("tell", channel=CHANNEL, word=self._nonce)
         try:
-            await asyncio.wait_for(self._proof.wait(), PROOF_SECONDS)
+            async with asyncio.timeout(PROOF_SECONDS):
+                await self._proof.wait()
         except TimeoutError:
             return False
         return not session.connection.is_closed()
