@@ -322,6 +322,7 @@ SCANNER = {"name": "scanner", "auth": "network", "networks": ["10.2.0.14/32"], "
         (SCANNER | {"rewrite_from": "x@other.example"}, "clients[0].rewrite_from"),
         (SCANNER | {"rate_per_minute": -1}, "clients[0].rate_per_minute"),
         (SCANNER | {"over_rate": "drop"}, "clients[0].over_rate"),
+        (SCANNER | {"tags": {"a b": "x"}}, "clients[0].tags.a b"),
     ],
 )
 def test_a_client_proves_itself_in_one_sound_way(client: dict, where: str) -> None:

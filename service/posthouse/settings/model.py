@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
+from posthouse.doors.options import Tags
 from posthouse.message import OnUnconfirmed
 from posthouse.settings.values import (
     Address,
@@ -255,7 +256,7 @@ class ClientSettings(Table):
     expire_after: Duration | None = None
     on_unconfirmed: OnUnconfirmed | None = None
     content: Literal["keep", "until_sent"] | None = None
-    tags: dict[str, str] = {}
+    tags: Tags = {}
 
 
 class CallersSettings(Table):
