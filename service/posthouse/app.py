@@ -35,8 +35,6 @@ from posthouse.doors.http.application import application
 from posthouse.doors.http.parts import Parts
 from posthouse.doors.listener import Listener, Tls, bind, bind_unix
 from posthouse.doors.smtp.listener import SmtpListener
-from posthouse.dsn import Reports
-from posthouse.dsn import Tools as ReportTools
 from posthouse.duty import forever, look_for_ends
 from posthouse.entrances import http_doors, smtp_listeners
 from posthouse.examination import Load, beside
@@ -67,6 +65,7 @@ from posthouse.telemetry import (
     SPOOL_RESTORED,
     log,
 )
+from posthouse.telling import alerts_of, reports_of
 from posthouse.watch import News, Watch
 
 
@@ -130,6 +129,7 @@ class Service:
         self._gates = self._make_gates()
         self._settling = self._make_settling()
         self._dispatcher = self._make_dispatcher()
+        self._alerts = alerts_of(settings, self._sources(), step=self.door_step(), diagnosis=self._fixes)
         self._listeners: list[Listener | SmtpListener] = []
 
     async def start(self) -> None:
@@ -150,8 +150,7 @@ class Service:
         self._state.tasks = [
             asyncio.create_task(forever(name, duty), name=name) for name, duty in self._duties().items()
         ]
-        listen = self.settings.http.listen
-        log(SERVICE_READY, version=version(), role=self._role.value, listen=listen, recovered=recovered)
+        log(SERVICE_READY, version=version(), role=self._role, listen=self.settings.http.listen, recovered=recovered)
 
     async def _recover(self) -> int:
         """What a dead process, a clock that was set back and a restored copy left; how many are in doubt for the first."""
@@ -167,7 +166,10 @@ class Service:
 
     def _duties(self) -> dict[str, Callable[[], Coroutine[None, None, None]]]:
         """What goes on beside answering requests, by name."""
-        duties: dict[str, Callable[[], Coroutine[None, None, None]]] = {"sweep": self._make_sweep().run}
+        duties: dict[str, Callable[[], Coroutine[None, None, None]]] = {
+            "sweep": self._make_sweep().run,
+            "alerts": self._alerts.run,
+        }
         if self._role.sends:
             duties |= {
                 "dispatcher": self._dispatcher.run,
@@ -177,8 +179,9 @@ class Service:
                 "tokens": self._ways.warm,
                 "strays": self._make_strays().run,
             }
-            if self.settings.smtp_door.dsn_from is not None:
-                duties["reports"] = self._make_reports(self.settings.smtp_door.dsn_from).run
+            reports = reports_of(self.settings, self._sources(), step=self.door_step(), diagnosis=self._fixes)
+            if reports is not None:
+                duties["reports"] = reports.run
         if self._spool.look_every is not None:
             duties["watch"] = partial(look_for_ends, self._watch, self._spool)
         return duties
@@ -226,6 +229,7 @@ class Service:
             meter=self._metrics,
             credentials=self._credentials,
             metrics=partial(self._metrics.page, sources=self._sources()),
+            test_alerts=self._alerts.test,
         )
         doors = http_doors(self.settings, self._role, clock=self._clock, admin=admin)
         return application(parts, doors, documented=admin, chance=self._machine.chance, version=version())
@@ -296,10 +300,6 @@ class Service:
                 concurrent=self.settings.limits.concurrent_requests,
             )
         )
-
-    def _make_reports(self, sender: str) -> Reports:
-        step, spool = self.door_step(), self._spool
-        return Reports(ReportTools(spool=spool, step=step, clock=self._clock, diagnosis=self._fixes, sender=sender))
 
     def _make_sweep(self) -> Sweep:
         kept, carriers = self.settings.spool, rules_of(self.settings).carriers

@@ -81,6 +81,10 @@ class SteadyClock:
         """Seconds that never jump, a machine's sleep included, so that a lease ends while its owner sleeps."""
         return self._steady() / 1e9
 
+    def apart(self) -> Millis:
+        """By how much the wall clock is ahead of this one."""
+        return self._wall() // _MILLI - self.now()
+
     def anchor(self) -> Anchor | None:
         """How far this time is ahead of the machine's own; None where nothing tells that from another run's."""
         return None if self._boot is None else Anchor(self._boot, self._ahead // _MILLI)

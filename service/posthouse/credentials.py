@@ -1,7 +1,7 @@
 """Until when everything is good that the service shows to others: tokens, the app's certificate, those of its listeners."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -14,8 +14,22 @@ from posthouse.settings.secret import SecretError
 
 
 def credentials_of(settings: Settings, ways: Ways) -> Sequence[Credential]:
-    """All of them; one that cannot be read now has no expiry. A client secret does not tell when it ends."""
-    return [*ways.tokens(), *_app_certificates(settings), *_listener_certificates(settings)]
+    """All of them; one that cannot be read now has no expiry. Of a client secret only the settings can tell when it ends."""
+    return [
+        *ways.tokens(),
+        *_app_certificates(settings),
+        *_client_secrets(settings),
+        *_listener_certificates(settings),
+    ]
+
+
+def _client_secrets(settings: Settings) -> Iterator[Credential]:
+    for name, transport in settings.transports.items():
+        entra = transport.entra or settings.entra
+        asks = transport.kind == "graph" or transport.auth == "xoauth2"
+        if asks and entra.client_secret is not None and (last := entra.client_secret_expires_on) is not None:
+            end = datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=1)
+            yield Credential(kind="client_secret", name=name, expires_at=int(end.timestamp() * 1000))
 
 
 def _app_certificates(settings: Settings) -> Iterator[Credential]:

@@ -17,6 +17,8 @@ from posthouse.message import Body, Content, Event, Message, MessageId, Millis, 
 from posthouse.outcome import Outcome, RefusedRecipient
 from posthouse.records import (
     AddResult,
+    Alert,
+    AlertRow,
     AttemptRow,
     AuditEntry,
     Command,
@@ -64,6 +66,10 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds that never jump, for durations."""
+        ...
+
+    def apart(self) -> Millis:
+        """By how much what the machine shows is ahead of this time."""
         ...
 
     def anchor(self) -> Anchor | None:
@@ -431,6 +437,25 @@ class Spool(Protocol):
 
     async def space(self) -> Space:
         """How large the spool is, and how much may still be written."""
+        ...
+
+    async def see_alerts(self, seen: Sequence[Alert], *, now: Millis, before: Millis, passing: Collection[str]) -> None:
+        """What is wrong now: one that is new or worse is told; what nobody has seen since ``before`` has ended.
+
+        The end is told where the alert was, but for those of a key of ``passing``.
+        """
+        ...
+
+    async def claim_alerts(self, *, now: Millis) -> Sequence[AlertRow]:
+        """Those that nobody was told of; who gets them tells, and where he does not, they are due again after a while."""
+        ...
+
+    async def alert_told(self, row: AlertRow, *, at: Millis) -> None:
+        """Somebody was told; one that has ended is forgotten."""
+        ...
+
+    async def alerts(self) -> Sequence[AlertRow]:
+        """Those that stand, the oldest first."""
         ...
 
     async def unreported(self, *, since: Millis, after: int, client: str, most: int) -> Sequence[Unreported]:

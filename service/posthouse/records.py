@@ -645,7 +645,7 @@ class Space:
     free: int | None
 
 
-CredentialKind = Literal["token", "app_certificate", "listener_certificate"]
+CredentialKind = Literal["token", "app_certificate", "client_secret", "listener_certificate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -659,6 +659,32 @@ class Credential:
     name: str
     expires_at: Millis | None
     answer: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """Something that is wrong or will be soon: ``key`` is that of its fix, ``subject`` tells it from others of that key.
+
+    ``level`` rises where it gets worse, and then it is told again; it is not told by way of its own ``transports`` and
+    ``mailboxes``, as far as there are others.
+    """
+
+    key: str
+    subject: str
+    text: str
+    level: int = 1
+    transports: tuple[str, ...] = ()
+    mailboxes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertRow:
+    """An alert as it is kept: since when it stands, whether it has ended, when somebody was told of that."""
+
+    alert: Alert
+    raised_at: Millis
+    ended_at: Millis | None
+    told_at: Millis | None
 
 
 # --- operating ---------------------------------------------------------------------------------------------------

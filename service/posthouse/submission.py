@@ -78,6 +78,16 @@ class Rules:
     expire_after: float = 432_000.0
     on_unconfirmed: OnUnconfirmed = OnUnconfirmed.SETTLE
 
+    def route(self, sender: str, recipients: Sequence[str]) -> tuple[str, ...]:
+        """First match wins; a rule's recipients match when all recipients do (CONTRACT §4)."""
+        for rule in self.routes:
+            if rule.senders and not matches(rule.senders, sender):
+                continue
+            if rule.recipients and not all(matches(rule.recipients, to) for to in recipients):
+                continue
+            return rule.transports
+        return self.default_route
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -405,7 +415,7 @@ class DoorStep:
         return tuple(carrier.name for carrier in able), held, notices
 
     def _transports(self, draft: Draft) -> tuple[str, ...]:
-        names = self._rule(draft)
+        names = self.rules.route(draft.sender, draft.envelope.addresses)
         pinned = draft.wishes.transport
         if pinned is None:
             return names
@@ -413,16 +423,6 @@ class DoorStep:
             detail = f"the route of {draft.sender} has {', '.join(names)}, not {pinned}"
             raise Refused(Condition.VALIDATION_ERROR, detail, errors=(FieldError(f"{draft.root}/transport", detail),))
         return (pinned,)
-
-    def _rule(self, draft: Draft) -> tuple[str, ...]:
-        """First match wins; a rule's recipients match when all recipients do (CONTRACT §4)."""
-        for rule in self.rules.routes:
-            if rule.senders and not matches(rule.senders, draft.sender):
-                continue
-            if rule.recipients and not all(matches(rule.recipients, to) for to in draft.envelope.addresses):
-                continue
-            return rule.transports
-        return self.rules.default_route
 
 
 def _with_terms(draft: Draft) -> Draft:

@@ -80,6 +80,9 @@ RECIPIENT_ERASED: Final = "recipient.erased"
 SPOOL_RESEALED: Final = "spool.resealed"
 SPOOL_RESTORED: Final = "spool.restored"
 SPOOL_DAMAGED: Final = "spool.damaged"
+ALERT_RAISED: Final = "alert.raised"
+ALERT_ENDED: Final = "alert.ended"
+ALERT_UNTOLD: Final = "alert.untold"
 
 
 NAMED: Final = 10

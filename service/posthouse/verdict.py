@@ -2,15 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
 from posthouse.fixes import filled
 from posthouse.lanes import PAUSED_BY_PERSON
 from posthouse.message import Millis, Status
-from posthouse.ports import Diagnosis
-from posthouse.records import LaneRow, TransportRow
+from posthouse.ports import Diagnosis, Spool
+from posthouse.records import LaneRow, Past, TransportRow
 
 STILL: Final[Millis] = 60_000
 """After so long without any attempt mail that is due is not on its way."""
@@ -21,14 +21,20 @@ HELD: Final = "posthouse messages list --status held says which, posthouse messa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """All that a verdict is made of: ``ready`` None where mail can be kept; ``moving``: an attempt began lately."""
+    """All that a verdict is made of: ``ready`` None where mail can be kept; ``pasts`` what the lanes used up lately."""
 
     now: Millis
     ready: str | None
     counts: Mapping[Status, int]
     lanes: Sequence[LaneRow]
     transports: Sequence[TransportRow]
-    moving: bool
+    pasts: Mapping[int, Past] = field(default_factory=dict)
+
+    @property
+    def moving(self) -> bool:
+        """Whether an attempt began lately."""
+        starts = (start.at for past in self.pasts.values() for start in past.starts)
+        return any(at is None or at > self.now - STILL for at in starts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,41 @@ class Verdict:
     flows: bool
     sentence: str
     also: tuple[str, ...] = ()
+
+
+async def standing_of(spool: Spool, *, now: Millis, ready: str | None, transports: Sequence[TransportRow]) -> Standing:
+    """How everything stands now; raises SpoolUnavailableError."""
+    lanes = await spool.lanes(now=now)
+    pasts = await spool.past(lanes=[lane.lane for lane in lanes], now=now)
+    return Standing(now=now, ready=ready, counts=await spool.counts(), lanes=lanes, transports=transports, pasts=pasts)
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What keeps lanes from sending, by one transport or by all; ``lasting``: until somebody does something."""
+
+    reason: str
+    transport: str | None
+    lasting: bool
+
+
+def obstacles(standing: Standing) -> Mapping[Obstacle, Sequence[str]]:
+    """The accounts that do not send, by what stands in their way."""
+    found: defaultdict[Obstacle, list[str]] = defaultdict(list)
+    for row in standing.lanes:
+        if row.told.paused:
+            found[Obstacle(PAUSED_BY_PERSON, None, lasting=True)].append(row.account)
+        for pause in row.pauses:
+            if pause.blocked or pause.until > standing.now:
+                found[Obstacle(pause.reason, pause.transport, pause.blocked)].append(row.account)
+    return found
+
+
+def nobody_sends(standing: Standing) -> bool:
+    """Whether mail is due and nothing that we know of stands in its way, and yet it is not sent."""
+    due = any(row.oldest_due_at is not None and row.oldest_due_at < standing.now - STILL for row in standing.lanes)
+    shut = any(row.told.paused or row.state != "closed" for row in standing.transports)
+    return due and not standing.moving and not shut and not obstacles(standing)
 
 
 class _Weight(IntEnum):
@@ -75,10 +116,8 @@ def _problems(standing: Standing, diagnosis: Diagnosis) -> Iterator[tuple[_Weigh
         reason = PAUSED_BY_PERSON if row.told.paused else row.reason
         words = {"name": row.name} if row.told.paused else {}  # elsewhere the name is that of an app in Entra ID
         yield weight, f"transport {row.name} is {state}, {_because(reason, diagnosis, words)}"
-    stuck = list(_stuck(standing, diagnosis))
-    yield from stuck
-    due = [row for row in standing.lanes if row.oldest_due_at is not None and row.oldest_due_at < standing.now - STILL]
-    if due and not standing.moving and not shut and not stuck:
+    yield from _stuck(standing, diagnosis)
+    if nobody_sends(standing):
         yield _Weight.WAITS, NOBODY
     if held := standing.counts.get(Status.HELD, 0):
         yield _Weight.REMARK, f"{_many(held)} held; {HELD}."
@@ -88,15 +127,9 @@ def _problems(standing: Standing, diagnosis: Diagnosis) -> Iterator[tuple[_Weigh
 
 def _stuck(standing: Standing, diagnosis: Diagnosis) -> Iterator[tuple[_Weight, str]]:
     """The lanes that do not send, by what stands in their way."""
-    by_reason: defaultdict[tuple[str, str | None, bool], list[str]] = defaultdict(list)
-    for row in standing.lanes:
-        if row.told.paused:
-            by_reason[PAUSED_BY_PERSON, None, True].append(row.account)
-        for pause in row.pauses:
-            if pause.blocked or pause.until > standing.now:
-                by_reason[pause.reason, pause.transport, pause.blocked].append(row.account)
     waiting = {row.account for row in standing.lanes if row.waiting}
-    for (reason, transport, needs_somebody), accounts in by_reason.items():
+    for one, accounts in obstacles(standing).items():
+        reason, transport, needs_somebody = one.reason, one.transport, one.lasting
         all_of_it = transport is None and waiting and waiting <= set(accounts)
         weight = _Weight.WAITS if all_of_it else _Weight.HALF if needs_somebody else _Weight.REMARK
         by = "" if transport is None else f" by {transport}"

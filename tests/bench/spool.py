@@ -48,6 +48,9 @@ class Wall:
     def monotonic(self) -> float:
         return time.monotonic()
 
+    def apart(self) -> int:
+        return 0
+
     def anchor(self) -> None:
         return None
 

@@ -62,6 +62,9 @@ class Clock:
     def monotonic(self) -> float:
         return time.monotonic() + self.ahead / 1000
 
+    def apart(self) -> int:
+        return 0
+
     def anchor(self) -> None:
         return None
 

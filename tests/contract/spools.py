@@ -76,6 +76,9 @@ class Clock:
     def monotonic(self) -> float:
         return time.monotonic()
 
+    def apart(self) -> int:
+        return 0
+
     def anchor(self) -> Anchor | None:
         return None if self.boot is None else Anchor(self.boot, self.ahead)
 

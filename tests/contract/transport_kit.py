@@ -52,6 +52,9 @@ class SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()
 
+    def apart(self) -> int:
+        return 0
+
     def anchor(self) -> None:
         return None
 

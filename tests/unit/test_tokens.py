@@ -29,6 +29,9 @@ class Time:
     def monotonic(self) -> float:
         return self.seconds
 
+    def apart(self) -> int:
+        return 0
+
     def anchor(self) -> None:
         return None
 

@@ -6,7 +6,7 @@ import pytest
 
 from posthouse.fixes import Fixes
 from posthouse.message import Priority, Status
-from posthouse.records import Backlogged, LaneRow, Pause, Told, TransportRow
+from posthouse.records import Backlogged, LaneRow, Past, Pause, Start, Told, TransportRow
 from posthouse.verdict import STILL, Standing, Verdict, judge
 
 NOW = 1_800_000_000_000
@@ -16,7 +16,8 @@ LANE = LaneRow(lane=1, account=A, sending=0, held=0, unconfirmed=0, next_at=NOW,
 OTHER = replace(LANE, lane=2, account=B)
 GRAPH = TransportRow(name="graph", state="closed", until=0, opened=0, reason="", since=0)
 SMTP = replace(GRAPH, name="smtp")
-GOOD = Standing(now=NOW, ready=None, counts={Status.SENT: 9}, lanes=(LANE,), transports=(GRAPH, SMTP), moving=True)
+LATELY = {1: Past(starts=(Start(NOW - 1, "graph", high=False, sender=A),))}
+GOOD = Standing(now=NOW, ready=None, counts={Status.SENT: 9}, lanes=(LANE,), transports=(GRAPH, SMTP), pasts=LATELY)
 EXPIRED = replace(GRAPH, state="blocked", until=NOW + 1, reason="entra.secret_expired")
 FULL = Pause(None, NOW + 60_000, "graph.mailbox_full", blocked=True, since=NOW)
 SLOW = replace(FULL, reason="graph.throttled", blocked=False)
@@ -102,7 +103,9 @@ def test_a_pause_that_is_over_is_not_told():
     ("since", "moving", "flows"), [(NOW - STILL - 1, False, False), (NOW - STILL - 1, True, True), (NOW, False, True)]
 )
 def test_mail_that_is_due_and_that_nobody_sends_asks_for_a_worker(since, moving, flows):
-    found = verdict(lanes=(replace(LANE, backlog=(replace(WAITING, oldest_due_at=since),)),), moving=moving)
+    found = verdict(
+        lanes=(replace(LANE, backlog=(replace(WAITING, oldest_due_at=since),)),), pasts=LATELY if moving else {}
+    )
     assert found.flows is flows
     assert ("posthouse serve" in found.sentence) is not flows
 

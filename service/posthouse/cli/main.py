@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from posthouse.cli import clients, config, doctor, keys, messages, queue, refusals, spool, status, why
+from posthouse.cli import alerts, clients, config, doctor, keys, messages, queue, refusals, spool, status, why
 from posthouse.cli.exits import Stop
 from posthouse.cli.loading import loading
 from posthouse.cli.migrate import commands as migrate
@@ -96,6 +96,7 @@ def application() -> typer.Typer:
         name="clients",
     )
     app.command("refusals")(refusals.refusals)
+    app.add_typer(_group("What is wrong or will be soon.", {"list": alerts.list_, "test": alerts.try_}), name="alerts")
     app.add_typer(
         _group(
             "Care of the spool, on its own machine.",

@@ -159,6 +159,26 @@ class Credential(TypedDict):
     reason: Diagnosis | None
 
 
+class Alert(TypedDict):
+    """Something that is wrong or will be soon, and what mends it."""
+
+    key: str
+    subject: str
+    text: str
+    cause: str
+    fix: str
+    raised_at: str
+    told_at: str | None
+
+
+class Told(TypedDict):
+    """Whether a channel of [alerts] took a test."""
+
+    channel: str
+    told: bool
+    error: str | None
+
+
 class Verdict(TypedDict):
     """Whether mail flows, in one sentence, and what else there is to know."""
 
@@ -184,6 +204,7 @@ class Status(TypedDict):
     lanes: LaneCounts
     transports: list[Transport]
     credentials: list[Credential]
+    alerts: list[Alert]
 
 
 class Key(TypedDict):

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 _EVERY = 2.0
 """Seconds between looks of ``--watch``."""
-_KINDS = {"token": "token of", "app_certificate": "certificate of", "listener_certificate": "certificate of listener"}
+_KINDS = {
+    "token": "token of",
+    "app_certificate": "certificate of",
+    "client_secret": "client secret of",
+    "listener_certificate": "certificate of listener",
+}
 
 
 def status(
@@ -63,3 +68,5 @@ def told(found: "Status") -> Iterator[str]:
         ends = f"until {moment(one['expires_at'])}" if one["expires_at"] else "not there"
         why = f": {one['reason']['cause']}" if one["reason"] else ""
         yield f"credential  {_KINDS[one['kind']]} {one['name']}: {ends}{why}"
+    for alert in found["alerts"]:
+        yield f"alert       {alert['text']} (since {moment(alert['raised_at'])}; posthouse alerts list)"

@@ -1,5 +1,6 @@
 """What a single value cannot tell: rules between settings, and files and secrets that must be readable at start."""
 
+import base64
 import ipaddress
 import os
 import re
@@ -7,11 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from posthouse.policy import matches
 from posthouse.settings.model import (
     POSTGRES,
     SQLITE,
+    AlertSettings,
     CallersSettings,
     ClientSettings,
     EntraSettings,
@@ -28,10 +31,11 @@ from posthouse.settings.problems import Problem, nearest
 from posthouse.settings.secret import Secret, SecretError
 from posthouse.settings.values import is_loopback
 
-LATER: Final = "comes with a later release"
-
 SHORTEST_MASTER: Final = 32
 """Characters: a master is no password, nothing stretches it (RFC 5869 §4)."""
+
+WEBHOOK_KEY: Final = range(24, 65)
+"""Bytes of a secret (standardwebhooks.com, Signature scheme)."""
 
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _DOMAIN: Final = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
@@ -58,6 +62,7 @@ def mistakes(settings: Settings, *, transports: Iterable[str]) -> Iterator[Probl
     yield from _twice("senders", "address", [sender.address.lower() for sender in settings.senders])
     yield from _clients(settings)
     yield from _callers(settings.callers, settings.clients)
+    yield from _alerts(settings.alerts)
 
 
 def _doors(settings: Settings) -> Iterator[Problem]:
@@ -250,6 +255,49 @@ def _callers(callers: CallersSettings, clients: Sequence[ClientSettings]) -> Ite
     if not callers.audience:
         hint = "such as 'api://posthouse', the application id URI of the app registration that stands for posthouse"
         yield Problem("callers.audience", "tokens are for an audience", hint)
+
+
+def _alerts(alerts: AlertSettings) -> Iterator[Problem]:
+    if alerts.mail_to and not alerts.mail_from:
+        hint = "two whose mailboxes differ, so that one can tell of the other"
+        yield Problem("alerts.mail_from", "alerts by mail come from a sender", hint)
+    if alerts.webhook is None:
+        return
+    try:
+        webhook(alerts.webhook)
+    except SecretError as error:
+        yield Problem("alerts.webhook", str(error))
+    except ValueError as error:
+        yield Problem("alerts.webhook", str(error), "https://host/…; http only to this machine")
+    if alerts.webhook_secret is None:
+        return
+    try:
+        webhook_secret(alerts.webhook_secret)
+    except SecretError as error:
+        yield Problem("alerts.webhook_secret", str(error))
+    except ValueError as error:
+        yield Problem("alerts.webhook_secret", str(error), 'echo "whsec_$(openssl rand -base64 32)" makes one')
+
+
+def webhook(place: Secret) -> str:
+    """The address that alerts are posted to; raises SecretError where it cannot be read, ValueError where it is none."""
+    url = place.read()
+    parts = urlsplit(url)
+    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))):
+        raise ValueError("this is not the address of a webhook")
+    return url
+
+
+def webhook_secret(place: Secret) -> str:
+    """The secret that signs what is posted, of Standard Webhooks' form; raises as ``webhook`` does."""
+    secret = place.read()
+    try:
+        size = len(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
+    except ValueError:
+        size = 0
+    if not secret.startswith("whsec_") or size not in WEBHOOK_KEY:
+        raise ValueError("a webhook's secret is whsec_ and the base64 of 24 to 64 bytes")
+    return secret
 
 
 def _client(path: str, client: ClientSettings, proxies: Sequence[str]) -> Iterator[Problem]:

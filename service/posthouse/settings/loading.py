@@ -11,7 +11,7 @@ from typing import Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from posthouse.settings.checks import LATER, mistakes
+from posthouse.settings.checks import mistakes
 from posthouse.settings.model import (
     ClientSettings,
     EntraSettings,
@@ -32,8 +32,6 @@ _KINDS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType({"graph": GraphS
 _ITEMS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
     {"routes": RouteSettings, "senders": SenderSettings, "clients": ClientSettings}
 )
-_LATER: Final = frozenset({("", "alerts")})
-"""Settings of CONTRACT §4 that this version does not have: (section, name)."""
 
 Steps = tuple[str | int, ...]
 
@@ -222,10 +220,7 @@ def _problem(error: ErrorDetails, path: str) -> Problem:
 
 
 def _unknown(loc: Steps, path: str) -> Problem:
-    section, name = (str(loc[0]) if len(loc) > 1 else "", str(loc[-1]))
-    if (section, name) in _LATER:
-        return Problem(path, f"this setting {LATER}", "remove it")
-    return Problem(path, "there is no such setting", nearest(name, _table(loc[:-1]).model_fields))
+    return Problem(path, "there is no such setting", nearest(str(loc[-1]), _table(loc[:-1]).model_fields))
 
 
 def _table(loc: Steps) -> type[BaseModel]:

@@ -12,15 +12,18 @@ from posthouse.settings.values import (
     Addresses,
     ClientName,
     Count,
+    Date,
     Domains,
     Duration,
     Durations,
     FilePath,
     Flag,
+    Hour,
     KeyHash,
     Listen,
     Names,
     Networks,
+    OptionalSecret,
     Patterns,
     Port,
     PublicUrl,
@@ -125,11 +128,15 @@ class SecretsSettings(Table):
 
 
 class EntraSettings(Table):
-    """[entra], and what a transport changes of it: who asks for tokens, with which credential, where."""
+    """[entra], and what a transport changes of it: who asks for tokens, with which credential, where.
+
+    ``client_secret_expires_on``: the last day of the secret, which nobody but the portal tells; [alerts] warn before it.
+    """
 
     tenant_id: str = ""
     client_id: str = ""
     client_secret: SecretValue | None = None
+    client_secret_expires_on: Date | None = None
     client_certificate: SecretValue | None = None
     credential: Literal["managed_identity", "workload_identity", "default"] | None = None
     cloud: Literal["worldwide", "usgov", "usgovdod", "china"] = "worldwide"
@@ -271,6 +278,24 @@ class CallersSettings(Table):
     senders: Patterns = ()
 
 
+class AlertSettings(Table):
+    """[alerts]: who is told that something is wrong or will be soon; the log always is.
+
+    ``mail_from`` are senders: an alert goes from the first whose mailbox it is not about, by a transport that it is not
+    about. ``webhook`` may be a secret, as those of Teams and Slack are; ``webhook_secret`` (``whsec_…``) signs what is
+    posted. ``summary_at``: when the daily line goes out, in UTC. ``lane_age``: how long mail may be due.
+    """
+
+    mail_to: Addresses = ()
+    mail_from: Addresses = ()
+    webhook: OptionalSecret = None
+    webhook_secret: OptionalSecret = None
+    format: Literal["standard", "teams", "slack"] = "standard"
+    daily_summary: Flag = True
+    summary_at: Hour = "07:00"
+    lane_age: Duration = 1800.0
+
+
 def _default_transports() -> dict[TransportName, GraphSettings | SmtpSettings]:
     return {"graph": GraphSettings(kind="graph"), "smtp": SmtpSettings(kind="smtp")}
 
@@ -294,6 +319,7 @@ class Settings(Table):
     senders: tuple[SenderSettings, ...] = ()
     clients: tuple[ClientSettings, ...] = ()
     callers: CallersSettings = CallersSettings()
+    alerts: AlertSettings = AlertSettings()
 
     _state: Path = PrivateAttr(default=Path())
 
@@ -336,7 +362,7 @@ class Settings(Table):
         return transport.model_copy(update=update)
 
 
-_CREDENTIALS: Final = ("client_secret", "client_certificate", "credential")
+_CREDENTIALS: Final = ("client_secret", "client_secret_expires_on", "client_certificate", "credential")
 
 
 def _over(base: EntraSettings, own: EntraSettings) -> EntraSettings:

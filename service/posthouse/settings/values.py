@@ -4,6 +4,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Mapping
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
@@ -174,6 +175,28 @@ def _secret(value: object, info: ValidationInfo) -> Secret:
     return Secret(value, environ) if isinstance(environ, Mapping) else Secret(value)
 
 
+def _optional_secret(value: object, info: ValidationInfo) -> Secret | None:
+    return None if value in ("", None) else _secret(value, info)
+
+
+def _hour(value: str) -> str:
+    if re.fullmatch(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", value):
+        return value
+    raise RuleError("a time of day is HH:MM in UTC", hint="such as '07:00'")
+
+
+def _date(value: object) -> date:
+    """A date of TOML, or as the environment has it."""
+    try:
+        if isinstance(value, str):
+            return date.fromisoformat(value)
+    except ValueError:
+        pass
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    raise RuleError("a date is YYYY-MM-DD", hint="such as 2027-06-30")
+
+
 def _spool_url(value: object, info: ValidationInfo) -> SpoolUrl | None:
     if value == "":
         return None
@@ -196,6 +219,15 @@ SecretValue = Annotated[
     PlainSerializer(lambda secret: secret.shown, return_type=str),
 ]
 SecretValues = Annotated[tuple[SecretValue, ...], BeforeValidator(_listed)]
+OptionalSecret = Annotated[
+    Secret | None,
+    PlainValidator(_optional_secret, json_schema_input_type=str),
+    PlainSerializer(lambda secret: secret.shown if secret is not None else "", return_type=str),
+]
+Date = Annotated[
+    date, PlainValidator(_date, json_schema_input_type=date), PlainSerializer(date.isoformat, return_type=str)
+]
+Hour = Annotated[str, AfterValidator(_hour)]
 SpoolPlace = Annotated[
     SpoolUrl | None,
     PlainValidator(_spool_url, json_schema_input_type=str),

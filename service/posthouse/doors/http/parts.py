@@ -42,6 +42,10 @@ async def _no_metrics(_accept: str) -> tuple[bytes, str]:
     return b"", "text/plain"
 
 
+async def _nobody_told() -> Mapping[str, str | None]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """The collaborators; ``trusted`` says that whoever reaches this door is the administrator (a unix socket).
@@ -52,7 +56,8 @@ class Parts:
     ``callers`` checks tokens of Entra apps, where the settings want it; ``tokens`` those that the token endpoint gave;
     ``meter`` hears what happens at the doors, ``credentials`` says until when each is good; ``metrics`` writes all that
     was measured in a form that the Accept field names, and says which;
-    ``doctor`` examines the ways out.
+    ``doctor`` examines the ways out; ``test_alerts`` tells every channel of alerts that this is a test, and says by
+    channel why it could not.
     """
 
     step: DoorStep
@@ -76,6 +81,7 @@ class Parts:
     meter: Meter = UNHEARD
     credentials: Callable[[], Sequence[Credential]] = tuple
     metrics: Callable[[str], Awaitable[tuple[bytes, str]]] = _no_metrics
+    test_alerts: Callable[[], Awaitable[Mapping[str, str | None]]] = _nobody_told
 
     async def meet(self, scope: Scope) -> None:
         """Where the caller brings a token of Entra ID, find out whose: that may take a question to Microsoft."""

@@ -11,6 +11,7 @@ from posthouse.doors.http.application import Door
 from posthouse.doors.http.parts import Parts
 from posthouse.doors.problems import MEDIA_TYPE, PAGES, fault, page, problem, status_of
 from posthouse.doors.rest import (
+    alerts,
     clients,
     diagnostics,
     erasing,
@@ -47,6 +48,7 @@ def _install(app: FastAPI, parts: Parts, *, admin: bool) -> None:
     if admin:
         metrics.install(app, parts)
         status.install(app, parts)
+        alerts.install(app, parts)
         lanes.install(app, parts)
         erasing.install(app, parts)
         clients.install(app, parts)

@@ -9,7 +9,7 @@ from posthouse.doors.rest import views
 from posthouse.message import Millis, Status
 from posthouse.policy import Right, must_have
 from posthouse.records import LaneRow
-from posthouse.verdict import STILL, Standing, judge
+from posthouse.verdict import Standing, judge, standing_of
 
 
 def install(app: FastAPI, parts: Parts) -> None:
@@ -36,6 +36,7 @@ def install(app: FastAPI, parts: Parts) -> None:
                 "lanes": _lanes(standing.lanes, standing.now),
                 "transports": transports,
                 "credentials": [views.credential(one, parts.diagnosis) for one in parts.credentials()],
+                "alerts": [views.alert(row, parts.diagnosis) for row in await parts.spool.alerts()],
             }
         )
 
@@ -43,19 +44,9 @@ def install(app: FastAPI, parts: Parts) -> None:
 
 
 async def _standing(parts: Parts) -> Standing:
-    spool, now = parts.spool, parts.clock.now()
-    lanes = await spool.lanes(now=now)
-    pasts = await spool.past(lanes=[lane.lane for lane in lanes], now=now)
-    last = max((now if start.at is None else start.at for past in pasts.values() for start in past.starts), default=0)
     known = parts.step.rules.carriers
-    return Standing(
-        now=now,
-        ready=await parts.ready(),
-        counts=await spool.counts(),
-        lanes=lanes,
-        transports=[row for row in await parts.transports() if row.name in known],
-        moving=last > now - STILL,
-    )
+    rows = [row for row in await parts.transports() if row.name in known]
+    return await standing_of(parts.spool, now=parts.clock.now(), ready=await parts.ready(), transports=rows)
 
 
 def _lanes(lanes: Sequence[LaneRow], now: Millis) -> views.Json:

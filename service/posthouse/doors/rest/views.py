@@ -15,7 +15,18 @@ from posthouse.message import Event, MessageId, Millis, Status
 from posthouse.pace import kept
 from posthouse.ports import Diagnosis
 from posthouse.reckoning import Account, WaitsFor, lane_of
-from posthouse.records import AttemptRow, Credential, FeedEvent, FeedPage, Page, Pause, Presence, Record, TransportRow
+from posthouse.records import (
+    AlertRow,
+    AttemptRow,
+    Credential,
+    FeedEvent,
+    FeedPage,
+    Page,
+    Pause,
+    Presence,
+    Record,
+    TransportRow,
+)
 from posthouse.submission import Receipt
 from posthouse.ways import Way
 
@@ -264,6 +275,21 @@ def credential(one: Credential, diagnosis: Diagnosis) -> Json:
         reason = explained(key, diagnosis.fix(key) if key else None, {}, text=one.answer.text)
         reason |= {"code": one.answer.code, "request_id": one.answer.request_id}
     return {"kind": one.kind, "name": one.name, "expires_at": iso(one.expires_at), "reason": reason}
+
+
+def alert(row: AlertRow, diagnosis: Diagnosis) -> Json:
+    """An alert with its diagnosis."""
+    one = row.alert
+    words = {"mailbox": one.mailboxes[0] if len(one.mailboxes) == 1 else ""}
+    return {
+        **explained(one.key, diagnosis.fix(one.key), words, text=None),
+        "subject": one.subject,
+        "text": one.text,
+        "transports": list(one.transports),
+        "mailboxes": list(one.mailboxes),
+        "raised_at": iso(row.raised_at),
+        "told_at": iso(row.told_at),
+    }
 
 
 def key(row: KeyRow) -> Json:

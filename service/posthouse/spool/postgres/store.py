@@ -12,6 +12,8 @@ from posthouse.outcome import RefusedRecipient
 from posthouse.ports import NOTHING_READ, Clock, Cursors, SpoolUnavailableError, Wake
 from posthouse.records import (
     AddResult,
+    Alert,
+    AlertRow,
     AttemptRow,
     AuditEntry,
     Command,
@@ -47,6 +49,7 @@ from posthouse.records import (
     Witness,
 )
 from posthouse.spool.postgres import (
+    alerting,
     blocks,
     clocks,
     contents,
@@ -508,6 +511,22 @@ class PostgresSpool:
         return Space(await self._ask(finding.taken), None)
 
     # --- operating
+
+    async def see_alerts(self, seen: Sequence[Alert], *, now: Millis, before: Millis, passing: Collection[str]) -> None:
+        """What is wrong now; what nobody has seen since ``before`` has ended."""
+        await self._ask(alerting.see, seen, now=now, before=before, passing=passing)
+
+    async def claim_alerts(self, *, now: Millis) -> Sequence[AlertRow]:
+        """Those that nobody was told of; they are due again after a while."""
+        return await self._ask(alerting.claim, now=now)
+
+    async def alert_told(self, row: AlertRow, *, at: Millis) -> None:
+        """Somebody was told; one that has ended is forgotten."""
+        await self._ask(alerting.told, row, at=at)
+
+    async def alerts(self) -> Sequence[AlertRow]:
+        """Those that stand, the oldest first."""
+        return await self._ask(alerting.alerts)
 
     async def unreported(self, *, since: Millis, after: int, client: str, most: int) -> Sequence[Unreported]:
         """Failed mail of the SMTP door since then, behind the key ``after``, that no report of ``client`` is about, the oldest first."""

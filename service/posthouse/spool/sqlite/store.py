@@ -17,6 +17,8 @@ from posthouse.outcome import RefusedRecipient
 from posthouse.ports import NOTHING_READ, Clock, Cursors, SpoolUnavailableError, Wake
 from posthouse.records import (
     AddResult,
+    Alert,
+    AlertRow,
     AttemptRow,
     AuditEntry,
     Command,
@@ -54,6 +56,7 @@ from posthouse.records import (
 from posthouse.spool.refused import SpoolRefusedError
 from posthouse.spool.sealing import Secrets
 from posthouse.spool.sqlite import (
+    alerting,
     blocks,
     clocks,
     commands,
@@ -485,6 +488,22 @@ class SqliteSpool:
         return Space(size, self._room.free())
 
     # --- operating
+
+    async def see_alerts(self, seen: Sequence[Alert], *, now: Millis, before: Millis, passing: Collection[str]) -> None:
+        """What is wrong now; what nobody has seen since ``before`` has ended."""
+        await self._writer.write(alerting.see(seen, now=now, before=before, passing=passing))
+
+    async def claim_alerts(self, *, now: Millis) -> Sequence[AlertRow]:
+        """Those that nobody was told of; they are due again after a while."""
+        return await self._writer.write(alerting.claim(now=now))
+
+    async def alert_told(self, row: AlertRow, *, at: Millis) -> None:
+        """Somebody was told; one that has ended is forgotten."""
+        await self._writer.write(alerting.told(row, at=at))
+
+    async def alerts(self) -> Sequence[AlertRow]:
+        """Those that stand, the oldest first."""
+        return await self._readers.read(alerting.alerts)
 
     async def unreported(self, *, since: Millis, after: int, client: str, most: int) -> Sequence[Unreported]:
         """Failed mail of the SMTP door since then, behind the key ``after``, that no report of ``client`` is about, the oldest first."""

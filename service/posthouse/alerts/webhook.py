@@ -1,0 +1,70 @@
+"""Tells a webhook of the settings: one POST, no redirects, signed as Standard Webhooks are where there is a secret.
+
+Nobody but the settings says where to: that address is the whole list of what is allowed.
+"""
+
+import base64
+import hmac
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from posthouse.alerts.words import FORMS, Format, Telling
+
+SECONDS: Final = 15.0
+PREFIX: Final = "whsec_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where to and in which form; the address may be a secret (Teams and Slack know nothing else), ``secret`` signs.
+
+    Both are read for each POST, so that a new one needs no restart; reading raises ValueError where it is not there.
+    """
+
+    url: Callable[[], str]
+    form: Format = "standard"
+    secret: Callable[[], str] | None = None
+
+
+class Webhook:
+    """One target."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    async def post(self, told: Telling, *, at: float) -> str | None:
+        """Tell it, at this Unix time; None where it was taken, else why not, without the address."""
+        try:
+            url = self._target.url()
+            body = json.dumps(FORMS[self._target.form](told), ensure_ascii=False).encode()
+            headers = {"content-type": "application/json", "webhook-id": told.id, "webhook-timestamp": str(int(at))}
+            if self._target.secret is not None:
+                headers["webhook-signature"] = signature(
+                    self._target.secret(), id=told.id, timestamp=int(at), body=body
+                )
+            async with (
+                httpx.AsyncClient(timeout=SECONDS, follow_redirects=False) as client,
+                client.stream("POST", url, content=body, headers=headers) as response,
+            ):
+                return None if response.is_success else f"{host_of(url)} answers {response.status_code}"
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return f"{host_of(url)} cannot be told: {type(error).__name__}"
+        except ValueError as error:
+            return str(error)
+
+
+def signature(secret: str, *, id: str, timestamp: int, body: bytes) -> str:  # noqa: A002 - the word of the specification
+    """``v1,`` and the base64 of HMAC-SHA256 over id, timestamp and body (standardwebhooks.com, Signature scheme)."""
+    key = base64.b64decode(secret.removeprefix(PREFIX))
+    signed = b".".join((id.encode(), str(timestamp).encode(), body))
+    return f"v1,{base64.b64encode(hmac.digest(key, signed, 'sha256')).decode()}"
+
+
+def host_of(url: str) -> str:
+    """What may be said of an address."""
+    return urlsplit(url).hostname or "the webhook"

@@ -1,0 +1,2 @@
+select key, subject, text, level, transports::text, mailboxes::text, raised_at, ended_at, told_at from alerts
+where ended_at is null order by raised_at, key, subject;

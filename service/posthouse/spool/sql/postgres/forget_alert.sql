@@ -1,0 +1,1 @@
+delete from alerts where key = :key and subject = :subject and raised_at = :raised_at::bigint and ended_at is not null;
