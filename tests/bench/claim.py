@@ -124,6 +124,7 @@ class OnPostgres:
             return [row["column_name"] for row in found if row["table_name"] == table]
 
         for text in multiplied(waiting=waiting, huge=huge, columns=columns, random_id="gen_random_uuid()"):
+            await session.execute("analyze")  # as autovacuum does; a plan for empty tables never ends
             await session.execute(text, timeout=600)
         await session.execute("vacuum analyze", timeout=600)  # as autovacuum does while a backlog grows
         await session.close()
