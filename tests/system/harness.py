@@ -99,10 +99,12 @@ class Service:
         *,
         role: str = "all",
         trusting: ssl.SSLContext | None = None,
+        inside: Sequence[str] = (),
         **changes: Any,
     ) -> None:
-        """``trusting`` where the settings give the HTTP door a certificate."""
+        """``trusting`` where the settings give the HTTP door a certificate; ``inside`` goes before each command line."""
         self.home = home
+        self.inside = inside
         self.role = role
         self.port = free_port()
         self.admin_listen = f"127.0.0.1:{free_port()}"
@@ -159,6 +161,7 @@ class Service:
         """Start and wait until it is ready."""
         log = self.log.open("ab")
         self.process = await asyncio.create_subprocess_exec(
+            *self.inside,
             *POSTHOUSE,
             *("serve", "--config", str(self.config), "--role", self.role),
             env=self.environment,
@@ -216,6 +219,7 @@ class Service:
     async def run(self, *arguments: str) -> tuple[int, str, str]:
         """Run a command of the program beside the service."""
         process = await asyncio.create_subprocess_exec(
+            *self.inside,
             *POSTHOUSE,
             *arguments,
             env=self.environment,

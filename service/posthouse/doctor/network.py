@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import httpx
@@ -13,6 +14,7 @@ from cryptography import x509
 from posthouse.doctor.steps import Seen
 from posthouse.findings import Result, Trouble, trouble
 from posthouse.fixes import NETWORK
+from posthouse.transports.dialling import dial
 from posthouse.transports.faults import Fault, fault_of, one_line
 from posthouse.transports.graph.wire import Wire
 
@@ -58,7 +60,8 @@ async def resolve(hosts: Sequence[Host]) -> Seen:
             async with asyncio.timeout(CONNECT_SECONDS):
                 answers = await asyncio.get_running_loop().getaddrinfo(host.name, host.port)
         except (OSError, UnicodeError) as error:  # TimeoutError is an OSError
-            return broken(error, host, otherwise=Fault.DNS)
+            seen = broken(error, host, otherwise=Fault.DNS)
+            return replace(seen, words=f"{seen.words}: {_unresolved(error)}")
         addresses = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
         found.append(f"{host.name} is {', '.join(addresses[:3])}")
     return Seen(words="; ".join(found))
@@ -68,12 +71,11 @@ async def connect(hosts: Sequence[Host]) -> Seen:
     """Whether the ports can be reached."""
     for host in hosts:
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                _, writer = await asyncio.open_connection(host.name, host.port)
+            made = await dial(host.name, host.port, seconds=CONNECT_SECONDS)
         except OSError as error:
             otherwise = Fault.CONNECT_TIMEOUT if isinstance(error, TimeoutError) else Fault.UNREACHABLE
             return broken(error, host, otherwise=otherwise)
-        await hang_up(writer)
+        made.close()
     return Seen(words=", ".join(str(host) for host in hosts) + " can be reached")
 
 
@@ -82,8 +84,7 @@ async def handshake(hosts: Sequence[Host]) -> Seen:
     found: list[str] = []
     for host in hosts:
         try:
-            async with asyncio.timeout(CONNECT_SECONDS * 2):
-                _, writer = await asyncio.open_connection(host.name, host.port, ssl=host.trust())
+            writer = await secured(host, host.trust(), seconds=CONNECT_SECONDS * 2)
         except OSError as error:  # ssl.SSLError is one
             seen = broken(error, host, otherwise=Fault.SILENCE if isinstance(error, TimeoutError) else Fault.TLS)
             judged = isinstance(error, ssl.SSLCertVerificationError)
@@ -94,11 +95,18 @@ async def handshake(hosts: Sequence[Host]) -> Seen:
     return Seen(words="; ".join(found))
 
 
+async def secured(host: Host, context: ssl.SSLContext, *, seconds: float) -> asyncio.StreamWriter:
+    """A connection with TLS; raises OSError."""
+    async with asyncio.timeout(seconds):
+        made = await dial(host.name, host.port, seconds=seconds)
+        _, writer = await asyncio.open_connection(sock=made, ssl=context, server_hostname=host.name)
+    return writer
+
+
 async def shown(host: Host) -> x509.Certificate | None:
     """The certificate that a host shows, whoever issued it; None where it shows none."""
     with contextlib.suppress(OSError, ValueError):
-        async with asyncio.timeout(CONNECT_SECONDS):
-            _, writer = await asyncio.open_connection(host.name, host.port, ssl=gullible())
+        writer = await secured(host, gullible(), seconds=CONNECT_SECONDS)
         tls = writer.get_extra_info("ssl_object")
         raw = tls.getpeercert(binary_form=True)
         await hang_up(writer)
@@ -122,6 +130,14 @@ def distrusted(seen: Seen, error: BaseException, certificate: x509.Certificate |
         issuer = one_line(certificate.issuer.rfc4514_string())
         words.append(f"the certificate shown was issued by {issuer}, until {certificate.not_valid_after_utc:%Y-%m-%d}")
     return Seen(result=seen.result, words="; ".join(words), trouble=seen.trouble)
+
+
+def _unresolved(error: BaseException) -> str:
+    match error:
+        case socket.gaierror(errno=socket.EAI_NONAME | socket.EAI_NODATA) | UnicodeError():
+            return "there is no such name"
+        case _:
+            return "the resolver does not answer"
 
 
 def broken(error: BaseException, host: Host, *, otherwise: Fault) -> Seen:
