@@ -50,10 +50,11 @@ def callers_of(settings: Settings, *, keys: Keys, clock: Clock) -> EntraCallers 
         senders=callers.senders,
         issuers=(f"{authority}/{{}}/v2.0", "https://login.microsoftonline.com/{}/v2.0", "https://sts.windows.net/{}/"),
     )
-    trust = remote.trust(entra.ca_file)
+    trust, proxy = remote.trust(entra.ca_file), settings.proxies.to(authority)
+    by = None if proxy is None else proxy.url
 
     async def fetch() -> bytes:
-        async with httpx.AsyncClient(verify=trust, timeout=JWKS_SECONDS) as http:
+        async with httpx.AsyncClient(verify=trust, timeout=JWKS_SECONDS, proxy=by, trust_env=False) as http:
             try:
                 answer = await http.get(f"{authority}/{rules.tenant_id}/discovery/v2.0/keys")
                 return answer.raise_for_status().content
@@ -222,6 +223,7 @@ class WaysOut:
             clock=self._clock,
             unproven=self._unproven,
             drafts=transport.drafts,
+            proxies=self._settings.proxies,
         )
         self.brooms[name] = graph
         return graph
@@ -245,10 +247,12 @@ class WaysOut:
 
     def _source(self, entra: EntraSettings) -> TokenSource:
         if entra not in self._sources:
+            options = remote.entra_options(entra, self._settings.proxies)
             self._sources[entra] = TokenSource(
-                factory=credential_factory(remote.entra_options(entra)),
+                factory=credential_factory(options),
                 scopes=tuple(self._scopes[entra]),
                 clock=self._clock,
+                by_proxy=options.by_proxy,
             )
         return self._sources[entra]
 

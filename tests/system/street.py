@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.system.remote import Remote
+from tests.system.tinyproxy import tinyproxy
 
 APT: Final = "needs root, and: apt-get install -y --no-install-recommends iproute2 nftables"
 NAME: Final = "microsoft.posthouse.test"
@@ -98,6 +99,20 @@ class Street:
     def forget_name(self) -> None:
         """The name is in no file: the resolver is asked."""
         self.write(hosts="127.0.0.1 localhost\n", resolver=_RESOLVER)
+
+    @contextlib.contextmanager
+    def proxy(self, home: Path, *, says: str = "", knows: bool = True) -> Generator[str]:
+        """A proxy in the wall, with these lines in its settings; ``knows``: it can resolve the name. host:port."""
+        overlay = Path("/etc/netns") / self.wall
+        overlay.mkdir()
+        (overlay / "hosts").write_text(_HOSTS if knows else "127.0.0.1 localhost\n")
+        (overlay / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+        address = _INSIDE[0].split("/")[0]
+        try:
+            with tinyproxy(home, listen=address, says=says, before=inside(self.wall)) as port:
+                yield f"{address}:{port}"
+        finally:
+            shutil.rmtree(overlay)
 
     def both_families(self) -> None:
         """The name has an address of each family."""

@@ -25,6 +25,7 @@ from posthouse.settings.model import (
 )
 from posthouse.settings.places import find, state_directory
 from posthouse.settings.problems import Problem, RuleError, SettingsError, nearest
+from posthouse.transports.proxies import NO_PROXIES, Proxies, ProxyRefusedError, proxies_of
 
 _VARIABLE: Final = re.compile(r"POSTHOUSE_([A-Z0-9]+(?:_[A-Z0-9]+)*)__([A-Z0-9_-]+)")
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
@@ -119,11 +120,11 @@ class _Draft:
 
     def validated(self, environ: Mapping[str, str]) -> Settings:
         """What stands when everything wrong is taken out; what was wrong is in ``problems``."""
-        names = self._transports()
+        names, proxies = self._transports(), self._proxies(environ)
         bad: set[str] = set()
         while True:
             try:
-                settings = Settings.model_validate(self.document, context=environ).at(state_directory(environ))
+                settings = Settings.model_validate(self.document, context=environ).at(state_directory(environ), proxies)
             except ValidationError as fault:
                 self._take_out(fault.errors(include_url=False, include_input=False), bad)
             else:
@@ -131,6 +132,13 @@ class _Draft:
         found = dict.fromkeys(mistakes(settings, transports=names))
         self.problems += [self._placed(problem) for problem in found if not _under(problem.path, bad)]
         return settings
+
+    def _proxies(self, environ: Mapping[str, str]) -> Proxies:
+        try:
+            return proxies_of(environ)
+        except ProxyRefusedError as error:
+            self.problems.append(Problem("HTTPS_PROXY", str(error)))
+            return NO_PROXIES
 
     def _take_out(self, errors: Sequence[ErrorDetails], bad: set[str]) -> None:
         for error in errors:

@@ -30,6 +30,7 @@ from posthouse.settings.values import (
     TransportName,
     Url,
 )
+from posthouse.transports.proxies import NO_PROXIES, Proxies
 
 SPOOL_NAME: Final = "spool.sqlite"
 """The spool's file in the state directory."""
@@ -296,16 +297,22 @@ class Settings(Table):
     callers: CallersSettings = CallersSettings()
 
     _state: Path = PrivateAttr(default=Path())
+    _proxies: Proxies = PrivateAttr(default=NO_PROXIES)
 
-    def at(self, state: Path) -> "Settings":
-        """The same settings with their state directory, each transport with what it inherits."""
+    def at(self, state: Path, proxies: Proxies = NO_PROXIES) -> "Settings":
+        """The same settings with their state directory and the machine's proxies, each transport with what it inherits."""
         whole = self.model_copy(update={"transports": {name: self._inherit(t) for name, t in self.transports.items()}})
-        whole._state = state  # noqa: SLF001 - our own copy
+        whole._state, whole._proxies = state, proxies  # noqa: SLF001 - our own copy
         return whole
 
     def state_directory(self) -> Path:
         """Where the socket and, unless ``spool.url`` says otherwise, the spool lie."""
         return self._state
+
+    @property
+    def proxies(self) -> Proxies:
+        """By which proxies Microsoft is reached over HTTPS."""
+        return self._proxies
 
     @property
     def many_processes(self) -> bool:
