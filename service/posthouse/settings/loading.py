@@ -23,7 +23,7 @@ from posthouse.settings.model import (
     Settings,
     SmtpSettings,
 )
-from posthouse.settings.places import find, state_directory
+from posthouse.settings.places import find, state_directory, traced
 from posthouse.settings.problems import Problem, RuleError, SettingsError, nearest
 from posthouse.transports.proxies import NO_PROXIES, Proxies, ProxyRefusedError, proxies_of
 
@@ -124,7 +124,9 @@ class _Draft:
         bad: set[str] = set()
         while True:
             try:
-                settings = Settings.model_validate(self.document, context=environ).at(state_directory(environ), proxies)
+                settings = Settings.model_validate(self.document, context=environ).at(
+                    state_directory(environ), proxies=proxies, traced=traced(environ)
+                )
             except ValidationError as fault:
                 self._take_out(fault.errors(include_url=False, include_input=False), bad)
             else:
