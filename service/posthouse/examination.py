@@ -15,6 +15,7 @@ from posthouse.doctor.checkup import examine_all, unread
 from posthouse.doctor.network import Host
 from posthouse.doctor.plan import EntraPlan, GraphPlan, Plan, SmtpPlan
 from posthouse.doctor.steps import Seen
+from posthouse.doctor.turns import one_by_one
 from posthouse.findings import Doctor, Finding, Result, Wish, trouble
 from posthouse.policy import folded
 from posthouse.ports import Clock, Spool, SpoolUnavailableError
@@ -44,7 +45,7 @@ class Load(Protocol):
 
 
 def beside(settings: Settings, *, load: Load, spool: Spool, clock: Clock) -> Doctor:
-    """The doctor of a running service: the settings as they are written now, the spool that it has open."""
+    """The doctor of a running service: the settings as they are written now, the spool that it has open; one at a time."""
 
     async def senders() -> Sequence[str]:
         try:
@@ -66,7 +67,7 @@ def beside(settings: Settings, *, load: Load, spool: Spool, clock: Clock) -> Doc
             async for finding in findings:
                 yield finding
 
-    return doctor
+    return one_by_one(doctor)
 
 
 def alone(load: Load, *, owner: str) -> Doctor:
