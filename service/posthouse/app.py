@@ -1,7 +1,6 @@
 """Composition root: the only module that knows all the parts; builds, starts, drains and stops them."""
 
 import asyncio
-import importlib.metadata
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,14 +12,17 @@ from starlette.types import ASGIApp
 from posthouse.assembly import (
     Machine,
     callers_of,
+    circuits_of,
     discipline_of,
     limits_of,
     policy_of,
     rules_of,
+    times_of,
+    tracer_of,
+    version,
     ways_of,
 )
 from posthouse.board import Board
-from posthouse.circuit import Circuit, Patience
 from posthouse.clients.keeping import Keeper
 from posthouse.clients.keys import Keys
 from posthouse.clients.tokens import Tokens
@@ -55,7 +57,7 @@ from posthouse.settling.settling import Tools as SettlingTools
 from posthouse.strays import Strays
 from posthouse.strays import Tools as StrayTools
 from posthouse.submission import DoorStep
-from posthouse.sweep import DEAD_GRACE, Sweep, Times
+from posthouse.sweep import DEAD_GRACE, Sweep
 from posthouse.sweep import Tools as SweepTools
 from posthouse.telemetry import (
     CLOCK_TURNED_BACK,
@@ -67,11 +69,6 @@ from posthouse.telemetry import (
 )
 from posthouse.telling import alerts_of, reports_of
 from posthouse.watch import News, Watch
-
-
-def version() -> str:
-    """The installed version."""
-    return importlib.metadata.version("posthouse")
 
 
 @dataclass(slots=True)
@@ -106,6 +103,7 @@ class Service:
         self._policy = policy_of(settings)
         self._board = Board()
         self._metrics = Metrics()
+        self._tracer = tracer_of(settings, spool)
         self._proven: set[str] = set()
         self._watch = Watch()
         self._news = News()
@@ -202,6 +200,7 @@ class Service:
         if self._callers is not None:
             await self._callers.close()
         await self._ways.close()
+        await self._tracer.close()
         (self._directory / SOCKET).unlink(missing_ok=True)
         log(SERVICE_STOPPED)
 
@@ -232,7 +231,8 @@ class Service:
             test_alerts=self._alerts.test,
         )
         doors = http_doors(self.settings, self._role, clock=self._clock, admin=admin)
-        return application(parts, doors, documented=admin, chance=self._machine.chance, version=version())
+        made = application(parts, doors, documented=admin, chance=self._machine.chance, version=version())
+        return self._tracer.around(made)
 
     def _tokens(self) -> Tokens | None:
         if not self.settings.graph_door.token_endpoint:
@@ -252,6 +252,7 @@ class Service:
             rates=self._rates,
             took=self._keeper.took,
             meter=self._metrics,
+            tracer=self._tracer,
         )
 
     def _ceiling(self, transport: str) -> Ceiling | None:
@@ -259,13 +260,8 @@ class Service:
         return self._board.ceiling(use.app) if use is not None and use.app else None
 
     def _make_gates(self) -> Gates:
-        delivery = self.settings.delivery
-        patience = Patience(
-            first=delivery.circuit_open, longest=delivery.circuit_open_max, blocked=delivery.blocked_probe
-        )
-        circuits = {name: Circuit(name, patience=patience) for name in self._ways.by_name}
         return Gates(
-            circuits=circuits,
+            circuits=circuits_of(self.settings, self._ways.by_name),
             transports=self._ways.by_name,
             spool=self._spool,
             clock=self._clock,
@@ -302,16 +298,12 @@ class Service:
         )
 
     def _make_sweep(self) -> Sweep:
-        kept, carriers = self.settings.spool, rules_of(self.settings).carriers
+        carriers = rules_of(self.settings).carriers
         return Sweep(
             SweepTools(
                 spool=self._spool,
                 clock=self._clock,
-                times=Times(
-                    retention=kept.retention,
-                    content_retention=kept.content_retention,
-                    blocked_probe=self._policy.blocked_probe,
-                ),
+                times=times_of(self.settings),
                 sends=self._role.sends,
                 live=self._dispatcher.live,
                 transports=tuple(carriers),
@@ -357,6 +349,7 @@ class Service:
             watch=self._watch,
             sent=lambda message, account, kind: self._settling.sent(message, account=account, kind=kind),
             meter=self._metrics,
+            tracer=self._tracer,
         )
         return Dispatcher(owner=self._machine.owner, tools=tools, board=self._board, discipline=self._discipline)
 

@@ -1,17 +1,20 @@
 """From settings to parts: rules, times, limits, and the ways out with their token sources; opens nothing yet."""
 
 import asyncio
+import importlib.metadata
+import logging
 import os
 import platform
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import httpx
 
 from posthouse import remote
+from posthouse.circuit import Circuit, Patience
 from posthouse.clients.entra import CallerRules, EntraCallers
 from posthouse.clients.keys import Keys
 from posthouse.clock import SteadyClock
@@ -20,10 +23,13 @@ from posthouse.limits import Discipline, Limits, Use
 from posthouse.mailboxes import SenderRule
 from posthouse.message import Message
 from posthouse.policy import folded
-from posthouse.ports import Broom, Clock, Evidence, Transport
+from posthouse.ports import Broom, Clock, Evidence, Spool, Transport
 from posthouse.records import Credential, Way
 from posthouse.settings.model import EntraSettings, GraphSettings, LimitSettings, Settings, SmtpSettings
 from posthouse.submission import Carrier, RouteRule, Rules
+from posthouse.sweep import Times
+from posthouse.telemetry import TRACES_MISSING, log
+from posthouse.tracer import UNTRACED, Tracer
 from posthouse.transports.clouds import CLOUDS, Cloud
 from posthouse.transports.graph.transport import MIME_LIMIT, GraphTransport
 from posthouse.transports.smtp.transport import SmtpTransport
@@ -50,10 +56,11 @@ def callers_of(settings: Settings, *, keys: Keys, clock: Clock) -> EntraCallers 
         senders=callers.senders,
         issuers=(f"{authority}/{{}}/v2.0", "https://login.microsoftonline.com/{}/v2.0", "https://sts.windows.net/{}/"),
     )
-    trust = remote.trust(entra.ca_file)
+    trust, proxy = remote.trust(entra.ca_file), settings.proxies.to(authority)
+    by = None if proxy is None else proxy.url
 
     async def fetch() -> bytes:
-        async with httpx.AsyncClient(verify=trust, timeout=JWKS_SECONDS) as http:
+        async with httpx.AsyncClient(verify=trust, timeout=JWKS_SECONDS, proxy=by, trust_env=False) as http:
             try:
                 answer = await http.get(f"{authority}/{rules.tenant_id}/discovery/v2.0/keys")
                 return answer.raise_for_status().content
@@ -96,6 +103,40 @@ def policy_of(settings: Settings) -> Policy:
         attempt_timeout=delivery.attempt_timeout,
         drain_timeout=delivery.drain_timeout,
     )
+
+
+def times_of(settings: Settings) -> Times:
+    """The times of the sweep."""
+    kept = settings.spool
+    return Times(
+        retention=kept.retention,
+        content_retention=kept.content_retention,
+        blocked_probe=settings.delivery.blocked_probe,
+    )
+
+
+def circuits_of(settings: Settings, names: Iterable[str]) -> dict[str, Circuit]:
+    """The circuit of each transport, closed."""
+    delivery = settings.delivery
+    patience = Patience(first=delivery.circuit_open, longest=delivery.circuit_open_max, blocked=delivery.blocked_probe)
+    return {name: Circuit(name, patience=patience) for name in names}
+
+
+def tracer_of(settings: Settings, spool: Spool) -> Tracer:
+    """Who sends traces, where OpenTelemetry's variables ask for them and its exporter is installed."""
+    if not settings.traced:
+        return UNTRACED
+    try:
+        from posthouse.traces import Traces  # noqa: PLC0415 - an extra: without it there is nothing to import
+    except ImportError as missing:
+        log(TRACES_MISSING, level=logging.WARNING, detail=f"pip install 'posthouse[otel]' ({missing.name} is missing)")
+        return UNTRACED
+    return Traces(events=spool.events, version=version())
+
+
+def version() -> str:
+    """The installed version."""
+    return importlib.metadata.version("posthouse")
 
 
 def discipline_of(settings: Settings) -> Discipline:
@@ -222,6 +263,7 @@ class WaysOut:
             clock=self._clock,
             unproven=self._unproven,
             drafts=transport.drafts,
+            proxies=self._settings.proxies,
         )
         self.brooms[name] = graph
         return graph
@@ -245,10 +287,12 @@ class WaysOut:
 
     def _source(self, entra: EntraSettings) -> TokenSource:
         if entra not in self._sources:
+            options = remote.entra_options(entra, self._settings.proxies)
             self._sources[entra] = TokenSource(
-                factory=credential_factory(remote.entra_options(entra)),
+                factory=credential_factory(options),
                 scopes=tuple(self._scopes[entra]),
                 clock=self._clock,
+                by_proxy=options.by_proxy,
             )
         return self._sources[entra]
 

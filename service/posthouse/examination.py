@@ -15,6 +15,7 @@ from posthouse.doctor.checkup import examine_all, unread
 from posthouse.doctor.network import Host
 from posthouse.doctor.plan import EntraPlan, GraphPlan, Plan, SmtpPlan
 from posthouse.doctor.steps import Seen
+from posthouse.doctor.turns import one_by_one
 from posthouse.findings import Doctor, Finding, Result, Wish, trouble
 from posthouse.policy import folded
 from posthouse.ports import Clock, Spool, SpoolUnavailableError
@@ -25,6 +26,7 @@ from posthouse.settings.role import Role
 from posthouse.settings.secret import SecretError
 from posthouse.spool.refused import SpoolRefusedError
 from posthouse.transports.clouds import CLOUDS
+from posthouse.transports.proxies import Proxies
 from posthouse.transports.tokens import TokenSource, credential_factory
 
 LOCK_SECONDS: Final = 0.5
@@ -43,7 +45,7 @@ class Load(Protocol):
 
 
 def beside(settings: Settings, *, load: Load, spool: Spool, clock: Clock) -> Doctor:
-    """The doctor of a running service: the settings as they are written now, the spool that it has open."""
+    """The doctor of a running service: the settings as they are written now, the spool that it has open; one at a time."""
 
     async def senders() -> Sequence[str]:
         try:
@@ -65,7 +67,7 @@ def beside(settings: Settings, *, load: Load, spool: Spool, clock: Clock) -> Doc
             async for finding in findings:
                 yield finding
 
-    return doctor
+    return one_by_one(doctor)
 
 
 def alone(load: Load, *, owner: str) -> Doctor:
@@ -107,7 +109,7 @@ def plan_of(
     async def known() -> Sequence[str]:
         return [*exact(settings), *(await senders())]
 
-    apps = _Apps(clock)
+    apps = _Apps(clock, settings.proxies)
     graphs = [
         apps.graph(name, one, one.entra or settings.entra)
         for name, one in settings.transports.items()
@@ -265,8 +267,9 @@ def _free(folder: Path) -> int:
 class _Apps:
     """The Entra apps of the transports, each once."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, proxies: Proxies) -> None:
         self._clock = clock
+        self._proxies = proxies
         self._plans: dict[EntraSettings, EntraPlan] = {}
 
     def graph(self, name: str, transport: GraphSettings, entra: EntraSettings) -> GraphPlan:
@@ -280,9 +283,10 @@ class _Apps:
             base_url=base_url,
             scope=cloud.graph_scope,
             entra=self._entra(entra),
-            host=_host(base_url, ca_file),
+            host=self._host(base_url, ca_file),
             trust=lambda: trust(ca_file),
             drafts=transport.drafts,
+            proxies=self._proxies,
         )
 
     def smtp(self, name: str, transport: SmtpSettings, entra: EntraSettings) -> SmtpPlan:
@@ -299,22 +303,24 @@ class _Apps:
             scope=cloud.smtp_scope,
             entra=app,
             username=transport.username.lower() if transport.auth == "login" else None,
+            proxy=self._proxies.https,
         )
 
     def _entra(self, entra: EntraSettings) -> EntraPlan:
         if entra not in self._plans:
-            cloud, options = CLOUDS[entra.cloud], entra_options(entra)
+            cloud, options = CLOUDS[entra.cloud], entra_options(entra, self._proxies)
             self._plans[entra] = EntraPlan(
                 options=options,
-                host=_host(options.authority, entra.ca_file),
+                host=self._host(options.authority, entra.ca_file),
                 cloud=entra.cloud,
                 graph_host=urlsplit(cloud.graph_url).hostname or "",
                 trust=lambda: trust(entra.ca_file),
-                tokens=lambda: TokenSource(factory=credential_factory(options), scopes=(), clock=self._clock),
+                tokens=lambda: TokenSource(
+                    factory=credential_factory(options), scopes=(), clock=self._clock, by_proxy=options.by_proxy
+                ),
             )
         return self._plans[entra]
 
-
-def _host(url: str, ca_file: Path | None) -> Host:
-    parts = urlsplit(url)
-    return Host(parts.hostname or url, parts.port or _HTTPS, lambda: trust(ca_file))
+    def _host(self, url: str, ca_file: Path | None) -> Host:
+        parts = urlsplit(url)
+        return Host(parts.hostname or url, parts.port or _HTTPS, lambda: trust(ca_file), self._proxies.to(url))

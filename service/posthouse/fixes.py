@@ -173,6 +173,10 @@ network.unreachable | network path | there is no way to the host | Check route a
 network.certificate | network path | the certificate cannot be verified, often because of TLS inspection | openssl s_client -connect <host>:<port> shows who issued it; exclude the host from TLS inspection, or name the inspecting CA with ca_file.
 network.tls | network path | the TLS handshake fails | openssl s_client -connect <host>:<port>; TLS 1.2 must pass.
 network.path | network path | the connection breaks or stays silent | nc -vz <host> <port>, then openssl s_client -connect <host>:<port>; check firewall, proxy and MTU between here and the host.
+network.proxy | network path | the proxy of HTTPS_PROXY cannot be reached, or breaks the connection off | nc -vz <proxy host> <proxy port>; correct HTTPS_PROXY where the service gets it (/etc/posthouse/posthouse.env, a container's environment), or name the host in NO_PROXY where it can be reached without the proxy.
+network.proxy_login | network path | the proxy wants a login, or refuses the one in HTTPS_PROXY | Write HTTPS_PROXY=http://user:password@<proxy host>:<proxy port>, special characters percent-encoded, where the service gets it (/etc/posthouse/posthouse.env, a container's environment), or let the proxy pass <host>:<port> without a login; then: posthouse doctor --step tcp.
+network.proxy_refused | network path | the proxy refuses to connect to the host | Allow CONNECT to <host>:<port> in the proxy; its answer: curl -sv -o /dev/null -x http://<proxy host>:<proxy port> https://<host>:<port>
+network.proxy_way | network path | the proxy finds no way to the host | Mend the proxy's own name resolution and firewall for <host>:<port>; its answer: curl -sv -o /dev/null -x http://<proxy host>:<proxy port> https://<host>:<port>
 no_answer | network path | no answer came before the attempt's deadline or the end of the service's drain | {prove}
 """
 
@@ -271,6 +275,10 @@ NETWORK: Final[Mapping[str, str]] = MappingProxyType(
         "garbled": "network.path",
         "silence": "network.path",
         "stalled": "network.path",
+        "proxy": "network.proxy",
+        "proxy_login": "network.proxy_login",
+        "proxy_refusal": "network.proxy_refused",
+        "proxy_way": "network.proxy_way",
         "unknown": "network.path",
     }
 )

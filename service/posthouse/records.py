@@ -57,6 +57,8 @@ class NewMessage:
     """Set where the message is kept but waits from the start (a paused client)."""
     paced: bool = False
     """Its sender has a pace of its own."""
+    traceparent: str | None = None
+    """The span of its submission, to which those of its attempts link; None where nobody follows."""
 
     @property
     def strand(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from posthouse.settings.model import EntraSettings, SmtpSettings
 from posthouse.transports.clouds import CLOUDS
+from posthouse.transports.proxies import Proxies
 from posthouse.transports.smtp.connection import Login, NoLogin, Server, XOAuth2
 from posthouse.transports.tokens import (
     Certificate,
@@ -19,7 +20,7 @@ from posthouse.transports.tokens import (
 )
 
 
-def entra_options(entra: EntraSettings) -> EntraOptions:
+def entra_options(entra: EntraSettings, proxies: Proxies) -> EntraOptions:
     """Who asks for tokens, and where."""
     return EntraOptions(
         tenant_id=entra.tenant_id,
@@ -28,6 +29,7 @@ def entra_options(entra: EntraSettings) -> EntraOptions:
         authority=entra.authority or CLOUDS[entra.cloud].authority,
         own_authority=bool(entra.authority),
         ca_file=str(entra.ca_file) if entra.ca_file else None,
+        proxies=proxies,
     )
 
 

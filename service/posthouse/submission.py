@@ -20,6 +20,7 @@ from posthouse.records import Added, Idempotency, KeyReused, NewMessage, Replaye
 from posthouse.refusal import Allowance, Condition, FieldError, Refused
 from posthouse.structure import Part
 from posthouse.telemetry import MESSAGE_ACCEPTED, Addresses, log
+from posthouse.tracer import UNFOLLOWED, UNTRACED, Tracer
 from posthouse.ways import EXCHANGE_MOST, Load, Way, by_graph, by_smtp, in_order, load_of, most, too_large
 
 RETRY_AFTER: Final = 10
@@ -173,6 +174,7 @@ class DoorStep:
         rates: Rates | None = None,
         took: Callable[[], None] = _nobody_counts,
         meter: Meter = UNHEARD,
+        tracer: Tracer = UNTRACED,
     ) -> None:
         self._spool = spool
         self.rules = rules
@@ -184,6 +186,7 @@ class DoorStep:
         self._rates = rates or Rates()
         self._took = took
         self._meter = meter
+        self._tracer = tracer
 
     def now(self) -> Millis:
         """The time that messages are accepted at."""
@@ -238,6 +241,27 @@ class DoorStep:
         dry_run: bool = False,
     ) -> Accepted | Replayed:
         """Keep all drafts or none; raises Refused. Answers only after the commit."""
+        passage = UNFOLLOWED if dry_run else self._tracer.submitting(drafts[0].door)
+        try:
+            result = await self._accept(
+                drafts, answer=answer, idempotency=idempotency, dry_run=dry_run, traceparent=passage.traceparent
+            )
+        except BaseException as fault:
+            passage.ended(fault.condition.value if isinstance(fault, Refused) else "fault")
+            raise
+        accepted = isinstance(result, Accepted)
+        passage.ended("accepted" if accepted else "replayed", [one.identity.id for one in drafts] if accepted else ())
+        return result
+
+    async def _accept(
+        self,
+        drafts: Sequence[Draft],
+        *,
+        answer: Render,
+        idempotency: Idempotency | None,
+        dry_run: bool,
+        traceparent: str | None,
+    ) -> Accepted | Replayed:
         drafts = [_with_terms(draft) for draft in drafts]
         place = _Place(0, 0) if dry_run else self._take(drafts)
         try:
@@ -247,6 +271,8 @@ class DoorStep:
             if dry_run:
                 return Accepted(receipts, rendered)
             messages = tuple(message for message, _ in pairs)
+            if traceparent is not None:
+                messages = tuple(replace(message, traceparent=traceparent) for message in messages)
             result = await self._spool.add(Submission(messages=messages, answer=rendered, idempotency=idempotency))
         except SpoolUnavailableError as fault:
             self._give_back(drafts, place)

@@ -1,6 +1,7 @@
 """A place where a set-up is wrong on purpose, and the doctor who is asked what is wrong with it."""
 
 import asyncio
+import re
 import socket
 import ssl
 import time
@@ -182,6 +183,13 @@ def saying(*lines: bytes) -> Talk:
             await reader.readline()
 
     return talk
+
+
+def plants_told() -> list[tuple[str, ...]]:
+    """The table of plants in tests/README.md: name, step, class, fix."""
+    text = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    table = text.partition("## Doctor")[2].partition("\n## ")[0]
+    return re.findall(r"^\| (.+?) \| `([\w.]+)` \| (.+?) \| `([\w.]+)` \|", table, re.MULTILINE)
 
 
 def exit_code(findings: list[Finding]) -> int:

@@ -1,9 +1,7 @@
 """Set-ups that are wrong on purpose: the doctor names the step, the class and what mends it (table: tests/README.md)."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +15,7 @@ from tests.contract.doctor_kit import (
     certificate,
     exit_code,
     failure,
+    plants_told,
     results,
 )
 from tests.system.harness import free_port
@@ -404,8 +403,5 @@ async def test_a_healthy_set_up_passes_every_step_and_sends_nothing(clinic: Clin
 
 
 def test_every_plant_stands_in_the_table_and_no_other() -> None:
-    text = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
-    table = text.partition("## Doctor")[2].partition("\n## ")[0]
-    told = re.findall(r"^\| (.+?) \| `([\w.]+)` \| (.+?) \| `([\w.]+)` \|", table, re.MULTILINE)
     rows = [(name, row.step, row.kind.value, row.fix) for name, row in ROWS.items()]
-    assert [one for one in told if one[0] in ROWS] == rows
+    assert [one for one in plants_told() if one[0] in ROWS] == rows

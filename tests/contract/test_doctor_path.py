@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
 
 import pytest
 import trustme
@@ -9,8 +10,9 @@ import trustme
 from posthouse.cli.diagnosis import report_of
 from posthouse.clock import SteadyClock
 from posthouse.doctor import network
-from posthouse.doctor.steps import Seen, Step, examine
-from posthouse.findings import Result, UnknownStepError
+from posthouse.doctor.steps import Seen, Step, examine, finding_of
+from posthouse.doctor.turns import one_by_one
+from posthouse.findings import Finding, Result, UnknownStepError, Wish
 from posthouse.fixes import Kind
 from posthouse.sandbox.chaos import Rule, Target
 from posthouse.spool.sqlite.store import open_spool
@@ -153,7 +155,7 @@ async def test_a_real_message_leaves_by_every_transport(clinic: Clinic) -> None:
     findings = await clinic.findings(send_to="you@example.com")
     assert set(results(findings).values()) == {Result.PASSED}
     received = clinic.emulator.world.received
-    assert [(one.transport, one.recipients) for one in received] == [
+    assert sorted((one.transport, one.recipients) for one in received) == [
         ("graph", ("you@example.com",)),
         ("smtp", ("you@example.com",)),
     ]
@@ -221,6 +223,38 @@ async def test_a_fault_of_the_doctors_own_and_a_step_without_end_hold_up_nobody(
     assert [one.result for one in found] == [Result.UNKNOWN, Result.FAILED, Result.SKIPPED, Result.PASSED]
     assert "ZeroDivisionError" in found[0].seen
     assert found[2].because_of == "endless"
+
+
+async def test_one_examination_runs_at_a_time_and_a_reader_who_stalls_or_leaves_holds_up_nobody() -> None:
+    running, most = 0, 0
+
+    async def doctor(wish: Wish) -> AsyncGenerator[Finding]:
+        nonlocal running, most
+        running, most = running + 1, max(most, running + 1)
+        try:
+            for name in ("first", "second"):
+                await asyncio.sleep(0)
+                yield finding_of(Step(name=f"{wish.step}.{name}", tried="", why="", look=_well), Seen())
+            if wish.step == "endless":
+                await asyncio.Event().wait()
+        finally:
+            running -= 1
+
+    patient = one_by_one(doctor)
+
+    async def whole(step: str) -> list[str]:
+        return [one.step async for one in patient(Wish(step=step))]
+
+    stalled, leaving = patient(Wish(step="stalled")), patient(Wish(step="endless"))
+    assert (await anext(stalled)).step == "stalled.first"  # and reads no further
+    assert (await anext(leaving)).step == "endless.first"
+    others = [asyncio.create_task(whole(step)) for step in ("a", "b")]
+    await asyncio.sleep(0)
+    assert (running, most) == (1, 1)
+    await leaving.aclose()
+    assert await asyncio.gather(*others) == [["a.first", "a.second"], ["b.first", "b.second"]]
+    assert [one.step async for one in stalled] == ["stalled.second"]
+    assert (running, most) == (0, 1)
 
 
 async def test_a_certificate_that_ends_soon_is_told_before_it_ends(clinic: Clinic) -> None:

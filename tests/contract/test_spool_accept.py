@@ -57,6 +57,15 @@ async def test_the_dispatcher_reads_what_the_door_wrote(tmp_path: Path) -> None:
         assert row.size == new.content.size
 
 
+async def test_the_span_of_its_submission_is_kept_with_a_message_where_there_is_one(tmp_path: Path) -> None:
+    async with house(tmp_path) as first:
+        followed, quiet = first.new(traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), first.new()
+        await first.add(followed, quiet)
+    async with house(tmp_path) as again:
+        told = [(await again.spool.events(new.id))[0].data for new in (followed, quiet)]
+    assert told == [{"door": "rest", "traceparent": followed.traceparent}, {"door": "rest"}]
+
+
 async def test_the_same_key_and_request_get_the_first_answer(tmp_path: Path) -> None:
     async with house(tmp_path) as spool:
         assert await spool.add(spool.new(), key="order-1") == Added()

@@ -26,6 +26,7 @@ from posthouse.ports import Clock, Dispatch
 from posthouse.records import DraftNote, DraftState
 from posthouse.sandbox.emulator import Emulator
 from posthouse.transports.graph.transport import GraphTransport
+from posthouse.transports.proxies import NO_PROXIES, Proxies
 from posthouse.transports.tokens import (
     Certificate,
     ClientSecret,
@@ -128,6 +129,7 @@ def tokens_of(
     *,
     secret: Callable[[], str] | None = None,
     credential: Certificate | ManagedIdentity | WorkloadIdentity | DefaultChain | None = None,
+    proxies: Proxies = NO_PROXIES,
 ) -> TokenSource:
     """Tokens of the emulator, by its client secret unless told otherwise."""
     options = EntraOptions(
@@ -137,8 +139,14 @@ def tokens_of(
         authority=emulator.authority,
         own_authority=True,
         ca_file=str(emulator.ca_file),
+        proxies=proxies,
     )
-    return TokenSource(factory=credential_factory(options), scopes=(GRAPH_SCOPE, SMTP_SCOPE), clock=SystemClock())
+    return TokenSource(
+        factory=credential_factory(options),
+        scopes=(GRAPH_SCOPE, SMTP_SCOPE),
+        clock=SystemClock(),
+        by_proxy=options.by_proxy,
+    )
 
 
 @contextlib.asynccontextmanager
@@ -153,6 +161,7 @@ async def graph_to(
     connect_timeout: float = 5.0,
     read_timeout: float = 60.0,
     clock: Clock | None = None,
+    proxies: Proxies = NO_PROXIES,
 ) -> AsyncGenerator[GraphTransport]:
     """A Graph transport to this place, closed at the end; the machine's clock unless told otherwise."""
     transport = GraphTransport(
@@ -167,6 +176,7 @@ async def graph_to(
         connections=connections,
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
+        proxies=proxies,
     )
     try:
         yield transport

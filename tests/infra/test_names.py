@@ -11,6 +11,7 @@ from posthouse.doors.problems import CLEAR_LOGIN, FAULT, NETWORK_NOT_ALLOWED, TA
 from posthouse.message import Status
 from posthouse.metrics import Metrics
 from posthouse.outcome import Answer, Sent
+from posthouse.traces import ATTEMPT, SUBMIT
 
 ROOT = Path(__file__).parents[2]
 SERVICE = ROOT / "service" / "posthouse"
@@ -98,6 +99,14 @@ def test_every_name_is_used(name: str) -> None:
         if path.name != "telemetry.py"
     )
     assert re.search(rf"\b{name}\b|['\"]{re.escape(TOLD[name])}['\"]", others)
+
+
+def test_every_attribute_of_a_span_is_documented_and_no_other() -> None:
+    tree = ast.parse((SERVICE / "traces.py").read_text(encoding="utf-8"))
+    said = [one.value for one in ast.walk(tree) if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    rows = cells("Spans of traces")
+    assert {row[0].strip("`") for row in rows} == {one for one in said if re.fullmatch(r"posthouse\.[a-z_.]+", one)}
+    assert set().union(*(words(row[1]) for row in rows)) == {SUBMIT, ATTEMPT}
 
 
 def test_every_code_of_a_problem_is_documented_with_its_status() -> None:

@@ -113,7 +113,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._tasks.append(task)  # a task of a dead life that nobody keeps would run its ``finally`` at once
         return task
 
-    def run_in_executor(self, _executor, func, *args):
+    def run_in_executor(self, executor, func, *args):  # noqa: ARG002 - there is no thread
         """What the service gives to a thread is done at once: no thread of another time disturbs the order."""
         done = self.create_future()
         done.set_result(func(*args))

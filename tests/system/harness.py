@@ -9,16 +9,18 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import apsw
 import httpx
 
+from posthouse.findings import NOTHING
 from posthouse.spool.sealing import new_master
 
 POSTHOUSE = (sys.executable, "-m", "posthouse")
+FOREIGN = ("POSTHOUSE_", "HTTPS_PROXY", "NO_PROXY", "OTEL_")
 FINAL = frozenset({"sent", "failed", "expired", "canceled"})
 
 
@@ -99,10 +101,14 @@ class Service:
         *,
         role: str = "all",
         trusting: ssl.SSLContext | None = None,
+        inside: Sequence[str] = (),
+        environ: Mapping[str, str] = NOTHING,
         **changes: Any,
     ) -> None:
-        """``trusting`` where the settings give the HTTP door a certificate."""
+        """``trusting`` where the settings give the HTTP door a certificate; ``inside`` goes before each command line."""
         self.home = home
+        self.inside = inside
+        self.environ = environ
         self.role = role
         self.port = free_port()
         self.admin_listen = f"127.0.0.1:{free_port()}"
@@ -151,14 +157,15 @@ class Service:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The program's environment: nothing of another posthouse."""
-        own = {key: value for key, value in os.environ.items() if not key.startswith("POSTHOUSE_")}
-        return own | {"STATE_DIRECTORY": str(self.state), "POSTHOUSE_CONFIG": str(self.config)}
+        """The program's environment: nothing of another posthouse, no proxy of this machine's, no collector of traces."""
+        own = {name: value for name, value in os.environ.items() if not name.upper().startswith(FOREIGN)}
+        return own | {"STATE_DIRECTORY": str(self.state), "POSTHOUSE_CONFIG": str(self.config), **self.environ}
 
     async def start(self) -> None:
         """Start and wait until it is ready."""
         log = self.log.open("ab")
         self.process = await asyncio.create_subprocess_exec(
+            *self.inside,
             *POSTHOUSE,
             *("serve", "--config", str(self.config), "--role", self.role),
             env=self.environment,
@@ -216,6 +223,7 @@ class Service:
     async def run(self, *arguments: str) -> tuple[int, str, str]:
         """Run a command of the program beside the service."""
         process = await asyncio.create_subprocess_exec(
+            *self.inside,
             *POSTHOUSE,
             *arguments,
             env=self.environment,

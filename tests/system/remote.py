@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ class Options:
 class Remote:
     """The emulator in a process of its own, with the coordinates that ``Service`` asks an emulator for."""
 
-    def __init__(self, found: dict[str, str], process: asyncio.subprocess.Process) -> None:
+    def __init__(self, found: dict[str, str], process: asyncio.subprocess.Process | subprocess.Popen[bytes]) -> None:
         self.options = Options(found["tenant_id"], found["client_id"], found["client_secret"])
         self.authority, self.graph_url = found["authority"], found["graph_url"]
         self.ca_file, self.inbox_url = Path(found["ca_file"]), found["inbox_url"]

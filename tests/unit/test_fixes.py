@@ -19,7 +19,7 @@ FACTS = Path(__file__).parent / "facts"
 """The codes of FACTS.md, copied: one file a section."""
 ACTION = re.compile(
     r"\b(?:Get|Set|Add|New|Test|Remove)-[A-Z]\w+ "  # Exchange Online PowerShell
-    r"|\baz (?:ad|cloud|account) |\bposthouse [a-z]+|\b(?:nc|openssl|getent|timedatectl|namei|findmnt|df|psql) "
+    r"|\baz (?:ad|cloud|account) |\bposthouse [a-z]+|\b(?:nc|openssl|getent|timedatectl|namei|findmnt|df|psql|curl) "
     r"|\b(?:entra|admin|admin\.exchange|security)\.microsoft\.com|\badmin\.cloud\.microsoft|https://\S*microsoft"
 )
 """A command, or a place in a portal."""

@@ -7,15 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from posthouse.concurrency import THROTTLING, Ceiling
-from posthouse.delivery import (
-    REFUSE_DEFERRED_AFTER,
-    Policy,
-    Settle,
-    Situation,
-    Step,
-    back_off,
-    next_step,
-)
+from posthouse.delivery import REFUSE_DEFERRED_AFTER, Policy, Settle, Situation, Step, back_off, next_step
 from posthouse.dispatcher.contents import broken_off, unreadable, watched
 from posthouse.dispatcher.effects import Effects
 from posthouse.dispatcher.finishes import finish_of
@@ -46,13 +38,8 @@ from posthouse.ports import (
     Transport,
 )
 from posthouse.records import DraftNote, Finish, Mark, TransportKind
-from posthouse.telemetry import (
-    APP_THROTTLED,
-    LOGGER,
-    MESSAGE_SENDING,
-    SERVICE_FAULT,
-    log,
-)
+from posthouse.telemetry import APP_THROTTLED, LOGGER, MESSAGE_SENDING, SERVICE_FAULT, log
+from posthouse.tracer import UNTRACED, Tracer
 from posthouse.watch import Watch
 
 LOST = frozenset({Status.FAILED, Status.EXPIRED})
@@ -81,6 +68,7 @@ class Tools:
     sent: Callable[[Message, str, TransportKind], None]
     """Told of every message that left ordinarily, with its account and kind of transport: it can testify for others."""
     meter: Meter = UNHEARD
+    tracer: Tracer = UNTRACED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +139,7 @@ class Attempt:
             )
             outcome = await self._outcome(mark, content)
             tools.meter.attempted(place.transport, outcome, seconds=self._wire_seconds)
+            self._trace(outcome)
             await self._affect(outcome)
             await self._finish(self._decided(mark, outcome))
             if isinstance(outcome, Sent):
@@ -161,6 +150,12 @@ class Attempt:
         finally:
             tools.gates.abandoned(place.transport, message)
             self._let_go()
+
+    def _trace(self, outcome: Outcome) -> None:
+        message, seconds = self._message, self._wire_seconds or 0.0
+        self._tools.tracer.attempted(
+            message.id, transport=self._place.transport, number=self._number, outcome=outcome, seconds=seconds
+        )
 
     async def _take_back(self, mark: Mark, fault: BaseException) -> None:
         """Whether ``sending`` was written is not known, but nothing was sent: so it is taken back if it was."""

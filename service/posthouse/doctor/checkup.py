@@ -81,13 +81,14 @@ def _ways(plan: Plan, trip: Trip, stack: AsyncExitStack) -> list[Step]:
 
     def app(entra: EntraPlan) -> EntraExam:
         if entra not in apps:
-            exam = apps[entra] = EntraExam(entra, Http(entra.trust), wall=plan.wall)
+            exam = apps[entra] = EntraExam(entra, Http(entra.trust, entra.options.proxies), wall=plan.wall)
             stack.push_async_callback(exam.close)
         return apps[entra]
 
     steps: list[Step] = []
     for graph in plan.graphs:
-        exam = GraphExam(graph, app(graph.entra), Http(graph.trust), senders=trip.senders, wall=plan.wall)
+        http = Http(graph.trust, graph.proxies)
+        exam = GraphExam(graph, app(graph.entra), http, senders=trip.senders, wall=plan.wall)
         stack.push_async_callback(exam.close)
         steps += graph_steps(graph, exam, app(graph.entra), trip)
     for smtp in plan.smtps:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from posthouse.doctor.network import Host, Trust
 from posthouse.doctor.steps import Seen
+from posthouse.transports.proxies import Proxies, Proxy
 from posthouse.transports.smtp.connection import Server
 from posthouse.transports.tokens import EntraOptions, TokenSource
 
@@ -32,11 +33,15 @@ class GraphPlan:
     host: Host
     trust: Trust
     drafts: bool
+    proxies: Proxies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmtpPlan:
-    """A transport of kind smtp; ``entra`` where it logs in with tokens for ``scope``, ``username`` where with a password."""
+    """A transport of kind smtp; ``entra`` where it logs in with tokens for ``scope``, ``username`` where with a password.
+
+    ``proxy`` is the one by which others go, and SMTP does not.
+    """
 
     name: str
     host: Host
@@ -45,6 +50,7 @@ class SmtpPlan:
     scope: str
     entra: EntraPlan | None
     username: str | None
+    proxy: Proxy | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """SMTP submission: greeting, TLS, login, envelope; nothing is sent but a real message on request."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import aiosmtplib
@@ -15,7 +17,7 @@ from posthouse.doctor.steps import Seen
 from posthouse.findings import Result, trouble
 from posthouse.outcome import Answer
 from posthouse.transports.faults import one_line, public
-from posthouse.transports.smtp.connection import Login, NoLogin, Over, Server, log_in, step
+from posthouse.transports.smtp.connection import Login, NoLogin, Over, Server, dialled, log_in, step
 from posthouse.transports.smtp.pool import leave
 from posthouse.transports.smtp.replies import Reply, Stage, outcome
 from posthouse.transports.tokens import TokenSource
@@ -54,16 +56,8 @@ class SmtpExam:
     async def greet(self) -> Seen:
         """The greeting and EHLO; with TLS from the first byte that too."""
         server = self.server
-        client = self._greeted = aiosmtplib.SMTP(
-            hostname=server.host,
-            port=server.port,
-            use_tls=server.security == "tls",
-            start_tls=False,
-            tls_context=server.ssl_context,
-            timeout=CONNECT_SECONDS * 2,
-            local_hostname=server.local_hostname,
-        )
         try:
+            client = self._greeted = await dialled(server, seconds=CONNECT_SECONDS, reply_seconds=CONNECT_SECONDS * 2)
             greeting = await step(Stage.GREETING, client.connect())
             await step(Stage.EHLO, client.ehlo())
         except Over as over:
@@ -138,24 +132,18 @@ class SmtpExam:
 
     async def _shown(self) -> x509.Certificate | None:
         """The certificate that comes after STARTTLS, whoever issued it."""
-        client = aiosmtplib.SMTP(
-            hostname=self.plan.host.name,
-            port=self.plan.host.port,
-            start_tls=False,
-            timeout=CONNECT_SECONDS,
-            tls_context=gullible(),
-        )
+        server = replace(self.server, ssl_context=gullible())
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await client.connect()
-                await client.starttls()
-            tls = client.get_transport_info("ssl_object")
+                client = await dialled(server, seconds=CONNECT_SECONDS, reply_seconds=CONNECT_SECONDS)
+                with contextlib.closing(client):
+                    await client.connect()
+                    await client.starttls()
+                    tls = client.get_transport_info("ssl_object")
             raw = tls.getpeercert(binary_form=True) if tls is not None else None
             return None if raw is None else x509.load_der_x509_certificate(raw)
-        except (aiosmtplib.SMTPException, OSError, ValueError):
+        except (Over, aiosmtplib.SMTPException, OSError, ValueError):
             return None
-        finally:
-            client.close()
 
     def _over(self, over: Over, sender: Sender | None = None) -> Seen:
         answer = over.outcome.answer

@@ -61,7 +61,8 @@ def graph_steps(plan: GraphPlan, graph: GraphExam, entra: EntraExam, trip: Trip)
 def smtp_steps(plan: SmtpPlan, smtp: SmtpExam, entra: EntraExam | None, trip: Trip) -> list[Step]:
     """DNS, the port, EHLO, STARTTLS, token, AUTH, MAIL FROM and RCPT TO without DATA, a real message."""
     name = plan.name
-    steps = [*_path(name, [plan.host]), _ehlo(name, smtp)]
+    aside = "" if plan.proxy is None else f"; SMTP does not go by the proxy {plan.proxy}, only HTTPS does"
+    steps = [*_path(name, [plan.host], aside), _ehlo(name, smtp)]
     if plan.security == "starttls":
         steps.append(_starttls(name, smtp))
     if entra is not None:
@@ -79,18 +80,19 @@ def smtp_steps(plan: SmtpPlan, smtp: SmtpExam, entra: EntraExam | None, trip: Tr
     return steps
 
 
-def _path(name: str, hosts: Sequence[Host]) -> list[Step]:
+def _path(name: str, hosts: Sequence[Host], aside: str = "") -> list[Step]:
+    near = dict.fromkeys(host.near[0] for host in hosts)
     return [
         Step(
             name=f"{name}.dns",
-            tried=f"resolve {' and '.join(host.name for host in hosts)}",
+            tried=f"resolve {' and '.join(near)}",
             why="without an address nothing can be reached",
             look=lambda: network.resolve(hosts),
             needs=(CONFIGURATION,),
         ),
         Step(
             name=f"{name}.tcp",
-            tried=f"connect to {' and '.join(map(str, hosts))}",
+            tried=f"connect to {' and '.join(map(str, hosts))}{aside}",
             why="a firewall that closes this port keeps all mail here",
             look=lambda: network.connect(hosts),
             needs=(f"{name}.dns",),

@@ -23,8 +23,9 @@ from posthouse.settings.model import (
     Settings,
     SmtpSettings,
 )
-from posthouse.settings.places import find, state_directory
+from posthouse.settings.places import find, state_directory, traced
 from posthouse.settings.problems import Problem, RuleError, SettingsError, nearest
+from posthouse.transports.proxies import NO_PROXIES, Proxies, ProxyRefusedError, proxies_of
 
 _VARIABLE: Final = re.compile(r"POSTHOUSE_([A-Z0-9]+(?:_[A-Z0-9]+)*)__([A-Z0-9_-]+)")
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
@@ -117,11 +118,13 @@ class _Draft:
 
     def validated(self, environ: Mapping[str, str]) -> Settings:
         """What stands when everything wrong is taken out; what was wrong is in ``problems``."""
-        names = self._transports()
+        names, proxies = self._transports(), self._proxies(environ)
         bad: set[str] = set()
         while True:
             try:
-                settings = Settings.model_validate(self.document, context=environ).at(state_directory(environ))
+                settings = Settings.model_validate(self.document, context=environ).at(
+                    state_directory(environ), proxies=proxies, traced=traced(environ)
+                )
             except ValidationError as fault:
                 self._take_out(fault.errors(include_url=False, include_input=False), bad)
             else:
@@ -129,6 +132,13 @@ class _Draft:
         found = dict.fromkeys(mistakes(settings, transports=names))
         self.problems += [self._placed(problem) for problem in found if not _under(problem.path, bad)]
         return settings
+
+    def _proxies(self, environ: Mapping[str, str]) -> Proxies:
+        try:
+            return proxies_of(environ)
+        except ProxyRefusedError as error:
+            self.problems.append(Problem("HTTPS_PROXY", str(error)))
+            return NO_PROXIES
 
     def _take_out(self, errors: Sequence[ErrorDetails], bad: set[str]) -> None:
         for error in errors:

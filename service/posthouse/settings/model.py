@@ -33,6 +33,7 @@ from posthouse.settings.values import (
     TransportName,
     Url,
 )
+from posthouse.transports.proxies import NO_PROXIES, Proxies
 
 SPOOL_NAME: Final = "spool.sqlite"
 """The spool's file in the state directory."""
@@ -322,16 +323,28 @@ class Settings(Table):
     alerts: AlertSettings = AlertSettings()
 
     _state: Path = PrivateAttr(default=Path())
+    _proxies: Proxies = PrivateAttr(default=NO_PROXIES)
+    _traced: bool = PrivateAttr(default=False)
 
-    def at(self, state: Path) -> "Settings":
-        """The same settings with their state directory, each transport with what it inherits."""
+    def at(self, state: Path, *, proxies: Proxies = NO_PROXIES, traced: bool = False) -> "Settings":
+        """The same settings with their state directory and what else the environment says, each transport with what it inherits."""
         whole = self.model_copy(update={"transports": {name: self._inherit(t) for name, t in self.transports.items()}})
-        whole._state = state  # noqa: SLF001 - our own copy
+        whole._state, whole._proxies, whole._traced = state, proxies, traced  # noqa: SLF001 - our own copy
         return whole
 
     def state_directory(self) -> Path:
         """Where the socket and, unless ``spool.url`` says otherwise, the spool lie."""
         return self._state
+
+    @property
+    def proxies(self) -> Proxies:
+        """By which proxies Microsoft is reached over HTTPS."""
+        return self._proxies
+
+    @property
+    def traced(self) -> bool:
+        """Whether OpenTelemetry's variables ask for traces."""
+        return self._traced
 
     @property
     def many_processes(self) -> bool:

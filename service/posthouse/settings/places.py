@@ -28,3 +28,13 @@ def state_directory(environ: Mapping[str, str]) -> Path:
     if os.access(STATE, os.W_OK | os.X_OK):
         return STATE
     return Path(environ.get("HOME") or Path.home()) / ".local" / "state" / "posthouse"
+
+
+def traced(environ: Mapping[str, str]) -> bool:
+    """Whether OpenTelemetry's own variables ask for traces: they name a collector, and nothing switches it off.
+
+    Read is only whether; the rest of them is read by OpenTelemetry's SDK (its specification, "Environment Variables").
+    """
+    named = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
+    return bool(named) and not off

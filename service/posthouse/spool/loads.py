@@ -110,6 +110,7 @@ def new_message(key: int, new: NewMessage) -> list[object]:
         new.on_unconfirmed,
         [(recipient.address, recipient.kind) for recipient in new.envelope.recipients],
         new.strand,
+        new.traceparent,
     ]
 
 

@@ -10,6 +10,8 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Final
 
+import aiohttp
+
 from posthouse.fixes import NETWORK
 from posthouse.outcome import Answer
 
@@ -33,6 +35,10 @@ class Fault(StrEnum):
     GARBLED = "garbled"
     SILENCE = "silence"
     STALLED = "stalled"
+    PROXY = "proxy"
+    PROXY_LOGIN = "proxy_login"
+    PROXY_REFUSAL = "proxy_refusal"
+    PROXY_WAY = "proxy_way"
     UNKNOWN = "unknown"
 
 
@@ -48,14 +54,50 @@ _TEXTS: Final[dict[Fault, str]] = {
     Fault.GARBLED: "the answer could not be read",
     Fault.SILENCE: "no answer in time",
     Fault.STALLED: "the other side stopped reading",
+    Fault.PROXY: "the proxy could not be reached, or broke the connection off",
+    Fault.PROXY_LOGIN: "the proxy wants a login, or refused the one it got",
+    Fault.PROXY_REFUSAL: "the proxy refused the connection",
+    Fault.PROXY_WAY: "the proxy did not reach the host",
     Fault.UNKNOWN: "the connection broke",
 }
+
+
+_LOGIN: Final = frozenset({401, 407})  # 401 is not for proxies, but some say it of a wrong password
+_CLIENT_ERRORS: Final = range(400, 500)
+_BEHIND_THE_PROXY: Final = frozenset(
+    {Fault.PROXY_LOGIN, Fault.PROXY_REFUSAL, Fault.PROXY_WAY, Fault.CERTIFICATE, Fault.TLS}
+)
+
+
+class ProxyFaultError(OSError):
+    """No tunnel through a proxy: nothing of a request can have left."""
+
+    def __init__(self, fault: Fault, said: str = "") -> None:
+        super().__init__(fault.value)
+        self.fault = fault
+        self.said = said
+
+
+def proxy_fault(status: int) -> Fault:
+    """What a proxy means by an answer to CONNECT that opens no tunnel (RFC 9110 §9.3.6, §15.5.8)."""
+    if status in _LOGIN:
+        return Fault.PROXY_LOGIN
+    return Fault.PROXY_REFUSAL if status in _CLIENT_ERRORS else Fault.PROXY_WAY
+
+
+def by_proxy(fault: Fault) -> Fault:
+    """What a fault means that met a connection by a proxy before a request began: below TLS only the proxy is met."""
+    return fault if fault in _BEHIND_THE_PROXY else Fault.PROXY
 
 
 def fault_of(error: BaseException, *, otherwise: Fault) -> Fault:
     """The cause behind an error of any client library; ``otherwise`` where its chain names none."""
     for link in _chain(error):
         match link:
+            case ProxyFaultError():
+                return link.fault
+            case aiohttp.ClientHttpProxyError():
+                return proxy_fault(link.status)
             case ssl.SSLCertVerificationError():
                 return Fault.CERTIFICATE
             case ssl.SSLError():

@@ -29,7 +29,8 @@ from azure.identity.aio import (
 from posthouse.fixes import ENTRA_CONFIGURATION, ENTRA_PASSING, entra_fix
 from posthouse.outcome import Answer, Blocked, Scope, TransientFailure
 from posthouse.ports import Clock
-from posthouse.transports.faults import Fault, fault_of, network_answer, retry_after
+from posthouse.transports.faults import Fault, by_proxy, fault_of, network_answer, retry_after
+from posthouse.transports.proxies import NO_PROXIES, Proxies
 
 CONNECT_SECONDS: Final = 5
 READ_SECONDS: Final = 10
@@ -113,6 +114,12 @@ class EntraOptions:
     authority: str
     own_authority: bool = False
     ca_file: str | None = None
+    proxies: Proxies = NO_PROXIES
+
+    @property
+    def by_proxy(self) -> bool:
+        """Whether the authority is reached by a proxy."""
+        return self.proxies.to(self.authority) is not None
 
 
 def credential_factory(options: EntraOptions) -> Callable[[], Credential]:
@@ -121,7 +128,13 @@ def credential_factory(options: EntraOptions) -> Callable[[], Credential]:
 
 
 def _make(options: EntraOptions) -> Credential:
-    quick = {"retry_total": 0, "connection_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
+    # the environment is read in one place for all (settings), and a machine's own identity is asked without a proxy
+    quick = {
+        "retry_total": 0,
+        "connection_timeout": CONNECT_SECONDS,
+        "read_timeout": READ_SECONDS,
+        "use_env_settings": False,
+    }
     here: dict[str, object] = {
         **quick,
         "authority": options.authority,
@@ -129,6 +142,9 @@ def _make(options: EntraOptions) -> Credential:
     }
     if options.ca_file is not None:
         here["connection_verify"] = options.ca_file
+    proxy = options.proxies.to(options.authority)
+    if proxy is not None:
+        here["proxies"] = {"https": proxy.url}
     tenant, client = options.tenant_id, options.client_id
     match options.credential:
         case ClientSecret(read):
@@ -165,7 +181,8 @@ class TokenSource:
 
     A burst costs one fetch, a failure is remembered for its pause, a renewal that fails leaves the old token in use.
     ``wall`` gives the Unix seconds from which azure-identity reckons ``expires_on``; what is left of a token's life is
-    then counted by ``clock``, so that a wall clock that is set makes no token old or young.
+    then counted by ``clock``, so that a wall clock that is set makes no token old or young. ``by_proxy``: a proxy
+    stands between, and is what cannot be reached where there is no connection.
     """
 
     def __init__(
@@ -175,7 +192,9 @@ class TokenSource:
         scopes: tuple[str, ...],
         clock: Clock,
         wall: Callable[[], float] = time.time,
+        by_proxy: bool = False,
     ) -> None:
+        self._by_proxy = by_proxy
         self._factory = factory
         self._scopes = scopes
         self._clock = clock
@@ -272,7 +291,7 @@ class TokenSource:
             async with asyncio.timeout(FETCH_SECONDS), self._factory() as credential:
                 token = await credential.get_token(scope)
         except Exception as error:  # noqa: BLE001 - whatever a credential raises means only: no token now
-            return self._failed(scope, token_outcome(error, now=self._now()))
+            return self._failed(scope, token_outcome(error, now=self._now(), proxied=self._by_proxy))
         now, life = self._now(), token.expires_on - self._wall()
         life = life if life > 0 else ASSUMED_LIFE
         self._held[scope] = _Held(token, now + life, now + life * RENEW_AT, now + life - min(USABLE_UNTIL, life / 10))
@@ -289,7 +308,7 @@ class TokenSource:
         return failure
 
 
-def token_outcome(error: Exception, *, now: float) -> Blocked | TransientFailure:
+def token_outcome(error: Exception, *, now: float, proxied: bool = False) -> Blocked | TransientFailure:
     """What a failing fetch means: Blocked where the set-up is wrong, else transient; ``now`` in Unix seconds."""
     match error:
         case CredentialUnavailableError():
@@ -298,6 +317,8 @@ def token_outcome(error: Exception, *, now: float) -> Blocked | TransientFailure
             return _answered(error, now=now)
         case ServiceRequestError() | ServiceResponseError() | TimeoutError():
             fault = fault_of(error, otherwise=Fault.SILENCE)
+            if proxied and isinstance(error, ServiceRequestError):
+                fault = by_proxy(fault)
             answer = network_answer(fault, where="asking Entra ID for a token", status="4.4.1")
             return TransientFailure(scope=Scope.TRANSPORT, answer=answer)
         case _:

@@ -16,7 +16,7 @@ _COLUMNS: Final = (
     "ids", "public_ids", "clients", "lanes", "priorities", "dues", "expiries", "gives_ups", "held_causes", "mailboxes",
     "senders", "sizes", "accepteds", "subjects", "references", "message_ids", "owns", "routes", "tags", "metadatas",
     "doors", "key_ids", "envelope_senders", "wishes", "recipients", "keyed", "header_sizes", "body_sizes", "locations",
-    "seal_names", "data_keys", "bodies", "strands",
+    "seal_names", "data_keys", "bodies", "strands", "traceparents",
 )  # fmt: skip
 """The order is that of ``_row`` and of add.sql."""
 _KEY_COLUMNS: Final = (
@@ -98,6 +98,7 @@ def _row(
         stored.location,
         *content,
         new.strand,
+        new.traceparent,
     )
 
 

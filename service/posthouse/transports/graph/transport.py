@@ -22,6 +22,7 @@ from posthouse.transports.graph.drafts import Drafts
 from posthouse.transports.graph.replies import Facts, outcome
 from posthouse.transports.graph.upload import Upload
 from posthouse.transports.graph.wire import Wire
+from posthouse.transports.proxies import NO_PROXIES, Proxies
 from posthouse.transports.tokens import NoToken, TokenSource
 
 MIME_LIMIT: Final = 3_145_728
@@ -55,6 +56,7 @@ class GraphTransport:
         connections: int = 64,
         connect_timeout: float = 5.0,
         read_timeout: float = 60.0,
+        proxies: Proxies = NO_PROXIES,
     ) -> None:
         self.name = name
         self._clock = clock
@@ -66,6 +68,7 @@ class GraphTransport:
             connections=connections,
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
+            proxies=proxies,
         )
         self._calls = Calls(wire, base_url=base_url, scope=scope, tokens=tokens, clock=clock)
         self._drafts = Drafts(self._calls, name=name, unproven=unproven)

@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeVar
 import aiosmtplib
 
 from posthouse.outcome import Answer, Blocked, Outcome, Scope, TransientFailure
+from posthouse.transports.dialling import NoConnectionInTimeError, dial
 from posthouse.transports.faults import Fault, fault_of, network_answer
 from posthouse.transports.smtp.replies import Reply, Stage, outcome
 from posthouse.transports.tokens import NoToken, TokenSource
@@ -84,7 +85,7 @@ async def step(stage: Stage, action: Awaitable[_T], *, own_from: bool = True) ->
 def lost(error: BaseException, stage: Stage) -> Answer:
     """The public answer for a connection that broke or stayed silent."""
     match error:
-        case aiosmtplib.SMTPConnectTimeoutError():
+        case NoConnectionInTimeError():
             otherwise = Fault.CONNECT_TIMEOUT
         case TimeoutError():
             otherwise = Fault.SILENCE
@@ -97,17 +98,23 @@ def lost(error: BaseException, stage: Stage) -> Answer:
     return network_answer(fault_of(error, otherwise=otherwise), where=f"SMTP, at {stage}", status="4.4.2")
 
 
-async def reach(server: Server) -> aiosmtplib.SMTP:
-    """A connection that has said EHLO, over verified TLS where the settings ask for it; raises Over."""
-    client = aiosmtplib.SMTP(
+async def dialled(server: Server, *, seconds: float, reply_seconds: float) -> aiosmtplib.SMTP:
+    """A client with a socket to the server, before its greeting; raises Over."""
+    sock = await step(Stage.GREETING, dial(server.host, server.port, seconds=seconds))
+    return aiosmtplib.SMTP(
         hostname=server.host,
-        port=server.port,
+        sock=sock,
         use_tls=server.security == "tls",
         start_tls=False,
         tls_context=server.ssl_context,
-        timeout=server.reply_timeout,
+        timeout=reply_seconds,
         local_hostname=server.local_hostname,
     )
+
+
+async def reach(server: Server) -> aiosmtplib.SMTP:
+    """A connection that has said EHLO, over verified TLS where the settings ask for it; raises Over."""
+    client = await dialled(server, seconds=server.connect_timeout, reply_seconds=server.reply_timeout)
     try:
         await step(Stage.GREETING, client.connect(timeout=server.connect_timeout))
         await step(Stage.EHLO, client.ehlo())

@@ -18,12 +18,12 @@ with k as (
     :owns::boolean[], :routes::text[], :tags::text[], :metadatas::text[], :doors::text[], :key_ids::text[],
     :envelope_senders::text[], :wishes::text[], :recipients::text[], :keyed::boolean[], :header_sizes::integer[],
     :body_sizes::bigint[], :locations::text[], :seal_names::text[], :data_keys::bytea[], :bodies::bytea[],
-    :strands::text[]
+    :strands::text[], :traceparents::text[]
   ) with ordinality as n(
     id, public_id, client, lane, priority, due_at, expires_at, gives_up_at, held_cause, mailbox, sender, size,
     accepted_at, subject, reference, message_id, own, route, tags, metadata, door, key_id, envelope_sender, wish,
     recipients, keyed, header_size, body_size, location, seal_name, data_key, body,
-    strand, o)
+    strand, traceparent, o)
   where not n.keyed or exists (select 1 from k where n.id between k.first and k.last)
 ), m as (
   -- a blocked sender's new rows are held in the same transaction that reads the block (PROMISES §6)
@@ -58,7 +58,9 @@ with k as (
 ), e as (
   insert into events (feed, message, at, type, data)
   select m.feed, m.id, m.accepted_at, 'message.' || y.type,
-         case y.type when 'held' then jsonb_build_object('cause', m.held_cause) else jsonb_build_object('door', n.door) end
+         case when y.type = 'held' then jsonb_build_object('cause', m.held_cause)
+              when n.traceparent is null then jsonb_build_object('door', n.door)
+              else jsonb_build_object('door', n.door, 'traceparent', n.traceparent) end
   from n join m using (id)
   join (values (1, 'accepted'), (2, 'held')) y(o, type) on y.type = 'accepted' or m.status = 'held'
   order by n.o, y.o

@@ -2,7 +2,7 @@
 --  0 id, 1 public id in hex, 2 client, 3 account, 4 priority, 5 due_at, 6 expires_at, 7 gives_up_at, 8 held cause,
 --  9 mailbox, 10 sender, 11 size, 12 accepted_at, 13 subject, 14 reference, 15 message_id, 16 own message id, 17 route,
 --  18 tags, 19 metadata, 20 door, 21 key id, 22 envelope sender, 23 on_unconfirmed, 24 recipients [[address, kind]],
---  25 strand.
+--  25 strand, 26 traceparent.
 -- :contents JSON array of [0 id, 1 header size, 2 body size, 3 location, 4 key id, 5 offset, 6 length of the wrapped
 -- data key, 7 length of the body], offsets into :bytes from 1: the wrapped key, then the body.
 
@@ -41,7 +41,9 @@ select n.value->>0, r.key, r.value->>0, r.value->>1 from jsonb_each(:messages) n
 
 insert into events (message, at, type, data)
 select m.id, m.accepted_at, t.type,
-       case t.type when 'message.held' then json_object('cause', m.held_cause) else json_object('door', n.value->>20) end
+       case when t.type = 'message.held' then json_object('cause', m.held_cause)
+            when n.value->>26 is null then json_object('door', n.value->>20)
+            else json_object('door', n.value->>20, 'traceparent', n.value->>26) end
 from jsonb_each(:messages) n
 join messages m on m.id = n.value->>0
 join (select 'message.accepted' as type union all select 'message.held') t
