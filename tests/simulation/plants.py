@@ -85,10 +85,6 @@ def _drafts_count(was: Callable) -> object:
     )
 
 
-def _any_copy(was: Callable) -> object:
-    return lambda witnesses, seen, **_named: was(witnesses, seen, own=True)
-
-
 def _any_witness(was: Callable) -> object:
     """Witnesses of any kind of transport and any origin of Message-ID."""
 
@@ -278,9 +274,6 @@ PLANTS: Final[Mapping[Name, Plant]] = {
     ),
     "witness": Plant("absence needs no witness", "doubled", settling, "presence", _always(value=True)),
     "witness-kind": Plant("any witness will do", "doubled", SqliteSpool, "witnesses", _any_witness, seed=84),
-    "witness-copy": Plant(
-        "any copy with a witness's Message-ID is its own", "doubled", settling, "found_again", _any_copy, seed=17927
-    ),
     "shared-message-id": Plant("a shared Message-ID is nobody else's", "lost", settling, "conclude", _alone, seed=23),
     "early-absence": Plant(
         "absence counts at the first look", "doubled", proof, "next_check", _always(value=None), seed=3
@@ -326,7 +319,7 @@ PLANTS: Final[Mapping[Name, Plant]] = {
     "slots": Plant("slots have no limit", "concurrency", Lane, "_full", _always(value=False), seed=4),
     "room": Plant("no slot is kept for high", "room", of_lanes, "kept", _always(value=0), seed=11),
     "uploads": Plant("uploads have no limit", "uploads", Volume, "next_at", _at_once, seed=14),
-    "day": Plant("a day has no limit", "day", Day, "room_at", _at_once, seed=48),
+    "day": Plant("a day has no limit", "day", Day, "room_at", _at_once, seed=73),
     "look-rest": Plant("look-ups do not rest", "retry_after", Lane, "looks_at", _look_at_once, seed=28),
     "pause-lane": Plant("a person's pause of a lane is no pause", "paused", Lane, "paused", _deaf_to_people, seed=10),
     "pause-transport": Plant(

@@ -20,7 +20,7 @@ from posthouse.ports import Clock, Diagnosis, Spool, SpoolUnavailableError
 from posthouse.records import Alert, AlertRow
 from posthouse.telemetry import ALERT_ENDED, ALERT_RAISED, ALERT_UNTOLD, log
 
-EVERY: Final = 15.0
+EVERY: Final = 30.0
 LASTS: Final[Millis] = 600_000
 """How long nobody must see an alert until it has ended: what comes and goes is one alert."""
 _UNSPOOLED: Final = "spool.unwritable"
