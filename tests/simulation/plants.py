@@ -273,12 +273,12 @@ PLANTS: Final[Mapping[Name, Plant]] = {
         "doubt falls back to the next transport", "doubled", delivery, "_after_doubt", _fall_back_on_doubt
     ),
     "witness": Plant("absence needs no witness", "doubled", settling, "presence", _always(value=True)),
-    "witness-kind": Plant("any witness will do", "doubled", SqliteSpool, "witnesses", _any_witness, seed=84),
+    "witness-kind": Plant("any witness will do", "doubled", SqliteSpool, "witnesses", _any_witness, seed=92),
     "shared-message-id": Plant("a shared Message-ID is nobody else's", "lost", settling, "conclude", _alone, seed=23),
     "early-absence": Plant(
         "absence counts at the first look", "doubled", proof, "next_check", _always(value=None), seed=3
     ),
-    "draft": Plant("a draft counts as sent", "lost", settling, "conclude", _drafts_count, seed=54),
+    "draft": Plant("a draft counts as sent", "lost", settling, "conclude", _drafts_count, seed=74),
     "mark": Plant("sending is marked after the wire", "doubled", runner, "Attempt", lambda _was: _Early, seed=8),
     "finish": Plant(
         "a failing finish becomes another outcome", "doubled", Attempt, "_finish", _another_outcome, seed=2
@@ -298,7 +298,7 @@ PLANTS: Final[Mapping[Name, Plant]] = {
         SqliteSpool,
         "note_refused",
         lambda _was: _no_note,
-        seed=75,
+        seed=172,
     ),
     "restored": Plant(
         "a restored copy sends before it settles", "doubled", SqliteSpool, "restored", lambda _was: _no_note, seed=25
