@@ -37,7 +37,9 @@ async def arrivals(world: World, request: Request, *, item: str | None, base_url
             return refusal.answer(request)
         if world.settings.latency:
             await asyncio.sleep(world.settings.latency)
-        rule = world.chaos.pick(Situation(target=Target.INBOX, mailbox=request.mailbox))
+        rule = world.chaos.pick(
+            Situation(target=Target.INBOX, mailbox=request.mailbox, subject="delta" if item is None else "$value")
+        )
         if rule is None:
             return process()
         return await strike(
