@@ -3,6 +3,7 @@
 Whatever the bytes are, nothing is raised: what is no such report, or says nothing of a failed recipient, is None.
 """
 
+import base64
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ _PARTS: Final = 100
 _ADDRESS_LIMIT: Final = 320
 _CODE: Final = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
 _REPLY: Final = re.compile(r"(?:^|[^\d.])([45]\d\d)[ -]")
+_BLANK: Final = re.compile(rb"\r?\n[ \t]*\r?\n")
 _MESSAGE_ID: Final = re.compile(r"<[^<>\s]{1,990}>")
 _ORIGINALS: Final = frozenset({"message/rfc822", "text/rfc822-headers", "message/global", "message/global-headers"})
 _STATUS: Final = frozenset({"message/delivery-status", "message/global-delivery-status"})
@@ -91,13 +93,11 @@ def _failures(part: Message) -> Iterator[Failure]:
 
 def _blocks(part: Message) -> Sequence[Message]:
     inside = _inside(part)
-    if inside:
+    if _text(part.get("Content-Transfer-Encoding")).lower() != "base64":
         return inside
-    # some encode the part, which the standard library then does not take apart
-    payload = part.get_payload(decode=True)
-    text = payload if isinstance(payload, bytes) else b""
-    pieces = re.split(rb"\r?\n[ \t]*\r?\n", text.strip())[: MOST + 1]
-    return [message_from_bytes(piece.lstrip(), policy=compat32) for piece in pieces]
+    # nobody should encode this part (RFC 3464 §2), and some do: then the standard library has taken base64 for a block
+    text = base64.b64decode("".join(str(one.get_payload()) for one in inside))
+    return [message_from_bytes(piece, policy=compat32) for piece in _BLANK.split(text.strip())[: MOST + 1]]
 
 
 def _failure(addresses: tuple[str, ...], status: str, diagnostic: str) -> Failure:

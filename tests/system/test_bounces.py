@@ -39,8 +39,9 @@ async def looked_twice_more(microsoft: Emulator) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.usefixtures("microsoft")
 @pytest.mark.parametrize("route", ["graph", "smtp"])
-async def test_a_report_is_told_where_somebody_looks_and_the_message_stays_sent(launch, microsoft, route) -> None:
+async def test_a_report_is_told_where_somebody_looks_and_the_message_stays_sent(launch, route) -> None:
     service = await launch(**TOLD, delivery={"route": [route, *({"graph", "smtp"} - {route})]})
     await service.make_key(SENDER)
     sent = await service.submit(letter(SENDER, 1, to=[GONE, "ann@example.org"]))
@@ -82,7 +83,8 @@ async def test_a_kill_while_a_report_is_read_neither_loses_nor_doubles_it(launch
     assert len(await bounces(service, sent)) == 1
 
 
-async def test_a_refused_tenant_is_a_warning_in_the_log(launch, microsoft) -> None:
+@pytest.mark.usefixtures("microsoft")
+async def test_a_refused_tenant_is_a_warning_in_the_log(launch) -> None:
     service = await launch(**TOLD)
     await service.make_key(SENDER)
     sent = await service.submit(letter(SENDER, 1, to=["bounced+5.7.232@simulator.test"]))
