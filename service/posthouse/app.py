@@ -286,7 +286,6 @@ class Service:
             )
         )
 
-
     def _make_sweep(self) -> Sweep:
         carriers = rules_of(self.settings).carriers
         return Sweep(

@@ -34,6 +34,7 @@ CLOCKS_DIFFER: Final[Millis] = 600_000
 _PROPERTIES: Final = "singleValueExtendedProperties"
 _SELECT: Final = "id,from,sender,receivedDateTime"
 _SYSTEMS: Final = re.compile(r"(?:postmaster|mailer-daemon|microsoftexchange[0-9a-f]{32})@", re.IGNORECASE)
+_TAG: Final = re.compile(r"String 0x0*1A", re.IGNORECASE)
 _GONE: Final = 410
 _NOT_FOUND: Final = 404
 _WORN: Final = frozenset({"syncstatenotfound", "syncstateinvalid", "resyncrequired"})
@@ -115,14 +116,16 @@ def _page(body: bytes) -> _Page | None:
 def _may_report(one: dict[str, object]) -> bool:
     if "@removed" in one:
         return False
-    if any(value.startswith("report.") and value.endswith(".ndr") for value in _classes(one.get(_PROPERTIES))):
-        return True
+    reports = [value for value in _classes(one.get(_PROPERTIES)) if value.startswith("report.")]
+    if reports:  # a delay, a delivery, a reading is no bounce, whoever tells it
+        return any(value.endswith(".ndr") for value in reports)
     return any(_SYSTEMS.match(_address(one.get(name))) for name in ("from", "sender"))
 
 
 def _classes(properties: object) -> Iterator[str]:
     for one in properties if isinstance(properties, list) else ():
-        if isinstance(one, dict) and str(one.get("id", "")).casefold() == CLASS.casefold():
+        # Graph writes the number of a property in its own form: String 0x1a
+        if isinstance(one, dict) and _TAG.fullmatch(str(one.get("id", ""))):
             yield str(one.get("value")).casefold()
 
 
