@@ -39,6 +39,7 @@ from posthouse.doors.listener import Listener, Tls, bind, bind_unix
 from posthouse.doors.smtp.listener import SmtpListener
 from posthouse.duty import forever, look_for_ends
 from posthouse.entrances import http_doors, smtp_listeners
+from posthouse.errands import errands
 from posthouse.examination import Load, beside
 from posthouse.fixes import Fixes
 from posthouse.message import Message, Millis
@@ -54,8 +55,6 @@ from posthouse.settings.places import SOCKET
 from posthouse.settings.role import Role
 from posthouse.settling.settling import Settling
 from posthouse.settling.settling import Tools as SettlingTools
-from posthouse.strays import Strays
-from posthouse.strays import Tools as StrayTools
 from posthouse.submission import DoorStep
 from posthouse.sweep import DEAD_GRACE, Sweep
 from posthouse.sweep import Tools as SweepTools
@@ -175,8 +174,10 @@ class Service:
                 "settling": self._settling.run,
                 "gates": self._gates.run,
                 "tokens": self._ways.warm,
-                "strays": self._make_strays().run,
             }
+            duties |= errands(
+                self.settings, self._ways, spool=self._spool, board=self._board, clock=self._clock, meter=self._metrics
+            )
             reports = reports_of(self.settings, self._sources(), step=self.door_step(), diagnosis=self._fixes)
             if reports is not None:
                 duties["reports"] = reports.run
@@ -282,18 +283,6 @@ class Service:
                 chance=self._machine.chance,
                 kinds={name: way.kind for name, way in ways_of(self.settings).items()},
                 meter=self._metrics,
-            )
-        )
-
-    def _make_strays(self) -> Strays:
-        return Strays(
-            StrayTools(
-                spool=self._spool,
-                brooms=self._ways.brooms,
-                board=self._board,
-                clock=self._clock,
-                after=self._policy.settle_checks[-1],
-                concurrent=self.settings.limits.concurrent_requests,
             )
         )
 

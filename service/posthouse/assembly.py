@@ -23,7 +23,7 @@ from posthouse.limits import Discipline, Limits, Use
 from posthouse.mailboxes import SenderRule
 from posthouse.message import Message
 from posthouse.policy import folded
-from posthouse.ports import Broom, Clock, Evidence, Spool, Transport
+from posthouse.ports import Broom, Clock, Evidence, Letterbox, Spool, Transport
 from posthouse.records import Credential, Way
 from posthouse.settings.model import EntraSettings, GraphSettings, LimitSettings, Settings, SmtpSettings
 from posthouse.submission import Carrier, RouteRule, Rules
@@ -217,6 +217,7 @@ class WaysOut:
         for name, transport in settings.transports.items():
             self.by_name[name] = self._make(name, transport)
         self.evidence = self._evidence()
+        self.letterboxes = self._letterboxes()
 
     def offered(self, name: str) -> int | None:
         """The SIZE that the server of an SMTP transport offered last; None where it has not been asked, or for Graph."""
@@ -281,6 +282,20 @@ class WaysOut:
             for name in self.by_name
         }
 
+    def _letterboxes(self) -> dict[str, Letterbox]:
+        """Who reads what came of each transport's mail: its evidence, where that is declared to have the right."""
+        declared = {
+            one.name: one
+            for one in self.by_name.values()
+            if isinstance(one, GraphTransport) and self._declared(one.name)
+        }
+        found = {name: declared.get(evidence.name) for name, evidence in self.evidence.items()}
+        return {name: one.letterbox for name, one in found.items() if one is not None}
+
+    def _declared(self, name: str) -> bool:
+        transport = self._settings.transports[name]
+        return isinstance(transport, GraphSettings) and transport.bounces
+
     def _tenant(self, transport: GraphSettings | SmtpSettings) -> tuple[str, str]:
         entra = transport.entra or self._settings.entra
         return entra.cloud, entra.tenant_id
@@ -327,6 +342,11 @@ class Ways(Protocol):
     @property
     def evidence(self) -> Mapping[str, Evidence]:
         """Who can look for what each transport sent; none where no Graph transport is configured."""
+        ...
+
+    @property
+    def letterboxes(self) -> Mapping[str, Letterbox]:
+        """Who can read which mail of each transport did not arrive; none where no transport is declared to have the right."""
         ...
 
     @property

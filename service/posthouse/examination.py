@@ -286,6 +286,7 @@ class _Apps:
             host=self._host(base_url, ca_file),
             trust=lambda: trust(ca_file),
             drafts=transport.drafts,
+            bounces=transport.bounces,
             proxies=self._proxies,
         )
 

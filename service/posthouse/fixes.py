@@ -35,12 +35,15 @@ class Fix:
 _ROLE: Final = "New-ManagementRoleAssignment -App <enterprise app object id> -Role '{}' -RecipientGroupScope '<group>'"
 RIGHT_TO_DRAFTS: Final = _ROLE.format("Application Mail.ReadWrite")
 """The line that grants an app the right to write drafts in the mailboxes of a group."""
+RIGHT_TO_REPORTS: Final = _ROLE.format("Application Mail.Read")
+"""The line that grants an app the right to read what comes into the mailboxes of a group."""
 _PASTED: Final = re.compile(r"[A-Za-z0-9/][A-Za-z0-9._+=:/@-]{0,383}")
 _DELAY: Final = "Changes need 30 minutes, up to 2 hours where the app is busy."
 _OFTEN: Final = {
     "delay": _DELAY,
     "send": f"{_ROLE.format('Application Mail.Send')}. {_DELAY}",
     "read": f"{_ROLE.format('Application Mail.ReadBasic')}. {_DELAY}",
+    "report": f"{RIGHT_TO_REPORTS}. {_DELAY}",
     "smtp": f"{_ROLE.format('Application SMTP.SendAsApp')}. {_DELAY}",
     "drafts": f"{RIGHT_TO_DRAFTS}. {_DELAY}",
     "prove": f"Nothing to do while look-ups work; they need {_ROLE.format('Application Mail.ReadBasic')}.",
@@ -118,6 +121,19 @@ graph.upload | service | a large file could not be uploaded into its draft; noth
 graph.refused_message | message | Graph refuses this message | posthouse messages show <id> has Graph's text and code; correct what they name, and submit it again.
 graph.read_permission | licence or policy | the app may not look messages up, so doubtful sends cannot be settled | {read}
 graph.service | service | Graph gave no answer that counts | {status}
+graph.report_permission | licence or policy | the app may not read what comes into the mailbox, so that nobody hears which mail did not arrive | {report} Or set bounces = false, and let a person get the reports: Set-Mailbox <mailbox> -ForwardingAddress <person> -DeliverToMailboxAndForward $true.
+graph.reports_unread | configuration | nobody reads the reports about mail that did not arrive | Let posthouse read them: {report} Then set bounces = true for the transport. Or let a person get them: New-InboxRule -Mailbox <mailbox> -Name Undeliverable -SubjectContainsWords Undeliverable -ForwardTo <person>, or Set-Mailbox <mailbox> -ForwardingAddress <person> -DeliverToMailboxAndForward $true.
+bounce.recipient_unknown | message | nobody has the recipient's address any more, or nobody ever had | Correct it or send there no more (posthouse messages show <id> names it); in your own organisation Get-Recipient <recipient> says whether it exists.
+bounce.recipient_domain | message | the recipient's domain does not exist, or takes no mail for this address | Correct the address (posthouse messages show <id> names it); where the domain is your own, Get-AcceptedDomain must list it, and its MX record must lead to Exchange Online.
+bounce.recipient_full | message | the recipient's mailbox is full | The recipient must make room, then submit it again; in your own organisation Get-MailboxStatistics <recipient> says how full it is.
+bounce.recipient_mailbox | message | the recipient's mailbox takes no mail now | Ask the recipient in another way, then submit it again; in your own organisation Get-Mailbox <recipient> says whether it is enabled.
+bounce.too_large | message | the message is larger than the recipient takes | Send less, or a link; in your own organisation Set-Mailbox <recipient> -MaxReceiveSize 150MB.
+bounce.restricted | licence or policy | the recipient's organisation does not take this mail from this sender | Ask the recipient's administrator to allow the sender; in your own organisation Set-DistributionGroup <recipient> -RequireSenderAuthenticationEnabled $false, or see admin.exchange.microsoft.com > Mail flow > Rules.
+bounce.unreachable | network path | the recipient's server was not reached, or put the mail off for as long as Exchange tries (24 hours) | Look at the domain's MX record and at admin.exchange.microsoft.com > Mail flow > Message trace; submit it again when that server answers.
+bounce.loop | configuration | the mail went round in circles between servers | Get-AcceptedDomain and Get-OutboundConnector: a domain whose mailboxes are elsewhere must be InternalRelay with a connector that leads there; correct forwarding rules of the recipient.
+bounce.unauthenticated | configuration | the recipient's server does not believe that the mail comes from your domain: SPF, DKIM or DMARC fails | security.microsoft.com > Policies & rules > Threat policies > Email authentication settings: sign with DKIM; the domain's SPF record must have include:spf.protection.outlook.com.
+bounce.spam | message | the recipient's server takes the mail for spam | Change what posthouse messages content <id> shows, send less of it at once, and see security.microsoft.com > Email & collaboration > Explorer.
+bounce.other | message | the recipient's server refused the mail | posthouse messages show <id> has its words and code; correct what they name, and submit it again.
 entra.secret_wrong | credentials | wrong client secret; often its id was pasted instead of its value | {secret}
 entra.secret_id | credentials | the id of the client secret was written, not its value | {secret} The id (a GUID, the column Secret ID of the portal) is never the secret.
 entra.secret_expired | credentials | the client secret has expired | {secret}
@@ -283,6 +299,46 @@ NETWORK: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Name of a fault below HTTP or SMTP → fix."""
+
+
+TENANT_CODES: Final = frozenset({"5.7.232", "5.7.233"})
+"""Codes of reports that are about the tenant, whoever sent the mail: its limit of external recipients (FACTS B1, D4)."""
+
+_BOUNCES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        code: key
+        for key, codes in {
+            "bounce.recipient_unknown": "5.1.0 5.1.1 5.1.3 5.1.6 5.1.10",
+            "bounce.recipient_domain": "5.1.2 5.4.1 5.4.4 5.4.310 5.4.312",
+            "bounce.recipient_full": "4.2.2 5.2.2",
+            "bounce.recipient_mailbox": "5.2.1",
+            "bounce.too_large": "5.2.3 5.3.4",
+            "bounce.unreachable": "4.4.7 5.4.7 5.4.300 4.4.316 5.4.316",
+            "bounce.loop": "5.4.6 5.4.14",
+            "bounce.unauthenticated": "5.7.9 5.7.20 5.7.23 5.7.26 5.7.509",
+            "bounce.spam": "5.7.28 5.7.350",
+            "smtp.day_quota": "5.1.90",
+            "smtp.restricted": "5.1.8 5.7.501 5.7.502 5.7.503 5.7.511",
+            "smtp.tenant_blocked": "5.7.705 5.7.708 5.7.750",
+            "smtp.tenant_quota": " ".join(sorted(TENANT_CODES)),
+        }.items()
+        for code in codes.split()
+    }
+)
+_BOUNCES_BY_SUBJECT: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "1": "bounce.recipient_unknown",
+        "2": "bounce.recipient_mailbox",
+        "4": "bounce.unreachable",
+        "7": "bounce.restricted",
+    }
+)
+
+
+def bounce_fix(code: str | None) -> str:
+    """The fix of an enhanced status code of a report (FACTS D4), else of what such codes are about (RFC 3463 §3.1)."""
+    _, _, rest = (code or "").partition(".")
+    return _BOUNCES.get(code or "") or _BOUNCES_BY_SUBJECT.get(rest.partition(".")[0], "bounce.other")
 
 
 def entra_fix(codes: Collection[int]) -> str | None:

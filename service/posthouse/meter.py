@@ -24,6 +24,9 @@ class Meter:
     def sent(self, transport: str, *, seconds: float) -> None:
         """A message left, so long after it was accepted or, if later, due."""
 
+    def bounced(self, kind: str) -> None:
+        """A message did not reach a recipient, as was reported later; ``kind`` is the class of its fix."""
+
     def turned(self, now: Millis) -> None:
         """The dispatcher has looked at what is due."""
 

@@ -50,6 +50,9 @@ class Metrics(Meter):
         self._wait = self._histogram(
             "accept_to_sent_seconds", "From acceptance, or a later time that was scheduled, until sent.", _WAIT
         )
+        self._bounces = self._counter(
+            "bounces", "Recipients whom mail did not reach, as was reported later, by the class of the cause.", "class"
+        )
         self._refusals = self._counter(
             "refusals", "What the doors refused, by the code of the problem.", "door", "code"
         )
@@ -117,6 +120,10 @@ class Metrics(Meter):
     def sent(self, transport: str, *, seconds: float) -> None:
         """A message left."""
         self._wait.labels(transport).observe(seconds)
+
+    def bounced(self, kind: str) -> None:
+        """A message did not reach a recipient."""
+        self._bounces.labels(kind).inc()
 
     def turned(self, now: Millis) -> None:
         """The dispatcher has looked at what is due."""

@@ -21,6 +21,8 @@ from posthouse.records import (
     AlertRow,
     AttemptRow,
     AuditEntry,
+    Bounce,
+    Bounced,
     Command,
     CommandResult,
     DraftNote,
@@ -29,6 +31,8 @@ from posthouse.records import (
     FeedPage,
     Filters,
     Finish,
+    Inbox,
+    InboxAsk,
     LaneRow,
     Lease,
     Mark,
@@ -38,6 +42,7 @@ from posthouse.records import (
     Page,
     Past,
     Pause,
+    Post,
     Presence,
     Record,
     SenderBlock,
@@ -47,6 +52,7 @@ from posthouse.records import (
     Space,
     Stray,
     Submission,
+    TenantBounce,
     Told,
     TransportKind,
     TransportRow,
@@ -309,6 +315,24 @@ class Spool(Protocol):
 
     async def swept(self, *, key: int, again_at: Millis | None) -> None:
         """Its drafts were looked for: never again, or at ``again_at``."""
+        ...
+
+    async def inboxes(self, ask: InboxAsk) -> Sequence[Inbox]:
+        """Mailboxes whose reports are read now, by whoever holds their lanes, or by one alone where nobody does."""
+        ...
+
+    async def save_bounces(
+        self, inbox: Inbox, *, found: Sequence[Bounce], cursor: str | None, now: Millis, next_at: Millis
+    ) -> Sequence[Bounced]:
+        """Attach each bounce once to its message, and go on from ``cursor`` at ``next_at``; those that were new.
+
+        Its message is the latest that went out through this account with its Message-ID to that recipient; where only
+        one has the Message-ID, whoever the recipient is, for lists and forwarding name others.
+        """
+        ...
+
+    async def tenant_bounces(self, *, since: Millis) -> Sequence[TenantBounce]:
+        """The latest reports since then that refuse the tenant (``fixes.TENANT_CODES``), the latest first."""
         ...
 
     async def restored(self, *, now: Millis, ways: Mapping[str, Way]) -> int | None:
@@ -577,6 +601,19 @@ class Evidence(Protocol):
 
     async def look_up(self, *, account: str, message_ids: Sequence[str]) -> Sightings | NoSight:
         """One look for at most 15 ids in all folders; never raises for what a server or network does."""
+        ...
+
+
+class Letterbox(Protocol):
+    """Reads which mail did not arrive, in the mailbox that sent it; changes nothing there."""
+
+    @property
+    def name(self) -> str:
+        """The transport that it asks by."""
+        ...
+
+    async def read(self, inbox: Inbox) -> Post | NoSight:
+        """The reports that came since its cursor, a page at a time; never raises for what a server or network does."""
         ...
 
 

@@ -455,6 +455,75 @@ class NoSight:
     answer: Answer
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounce:
+    """What a report says of one recipient: ``addresses`` are those by which it knows it, ``report`` is the report's own id."""
+
+    report: str
+    message_id: str
+    addresses: tuple[str, ...]
+    code: str | None
+    reply: int | None
+    text: str | None
+    fix: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbox:
+    """A mailbox whose reports are to be read, by this transport, and where the last look ended; it has sent since ``since``.
+
+    The cursor is Microsoft's own link with its state: shown to nobody.
+    """
+
+    lane: int
+    account: str
+    transport: str
+    since: Millis
+    cursor: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxAsk:
+    """Which mailboxes: those that sent since ``since`` by a transport of ``readers``, each read by the one named there.
+
+    Where somebody else could read them too, they are this one's until ``until``.
+    """
+
+    now: Millis
+    since: Millis
+    until: Millis
+    readers: Mapping[str, str]
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Some reports of a mailbox, where to go on, and whether more wait there now."""
+
+    bounces: tuple[Bounce, ...]
+    cursor: str = field(repr=False)
+    more: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounced:
+    """A message that did not reach a recipient, as was reported later."""
+
+    id: MessageId
+    recipient: str
+    code: str | None
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class TenantBounce:
+    """A report that the tenant, not the mail, is refused: from which mailbox, with which code, when it was read."""
+
+    mailbox: str
+    code: str
+    at: Millis
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """What must be known of a transport to look for what it may have sent; ``account`` None is the mailbox."""
@@ -494,6 +563,18 @@ class RecipientState:
     address: str
     kind: str
     refused: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What Exchange reported after it had taken the message: whom it did not reach, and why."""
+
+    recipient: str
+    at: Millis
+    code: str | None
+    reply: int | None
+    text: str | None
+    fix: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -570,6 +651,8 @@ class Record:
     erased_at: Millis | None = None
     """When a person's request erased what accounting does not need."""
     last: LastAnswer | None = None
+    bounces: tuple[Report, ...] = ()
+    """Whom it did not reach, as was reported later."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ MESSAGE_LOOKED_UP: Final = "message.looked_up"
 MESSAGE_RESEND_WITHDRAWN: Final = "message.resend_withdrawn"
 MESSAGE_LATE_OUTCOME: Final = "message.late_outcome"
 MESSAGE_ERASED: Final = "message.erased"
+MESSAGE_BOUNCED: Final = "message.bounced"
 CONTENT_VIEWED: Final = "message.content_viewed"
 MESSAGE_RECIPIENTS_DROPPED: Final = "message.recipients_dropped"
 MESSAGE_EVENTS: Final = frozenset(
@@ -57,6 +58,7 @@ MESSAGE_EVENTS: Final = frozenset(
         MESSAGE_RESEND_WITHDRAWN,
         MESSAGE_LATE_OUTCOME,
         MESSAGE_ERASED,
+        MESSAGE_BOUNCED,
     }
 )
 """What the history of a message, and so the feed, may hold."""
@@ -67,6 +69,8 @@ TRANSPORT_DEGRADED: Final = "transport.degraded"
 TRANSPORT_RECOVERED: Final = "transport.recovered"
 SENDER_BLOCKED: Final = "sender.blocked"
 DRAFTS_LEFT: Final = "drafts.left"
+REPORTS_UNREAD: Final = "reports.unread"
+TENANT_LIMITED: Final = "tenant.limited"
 REFUSED: Final = "submission.refused"
 AUTHENTICATION_REFUSED: Final = "authentication.refused"
 CERTIFICATE_READ: Final = "certificate.read"

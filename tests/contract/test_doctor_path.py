@@ -263,3 +263,20 @@ async def test_a_certificate_that_ends_soon_is_told_before_it_ends(clinic: Clini
     findings = await clinic.findings(step="graph.token")
     assert set(results(findings).values()) == {Result.PASSED}
     assert "in 10 days: renew it" in next(one.seen for one in findings if one.step == "graph.token")
+
+
+async def test_who_reads_reports_is_said_and_a_right_that_is_declared_and_missing_fails(clinic: Clinic) -> None:
+    unread = next(one for one in await clinic.findings() if one.step == "graph.reports")
+    assert unread.result is Result.PASSED
+    assert f"New-InboxRule -Mailbox {SENDER}" in unread.seen
+
+    clinic.set("transports.graph", bounces=True)
+    findings = await clinic.findings()
+    assert failure(findings).told == ("graph.reports", "graph.report_permission", Kind.POLICY)
+    told = next(one for one in findings if one.step == "graph.reports").trouble
+    assert told is not None
+    assert "Application Mail.Read'" in told.remedy
+    assert exit_code(findings) == 4
+
+    clinic.tenant(grants=clinic.emulator.world.settings.grants | {"Mail.Read"})
+    assert results(await clinic.findings())["graph.reports"] is Result.PASSED

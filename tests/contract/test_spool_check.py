@@ -66,6 +66,8 @@ BREAKS = {
     "a recipient belongs to no message": "update recipients set message = 99 where message = 1",
     "a tag belongs to no message": "update tags set message = 99",
     "an attempt belongs to no message": "update attempts set message = 99 where message = 1",
+    "a bounce belongs to no message": "insert into bounces (message, report, recipient, lane, at, fix) "
+    "values (99, 'r1', 'bob@fabrikam.com', 1, 0, 'bounce.other')",
     "an event belongs to no message": "update events set message = 99 where message = 1",
     "a message has not as many attempts as it counts": "delete from attempts where message = 1",
     "a final message has no end, or one that is not final has one": "update messages set finished_at = null where id = 1",

@@ -43,6 +43,7 @@ def fed() -> Metrics:
     metrics.attempted("graph", Sent(answer=Answer(status="2.0.0", text="ok")), seconds=1.0)
     metrics.finished(Status.SENT, transport="graph")
     metrics.sent("graph", seconds=1.0)
+    metrics.bounced("message")
     metrics.answered("rest", 200)
     metrics.connected("smtp")
     metrics.replied("smtp", "250")

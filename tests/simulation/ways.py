@@ -16,7 +16,7 @@ from posthouse.outcome import (
     TransientFailure,
     Unconfirmed,
 )
-from posthouse.ports import Broom, Clock, Dispatch, Evidence, SpoolUnavailableError, Transport
+from posthouse.ports import Broom, Clock, Dispatch, Evidence, Letterbox, SpoolUnavailableError, Transport
 from posthouse.records import Credential, NoSight, Sightings, TransportKind
 from posthouse.settings.model import Settings
 from posthouse.transports.faults import Fault, network_answer
@@ -51,6 +51,7 @@ class SimulatedWays:
             {} if first is None else {name: graphs.get(name, first) for name in made}
         )
         self.brooms: Mapping[str, Broom] = {}
+        self.letterboxes: Mapping[str, Letterbox] = {}
 
     def offered(self, name: str) -> None:  # noqa: ARG002 - no server of this world names a SIZE
         return

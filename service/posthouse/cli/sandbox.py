@@ -95,7 +95,7 @@ def _settings(emulator: Emulator, wish: Wish) -> dict[str, object]:
             "ca_file": str(emulator.ca_file),
         },
         "transports": {
-            "graph": {"kind": "graph", "base_url": emulator.graph_url, "drafts": True},
+            "graph": {"kind": "graph", "base_url": emulator.graph_url, "drafts": True, "bounces": True},
             "smtp": {"kind": "smtp", "host": emulator.smtp_host, "port": emulator.smtp_port},
         },
         "delivery": {"settle_checks": ["2s", "5s", "15s"]},
@@ -171,6 +171,6 @@ PowerShell:
 Invoke-RestMethod {url}/v1/messages -Method Post -ContentType application/json -Headers @{{Authorization = "Bearer {key}"}} `
   -Body '{{"from": "{sender}", "to": "you@example.com", "subject": "Hello", "text": "It works."}}'
 
-Bad days on demand: recipients sent@ deferred@ failed@ throttled@ unconfirmed@ slow@simulator.test,
+Bad days on demand: recipients sent@ deferred@ failed@ throttled@ unconfirmed@ slow@ bounced@simulator.test,
 or start with --chaos graph=429:20%,graph=504-after-send:2%
 """

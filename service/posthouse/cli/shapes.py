@@ -58,6 +58,14 @@ class Recipient(TypedDict):
     refused: str | None
 
 
+class Bounce(TypedDict):
+    """Whom a sent message did not reach, as Exchange reported later."""
+
+    recipient: str
+    at: str
+    diagnosis: Diagnosis
+
+
 Message = TypedDict(
     "Message",
     {
@@ -80,6 +88,7 @@ Message = TypedDict(
         "finished_at": str | None,
         "held": Cause | None,
         "diagnosis": Diagnosis | None,
+        "bounces": list[Bounce],
         "unsettled": bool,
         "erased_at": str | None,
         "recipients": list[Recipient],

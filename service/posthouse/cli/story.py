@@ -24,6 +24,7 @@ WORDS: Final[Mapping[str, str]] = {
     "message.expired": "expired",
     "message.canceled": "canceled",
     "message.erased": "erased at a person's request; only what accounting needs is left",
+    "message.bounced": "Exchange reported later that it did not arrive",
     "message.late_outcome": "an answer came after all was settled",
     "message.resend_withdrawn": "canceled while in doubt: it is not sent again, whatever a look-up says",
 }
@@ -91,6 +92,9 @@ def _now(message: Message) -> Iterator[str]:
             yield f"It waits: {message['held']['cause']}. {message['held']['advice']}"
         case "unconfirmed":
             yield "Nobody knows yet whether it was sent. It will not be sent again before that is known."
+        case "sent" if message["bounces"]:
+            whom = ", ".join(dict.fromkeys(one["recipient"] for one in message["bounces"]))
+            yield f"Exchange Online took it, and reported later that it did not reach {whom}."
         case "sent":
             yield "Exchange Online has it. Whether it was read or delivered nobody here can know."
         case "failed" | "expired" | "canceled":

@@ -67,6 +67,9 @@ def answer_of(message: "Message", what: str) -> Iterator[str]:
         yield f"  Exchange Online took it{by}, {moment(message['finished_at'])}; Message-ID {message['message_id']}"
     elif message["status"] in ("queued", "scheduled", "sending"):
         yield f"  nothing is wrong with it; posthouse lanes list says what {message['mailbox']} waits for"
+    for bounce in message["bounces"]:
+        yield f"  bounced  Exchange reported later, {moment(bounce['at'])}, that it did not reach {bounce['recipient']}"
+        yield from reason(bounce["diagnosis"])
     if message["next_attempt_at"]:
         yield f"  next     {moment(message['next_attempt_at'])}"
     others = [one["address"] for one in message["recipients"] if one["refused"] and one is not refused]

@@ -113,6 +113,27 @@ class GraphExam:
         what = trouble("graph.read_permission", names=self._entra.names)
         return Seen(result=Result.UNKNOWN, words=words, trouble=what)
 
+    async def reports(self) -> Seen:
+        """Whether somebody hears which mail did not arrive: the settings say so, and the app may read the Inbox."""
+        mailboxes = {one.mailbox: one for one in self._senders}
+        if not self.plan.bounces:
+            mailbox = next(iter(mailboxes), None)
+            names = {**self._entra.names, **({} if mailbox is None else {"mailbox": mailbox})}
+            remedy = trouble("graph.reports_unread", names=names).remedy
+            return Seen(words=f"posthouse does not: they stay in the Inbox of the mailbox that sent. {remedy}")
+        for sender in mailboxes.values():
+            try:
+                reply = await self._ask("GET", sender, "mailFolders/inbox/messages/delta?$select=id&$top=1")
+            except (Unanswered, NoToken) as error:
+                return self._silent(error, sender)
+            if reply.status == _FORBIDDEN:
+                what = trouble("graph.report_permission", names=self._names(sender), code=code_of(reply.body))
+                words = f"the settings say bounces = true, and the app may not read what comes into {sender.mailbox}"
+                return Seen(result=Result.FAILED, words=words, trouble=what)
+            if reply.status != _OK:
+                return self._refused(reply, sender)
+        return Seen(words=f"posthouse reads them in {', '.join(mailboxes)}")
+
     async def _probe(self) -> Mapping[Sender, Reply]:
         replies = await asyncio.gather(*(self._offer(sender) for sender in self._senders))
         return dict(zip(self._senders, replies, strict=True))

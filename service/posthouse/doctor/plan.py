@@ -24,7 +24,7 @@ class EntraPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphPlan:
-    """A transport of kind graph; ``drafts``: the settings say that the app may write drafts."""
+    """A transport of kind graph; ``drafts`` and ``bounces``: the settings say that the app may write drafts, and read reports."""
 
     name: str
     base_url: str
@@ -33,6 +33,7 @@ class GraphPlan:
     host: Host
     trust: Trust
     drafts: bool
+    bounces: bool
     proxies: Proxies
 
 

@@ -55,7 +55,14 @@ def graph_steps(plan: GraphPlan, graph: GraphExam, entra: EntraExam, trip: Trip)
     sends = [_send(name, graph, sender, look) for sender, look in zip(trip.senders, looks, strict=True)]
     sends = [replace(step, after=keys, deadline=trip.deadline) for step in sends]
     mails = _graph_mails(name, graph, trip, sends)
-    return [*steps, *looks, *sends, *mails, _proof(name, graph, needs=token, after=keys)]
+    return [
+        *steps,
+        *looks,
+        *sends,
+        *mails,
+        _proof(name, graph, needs=token, after=keys),
+        _reports(name, graph, trip, needs=token),
+    ]
 
 
 def smtp_steps(plan: SmtpPlan, smtp: SmtpExam, entra: EntraExam | None, trip: Trip) -> list[Step]:
@@ -225,6 +232,17 @@ def _dialogue(name: str, smtp: SmtpExam, sender: Sender, trip: Trip) -> list[Ste
     if to is None:
         return [auth, envelope]
     return [auth, envelope, _mail(name, sender, envelope, lambda one: smtp.message(one, to))]
+
+
+def _reports(name: str, graph: GraphExam, trip: Trip, *, needs: str) -> Step:
+    return Step(
+        name=f"{name}.reports",
+        tried="who reads the reports about mail that did not arrive",
+        why="Exchange takes mail first, and says afterwards, in the mailbox that sent it, that nobody got it",
+        look=graph.reports,
+        needs=(needs,),
+        deadline=trip.deadline,
+    )
 
 
 def _nobody(name: str, *, needs: str) -> Step:

@@ -24,6 +24,7 @@ class Target(StrEnum):
     DRAFT = "draft"
     UPLOAD = "upload"
     SEND = "send"
+    INBOX = "inbox"
 
 
 class Stage(StrEnum):
@@ -51,7 +52,7 @@ _STAGES: Final = {
     Target.SMTP: frozenset(SMTP_STAGES),
     Target.UPLOAD: _UPLOADS,
     Target.DRAFT: frozenset({Stage.DELETE}),
-    **dict.fromkeys((Target.GRAPH, Target.ENTRA, Target.LOOKUP, Target.SEND), frozenset()),
+    **dict.fromkeys((Target.GRAPH, Target.ENTRA, Target.LOOKUP, Target.SEND, Target.INBOX), frozenset()),
 }
 """The stages of every target."""
 

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from posthouse.sandbox import drafts
 from posthouse.sandbox.answers import Answer, Cut, Ids, Reply, graph_error, json_answer, new_ids
+from posthouse.sandbox.arrivals import arrivals
 from posthouse.sandbox.chaos import Situation, Target
 from posthouse.sandbox.entra import Entra
 from posthouse.sandbox.faults import retry_after, strike
@@ -89,6 +90,15 @@ class Front:
                 return await send_mail(world, request, url=url)
             case ["GET", "messages"]:
                 return await look_up(world, request, item=None, url=url)
+            case ["GET", "mailFolders", "inbox", "messages", "delta"] | [
+                "GET",
+                "mailFolders('inbox')",
+                "messages",
+                "delta",
+            ]:
+                return await arrivals(world, request, item=None, base_url=base_url, url=url)
+            case ["GET", "messages", item, "$value"]:
+                return await arrivals(world, request, item=item, base_url=base_url, url=url)
             case ["GET", "messages", item]:
                 return await look_up(world, request, item=item, url=url)
             case ["POST", "messages"]:

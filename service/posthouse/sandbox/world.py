@@ -10,11 +10,12 @@ from random import Random
 from typing import Final, Literal
 
 from posthouse.sandbox.chaos import Chaos, Rule
-from posthouse.sandbox.drawer import Drawer, File
+from posthouse.sandbox.drawer import IMMUTABLE, Drawer, File
 from posthouse.sandbox.limits import Budget, Gauge
 from posthouse.sandbox.mime import Mail, with_message_id
 from posthouse.sandbox.recorder import Recorder, Violations
 from posthouse.sandbox.settings import Settings
+from posthouse.sandbox.undeliverable import DELAYED, NDR, SYSTEM, Report, struck, undeliverable
 
 Transport = Literal["graph", "smtp"]
 _ITEM_PREFIX: Final = "AAMkAGUwNWY5"
@@ -98,6 +99,7 @@ class Counters:
     tokens_asked: int = 0
     tokens_issued: int = 0
     lookups: int = 0
+    inbox_reads: int = 0
     smtp_sessions: int = 0
     smtp_accepted: int = 0
     drafts_made: int = 0
@@ -133,6 +135,7 @@ class World:
         self.recorder = Recorder(self.violations, clock)
         self.tokens: dict[str, Token] = {}
         self.drawer = Drawer()
+        self.inboxes: dict[str, list[Report]] = {}
         self.received: deque[Received] = deque()
         self.posts: deque[Post] = deque(maxlen=keep)
         self.simulated: Counter[tuple[str, str]] = Counter()
@@ -185,7 +188,26 @@ class World:
             drafted_at=drafted_at,
         )
         self._store(received)
+        for recipient, delayed, code in struck(recipients):
+            self.report(received, recipient=recipient, code=code, delayed=delayed)
         return received
+
+    def report(self, mail: Received, *, recipient: str, code: str, delayed: bool = False) -> Report:
+        """Put a report into the Inbox of the mailbox that sent the mail."""
+        at = self.clock()
+        arrived = self.inboxes.setdefault(mail.mailbox, [])
+        mime = undeliverable(mail.mime, mailbox=mail.mailbox, recipient=recipient, code=code, delayed=delayed, at=at)
+        report = Report(
+            item_id=f"{IMMUTABLE}{len(arrived):08x}{self.random.getrandbits(96):024x}=",
+            mailbox=mail.mailbox,
+            received_at=at,
+            sender=SYSTEM,
+            subject="Undeliverable",
+            kind=DELAYED if delayed else NDR,
+            mime=mime,
+        )
+        arrived.append(report)
+        return report
 
     def sent_items(self, mailbox: str, message_ids: Iterable[str] | None = None) -> list[Received]:
         """The mailbox's own copies that are visible by now, those with these Message-IDs or all, newest first."""
@@ -227,6 +249,7 @@ class World:
     def forget_mail(self) -> None:
         """Empty the inbox and all Sent Items; numbers and counters go on."""
         self.received.clear()
+        self.inboxes.clear()
         self._sent.clear()
         self._items.clear()
 

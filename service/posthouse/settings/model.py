@@ -169,11 +169,13 @@ class GraphSettings(Table):
     """[transports.NAME] of kind graph; an empty URL comes from the cloud.
 
     ``drafts`` declares that the app may write drafts (Mail.ReadWrite): then larger messages go by upload sessions.
+    ``bounces`` declares that it may read what comes in (Mail.Read): then reports that mail did not arrive are read.
     """
 
     kind: Literal["graph"]
     base_url: Url = ""
     drafts: Flag = False
+    bounces: Flag = False
     extra_header_recipients: Literal["smtp_else_drop", "drop", "hold"] = "smtp_else_drop"
     entra: EntraSettings | None = None
     ca_file: FilePath | None = None

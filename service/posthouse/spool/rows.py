@@ -28,6 +28,7 @@ from posthouse.records import (
     AttemptRow,
     Backlogged,
     FeedEvent,
+    Inbox,
     LaneRow,
     LastAnswer,
     Lease,
@@ -37,6 +38,7 @@ from posthouse.records import (
     ProofLevel,
     RecipientState,
     Record,
+    Report,
     Sharer,
     Start,
     Stray,
@@ -66,9 +68,12 @@ UnsettledTuple = tuple[
     MessageTuple, int, str, TransportKind, str, int, int, int, int | None, int, str | None, int, str | None, int, int,
 ]  # fmt: skip
 """The order is that of unsettled.sql."""
+ReportTuple = tuple[str, int, str | None, int | None, str | None, str]
+"""Recipient, when, code, reply, text, fix."""
 RecordTuple = tuple[
     bytes, str, str, str, str, str, str, str, str | None, str, str, str, str, str | None, int, int, int, int, int | None,
     int | None, int, str | None, int, str, int | None, str | None, str | None, int | None, str | None, str | None, str | None,
+    str | list[ReportTuple] | None,
 ]  # fmt: skip
 """The order is that of record.sql."""
 AttemptTuple = tuple[
@@ -113,6 +118,10 @@ TransportTuple = tuple[str, Literal["closed", "open", "blocked", "paused"], int,
 """The order is that of transports.sql."""
 StrayTuple = tuple[int, str, str, str, str, str | None, int]
 """The order is that of strays.sql."""
+InboxTuple = tuple[int, str, str, int, str | None]
+"""The order is that of inboxes.sql."""
+BouncedTuple = tuple[int, bytes, str | None]
+"""The order is that of bounced_message.sql."""
 
 
 def message(row: MessageTuple) -> Message:
@@ -210,7 +219,19 @@ def record(row: RecordTuple, *, now: Millis) -> Record:
         last=None
         if row[25] is None
         else LastAnswer(code=row[26], reply=row[27], text=row[28], request_id=row[29], fix=row[30]),
+        bounces=() if row[31] is None else tuple(_report(one) for one in parsed(row[31], list[ReportTuple])),
     )
+
+
+def _report(row: ReportTuple) -> Report:
+    recipient, at, code, reply, text, fix = row
+    return Report(recipient=recipient, at=at, code=code, reply=reply, text=text, fix=fix)
+
+
+def inbox(row: InboxTuple) -> Inbox:
+    """A mailbox whose reports are read now."""
+    lane, account, transport, since, cursor = row
+    return Inbox(lane=lane, account=account, transport=transport, since=since, cursor=cursor)
 
 
 def attempt(row: AttemptTuple) -> AttemptRow:

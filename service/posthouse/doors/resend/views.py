@@ -27,9 +27,9 @@ _LAST_EVENT: Final = {
 }
 
 
-def last_event(status: Status) -> str:
+def last_event(status: Status, *, bounced: bool = False) -> str:
     """Resend's word for a status; never delivered, opened or clicked, because nobody here can know (CONTRACT §1)."""
-    return _LAST_EVENT[status]
+    return "bounced" if bounced else _LAST_EVENT[status]
 
 
 def uuid_of(message_id: MessageId) -> str:
@@ -85,7 +85,7 @@ def _row(one: Record) -> Json:
         "subject": one.subject,
         "created_at": iso(one.created_at),
         "scheduled_at": iso(one.due_at) if one.status is Status.SCHEDULED else None,
-        "last_event": last_event(one.status),
+        "last_event": last_event(one.status, bounced=bool(one.bounces)),
     }
 
 

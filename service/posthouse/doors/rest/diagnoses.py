@@ -6,8 +6,9 @@ from typing import Final
 from posthouse.fixes import Fix, filled
 from posthouse.message import Event, Status
 from posthouse.ports import Diagnosis
-from posthouse.records import Record
+from posthouse.records import Record, Report
 from posthouse.telemetry import (
+    MESSAGE_BOUNCED,
     MESSAGE_DEFERRED,
     MESSAGE_EXPIRED,
     MESSAGE_FAILED,
@@ -22,6 +23,7 @@ TOLD: Final = frozenset({Status.DEFERRED, Status.HELD, Status.UNCONFIRMED, Statu
 """The statuses that somebody asks the reason of."""
 EVENTS: Final = frozenset(
     {MESSAGE_DEFERRED, MESSAGE_FELL_BACK, MESSAGE_HELD, MESSAGE_UNCONFIRMED, MESSAGE_FAILED, MESSAGE_EXPIRED}
+    | {MESSAGE_BOUNCED}
 )
 UNSEEN: Final = "nobody saw the end of its attempt: the service died meanwhile, or a backup was restored"
 UNKNOWN: Final = "See the answer's own text and code; where it says nothing, the log says more under the message's id."
@@ -55,7 +57,7 @@ def of_event(one: Event, diagnosis: Diagnosis) -> Json | None:
         return None
     key = next((one for one in keys if diagnosis.fix(one) is not None), keys[0] if keys else None)
     text = str(data["text"]) if "text" in data else None
-    shown = explained(key, diagnosis.fix(key) if key else None, {"id": one.message_id}, text=text)
+    shown = explained(key, diagnosis.fix(key) if key else None, _words(one), text=text)
     return {
         **shown,
         "code": data.get("code"),
@@ -63,6 +65,23 @@ def of_event(one: Event, diagnosis: Diagnosis) -> Json | None:
         "text": text,
         "request_id": data.get("request_id"),
     }
+
+
+def of_report(one: Report, message: Record, diagnosis: Diagnosis) -> Json:
+    """Whom a sent message did not reach, as was reported later, and why."""
+    words = {"id": message.id, "recipient": one.recipient, "mailbox": message.mailbox}
+    return {
+        **explained(one.fix, diagnosis.fix(one.fix), words, text=one.text),
+        "code": one.code,
+        "reply": one.reply,
+        "text": one.text,
+        "request_id": None,
+    }
+
+
+def _words(one: Event) -> Mapping[str, str]:
+    recipient = one.data.get("recipient")
+    return {"id": one.message_id} | ({"recipient": recipient} if isinstance(recipient, str) else {})
 
 
 def explained(key: str | None, fix: Fix | None, words: Mapping[str, str], *, text: str | None) -> Json:

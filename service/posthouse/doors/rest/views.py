@@ -7,7 +7,7 @@ from pydantic_core import to_json
 
 from posthouse.concurrency import Ceiling
 from posthouse.doors.http.parts import iso
-from posthouse.doors.rest.diagnoses import Json, explained, of_event, of_record
+from posthouse.doors.rest.diagnoses import Json, explained, of_event, of_record, of_report
 from posthouse.identities import KeyRow
 from posthouse.lanes import PAUSED_BY_PERSON
 from posthouse.limits import PLAIN, Discipline
@@ -115,6 +115,10 @@ def record(one: Record, *, attempts: Sequence[AttemptRow] | None, diagnosis: Dia
         "recipients": [
             {"address": recipient.address, "kind": recipient.kind, "refused": recipient.refused}
             for recipient in one.recipients
+        ],
+        "bounces": [
+            {"recipient": bounce.recipient, "at": iso(bounce.at), "diagnosis": of_report(bounce, one, diagnosis)}
+            for bounce in one.bounces
         ],
         "links": _links(one.id),
     }

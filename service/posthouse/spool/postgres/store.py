@@ -16,6 +16,8 @@ from posthouse.records import (
     AlertRow,
     AttemptRow,
     AuditEntry,
+    Bounce,
+    Bounced,
     Command,
     CommandResult,
     DraftNote,
@@ -24,6 +26,8 @@ from posthouse.records import (
     FeedPage,
     Filters,
     Finish,
+    Inbox,
+    InboxAsk,
     LaneRow,
     Lease,
     Mark,
@@ -40,6 +44,7 @@ from posthouse.records import (
     Space,
     Stray,
     Submission,
+    TenantBounce,
     Told,
     TransportKind,
     TransportRow,
@@ -51,6 +56,7 @@ from posthouse.records import (
 from posthouse.spool.postgres import (
     alerting,
     blocks,
+    bounces,
     clocks,
     contents,
     drafts,
@@ -379,6 +385,20 @@ class PostgresSpool:
     async def swept(self, *, key: int, again_at: Millis | None) -> None:
         """The drafts of a message were looked for: never again, or at ``again_at``."""
         await self._ask(drafts.swept, key=key, again_at=again_at)
+
+    async def inboxes(self, ask: InboxAsk) -> Sequence[Inbox]:
+        """Mailboxes whose reports this worker reads now, in lanes that it holds or nobody does."""
+        return await self._ask(bounces.inboxes, ask, worker=self._heart.worker)
+
+    async def save_bounces(
+        self, inbox: Inbox, *, found: Sequence[Bounce], cursor: str | None, now: Millis, next_at: Millis
+    ) -> Sequence[Bounced]:
+        """Attach each bounce once to its message, and go on from ``cursor`` at ``next_at``; those that were new."""
+        return await self._ask(bounces.save, inbox, found=found, cursor=cursor, now=now, next_at=next_at)
+
+    async def tenant_bounces(self, *, since: Millis) -> Sequence[TenantBounce]:
+        """The latest reports since then that refuse the tenant, the latest first."""
+        return await self._ask(bounces.tenant, since=since)
 
     async def wake_sleepers(self) -> int:
         """Wake lanes that have something to do and do not know when; how many."""

@@ -24,6 +24,7 @@ TABLES: Final = (
     "clients", "keys", "lanes", "pauses", "messages", "details", "recipients", "tags", "contents", "chunks",
     "idempotency", "attempts", "unsettled", "blocks", "transports", "events", "audit", "presence", "appearances",
     "recipient_hours", "drafts", "facts", "client_minutes", "refusals",
+    "inboxes", "bounces",
 )  # fmt: skip
 """What goes along; workers, masters and the place of the feed are told apart."""
 _VERBS: Final = {"messages": "export_messages", "events": "export_events", "facts": "export_facts"}

@@ -21,6 +21,8 @@ from posthouse.records import (
     AlertRow,
     AttemptRow,
     AuditEntry,
+    Bounce,
+    Bounced,
     Command,
     CommandResult,
     DraftNote,
@@ -29,6 +31,8 @@ from posthouse.records import (
     FeedPage,
     Filters,
     Finish,
+    Inbox,
+    InboxAsk,
     LaneRow,
     Lease,
     Mark,
@@ -45,6 +49,7 @@ from posthouse.records import (
     Space,
     Stray,
     Submission,
+    TenantBounce,
     Told,
     TransportKind,
     TransportRow,
@@ -58,6 +63,7 @@ from posthouse.spool.sealing import Secrets
 from posthouse.spool.sqlite import (
     alerting,
     blocks,
+    bounces,
     clocks,
     commands,
     contents,
@@ -435,6 +441,20 @@ class SqliteSpool:
     async def swept(self, *, key: int, again_at: Millis | None) -> None:
         """The drafts of a message were looked for: never again, or at ``again_at``."""
         await self._writer.write(drafts.swept(key=key, again_at=again_at))
+
+    async def inboxes(self, ask: InboxAsk) -> Sequence[Inbox]:
+        """Mailboxes whose reports are read now."""
+        return await self._readers.read(bounces.inboxes(ask))
+
+    async def save_bounces(
+        self, inbox: Inbox, *, found: Sequence[Bounce], cursor: str | None, now: Millis, next_at: Millis
+    ) -> Sequence[Bounced]:
+        """Attach each bounce once to its message, and go on from ``cursor`` at ``next_at``; those that were new."""
+        return await self._writer.write(bounces.save(inbox, found=found, cursor=cursor, now=now, next_at=next_at))
+
+    async def tenant_bounces(self, *, since: Millis) -> Sequence[TenantBounce]:
+        """The latest reports since then that refuse the tenant, the latest first."""
+        return await self._readers.read(bounces.tenant(since=since))
 
     async def erase(self, erasure: Erasure) -> Erased:
         """Erase what is kept of the final messages to a recipient, but what accounting needs."""

@@ -76,8 +76,10 @@ class Calls:
             await self._tokens.drop(token)
         return verdict
 
-    async def look(self, account: str, request: RequestInformation) -> httpx.Response | NoSight:
-        """The answer 200 to a question, else why there is none."""
+    async def look(
+        self, account: str, request: RequestInformation, *, denied: str = "graph.read_permission"
+    ) -> httpx.Response | NoSight:
+        """The answer 200 to a question, else why there is none; ``denied`` is the fix where a right is missing."""
         try:
             response = await self.exchange(request)
         except NoToken as error:
@@ -87,7 +89,7 @@ class Calls:
         await self.judge(account, request, response)
         if response.status_code == OK:
             return response
-        fix = "graph.read_permission" if response.status_code in _DENIED else "graph.service"
+        fix = denied if response.status_code in _DENIED else "graph.service"
         return NoSight(replace(failed_answer(self.reply(response, waited=0.0), fix=fix), fix=fix))
 
     def reply(self, response: httpx.Response, *, waited: float) -> Reply:

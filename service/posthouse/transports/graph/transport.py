@@ -19,6 +19,7 @@ from posthouse.telemetry import MESSAGE_RECIPIENTS_DROPPED, Addresses, log
 from posthouse.transports.graph import pages
 from posthouse.transports.graph.calls import CERTAIN, IMMUTABLE, Calls, after, before, own_from, user
 from posthouse.transports.graph.drafts import Drafts
+from posthouse.transports.graph.letterbox import Letterbox
 from posthouse.transports.graph.replies import Facts, outcome
 from posthouse.transports.graph.upload import Upload
 from posthouse.transports.graph.wire import Wire
@@ -71,6 +72,7 @@ class GraphTransport:
             proxies=proxies,
         )
         self._calls = Calls(wire, base_url=base_url, scope=scope, tokens=tokens, clock=clock)
+        self.letterbox = Letterbox(self._calls, name=name)
         self._drafts = Drafts(self._calls, name=name, unproven=unproven)
 
     async def send(self, dispatch: Dispatch) -> Outcome:

@@ -24,6 +24,8 @@ select distinct r.message from recipients r left join messages m on m.id = r.mes
 select distinct t.message from tags t left join messages m on m.id = t.message where m.id is null
 --: an attempt belongs to no message
 select distinct a.message from attempts a left join messages m on m.id = a.message where m.id is null
+--: a bounce belongs to no message
+select distinct b.message from bounces b left join messages m on m.id = b.message where m.id is null
 --: an event belongs to no message
 select distinct e.message from events e left join messages m on m.id = e.message where m.id is null
 --: a message has not as many attempts as it counts

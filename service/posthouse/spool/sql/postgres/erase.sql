@@ -16,6 +16,8 @@ with m as (
   from m where x.message = m.id
 ), a as (
   update attempts x set text = null, receipt = null from m where x.message = m.id
+), b as (
+  delete from bounces x using m where x.message = m.id
 ), e as (
   update events x set data = (
     select coalesce(jsonb_object_agg(k.key, k.value), '{}') from jsonb_each(x.data) k

@@ -11,6 +11,7 @@ with m as (
 r as (delete from recipients x using m where x.message = m.id),
 t as (delete from tags x using m where x.message = m.id),
 s as (delete from drafts x using m where x.message = m.id),
+b as (delete from bounces x using m where x.message = m.id),
 a as (delete from attempts x using m where x.message = m.id),
 e as (delete from events x using m where x.message = m.id)
 select count(*) from m;

@@ -8,7 +8,9 @@ select uuid_send(m.public_id), m.status, m.client, d.door, m.mailbox, l.account,
        exists (select 1 from unsettled u where u.message = m.id),
        (select jsonb_agg(jsonb_build_array(r.address, r.kind, r.refused) order by r.position)
         from recipients r where r.message = m.id),
-       m.erased_at, a.outcome, a.code, a.reply, a.text, a.request_id, a.fix
+       m.erased_at, a.outcome, a.code, a.reply, a.text, a.request_id, a.fix,
+       (select jsonb_agg(jsonb_build_array(b.recipient, b.at, b.code, b.reply, b.text, b.fix) order by b.at, b.recipient)
+        from bounces b where b.message = m.id)
 from messages m
 join details d on d.message = m.id
 join lanes l on l.id = m.lane

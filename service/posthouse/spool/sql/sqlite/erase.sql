@@ -17,6 +17,9 @@ where message in (select m.id from json_each(:messages) e join messages m on m.i
 update attempts set text = null, receipt = null
 where message in (select m.id from json_each(:messages) e join messages m on m.id = e.value where m.erased_at = :at);
 
+delete from bounces
+where message in (select m.id from json_each(:messages) e join messages m on m.id = e.value where m.erased_at = :at);
+
 -- Words of servers may name an address: only what is counted stays.
 update events set data = (
   select json_group_object(d.key, d.value) from json_each(events.data) d

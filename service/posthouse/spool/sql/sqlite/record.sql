@@ -8,7 +8,9 @@ select m.public_id, m.status, m.client, d.door, m.mailbox, l.account, m.sender, 
        exists (select 1 from unsettled u where u.message = m.id),
        (select json_group_array(json_array(r.address, r.kind, r.refused) order by r.position)
         from recipients r where r.message = m.id),
-       m.erased_at, a.outcome, a.code, a.reply, a.text, a.request_id, a.fix
+       m.erased_at, a.outcome, a.code, a.reply, a.text, a.request_id, a.fix,
+       (select json_group_array(json_array(b.recipient, b.at, b.code, b.reply, b.text, b.fix) order by b.at, b.recipient)
+        from bounces b where b.message = m.id)
 from messages m
 join details d on d.message = m.id
 join lanes l on l.id = m.lane
