@@ -30,6 +30,8 @@ AGAIN: Final[Millis] = 3_600_000
 """When a mailbox is read again that the app may not read."""
 SOON: Final[Millis] = 60_000
 """When one is read again that gave no answer, or asked to wait and did not say how long."""
+SHORTEST: Final[Millis] = 1_000
+"""What is asked for as no time at all."""
 AT_ONCE: Final = 8
 """Mailboxes that are read side by side, with one request each."""
 PAGES: Final = 20
@@ -129,7 +131,7 @@ class Bounces:
     async def _put_off(self, inbox: Inbox, lane: Lane, answer: Answer) -> None:
         """Obey Retry-After, the sends too where Graph slows the whole mailbox down; a missing right can wait for long."""
         now = self._tools.clock.now()
-        length = SOON if answer.retry_after is None else int(answer.retry_after * 1000)
+        length = SOON if answer.retry_after is None else max(int(answer.retry_after * 1000), SHORTEST)
         if answer.reply == _TOO_MANY:
             pause = Pause(None, now + length, "graph.throttled", blocked=False, since=now, length=length)
             before, stands = lane.standing(None), lane.pause(pause)

@@ -23,7 +23,8 @@ _REPLY: Final = re.compile(r"(?:^|[^\d.])([45]\d\d)[ -]")
 _BLANK: Final = re.compile(rb"\r?\n[ \t]*\r?\n")
 _MESSAGE_ID: Final = re.compile(r"<[^<>\s]{1,990}>")
 _ORIGINALS: Final = frozenset({"message/rfc822", "text/rfc822-headers", "message/global", "message/global-headers"})
-_STATUS: Final = frozenset({"message/delivery-status", "message/global-delivery-status"})
+_GLOBAL: Final = "message/global-delivery-status"  # RFC 6533 §4
+_STATUS: Final = frozenset({"message/delivery-status", _GLOBAL})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +56,21 @@ def parsed(mime: bytes) -> Ndr | None:
 def _parsed(mime: bytes) -> Ndr | None:
     message_id: str | None = None
     failures: list[Failure] = []
-    for part in _parts(message_from_bytes(mime, policy=compat32)):
+    report = message_from_bytes(mime, policy=compat32)
+    for part in _parts(report):
         kind = part.get_content_type()
         if kind in _STATUS:
             failures += _failures(part)
         elif kind in _ORIGINALS and message_id is None:
             message_id = _message_id(part)
+    message_id = message_id or _answered(report)
     return Ndr(message_id, tuple(failures[:MOST])) if message_id and failures else None
+
+
+def _answered(report: Message) -> str | None:
+    """Where the mail is not inside, its Message-ID as of one that is answered (RFC 5322 §3.6.4)."""
+    found = (_MESSAGE_ID.findall(_text(report.get(name))) for name in ("In-Reply-To", "References"))
+    return next((ids[-1] for ids in found if ids), None)
 
 
 def _parts(message: Message) -> Iterator[Message]:
@@ -93,11 +102,17 @@ def _failures(part: Message) -> Iterator[Failure]:
 
 def _blocks(part: Message) -> Sequence[Message]:
     inside = _inside(part)
+    if part.get_content_type() == _GLOBAL:  # which the standard library takes for a mail
+        return _split(b"".join(one.as_bytes() for one in inside))
     if _text(part.get("Content-Transfer-Encoding")).lower() != "base64":
         return inside
     # nobody should encode this part (RFC 3464 §2), and some do: then the standard library has taken base64 for a block
-    text = base64.b64decode("".join(str(one.get_payload()) for one in inside))
-    return [message_from_bytes(piece, policy=compat32) for piece in _BLANK.split(text.strip())[: MOST + 1]]
+    return _split(base64.b64decode("".join(str(one.get_payload()) for one in inside)))
+
+
+def _split(text: object) -> Sequence[Message]:
+    pieces = _BLANK.split(text.strip())[: MOST + 1] if isinstance(text, bytes) else []
+    return [message_from_bytes(piece, policy=compat32) for piece in pieces]
 
 
 def _failure(addresses: tuple[str, ...], status: str, diagnostic: str) -> Failure:
@@ -116,7 +131,8 @@ def _code(status: str, words: str) -> str | None:
     """The narrower of what the field and the words say: some write 5.0.0, others only in words (RFC 3463 §3.1)."""
     told = [".".join(match.groups()) for text in (status, words) for match in [_CODE.search(text)] if match]
     told = [one for one in told if not one.startswith("2")]
-    return next((one for one in told if not one.endswith(".0")), told[0] if told else None)
+    # Exchange's own codes have three digits at their end (5.7.232) where a field may say only their kind (5.7.1)
+    return max(told, key=lambda one: (not one.endswith(".0"), len(one) if one[:3] == told[0][:3] else 0), default=None)
 
 
 def _address(field: object) -> str:

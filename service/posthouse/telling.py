@@ -92,4 +92,5 @@ async def _look(sources: Sources, passwords: Sequence[str]) -> Seen:
         tenant_hours=await spool.recipient_hours(since=now - DAY_HOURS * HOUR),
         passwords=passwords,
         clock_ahead=sources.clock.apart(),
+        bounced=await spool.tenant_bounces(since=now - DAY_HOURS * HOUR),
     )

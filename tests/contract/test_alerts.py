@@ -23,7 +23,7 @@ from posthouse.fixes import Fixes
 from posthouse.mailboxes import SenderRule
 from posthouse.message import Priority
 from posthouse.ports import SpoolUnavailableError
-from posthouse.records import Alert, Filters, Record
+from posthouse.records import Alert, Filters, LaneRow, Pause, Record
 from posthouse.verdict import Standing
 from tests.contract.rest_door import RULES, Door, rest_door
 
@@ -35,6 +35,16 @@ FULL = Alert(
     text="ops@contoso.com cannot send by graph",
     transports=("graph",),
     mailboxes=(OPS,),
+)
+
+LANE = LaneRow(
+    lane=1,
+    account=OPS,
+    sending=0,
+    held=0,
+    unconfirmed=0,
+    next_at=None,
+    pauses=(Pause("graph", 1, "graph.mailbox_full", blocked=True, since=0),),
 )
 
 
@@ -76,7 +86,7 @@ class Desk:
     """The duty over a real spool, with what it sees in the test's hand."""
 
     door: Door
-    sees: list[Alert] = field(default_factory=list)
+    sees: list[LaneRow] = field(default_factory=list)
     ill: str | None = None
     alerts: Alerts = field(init=False)
 
@@ -96,8 +106,8 @@ class Desk:
     async def look(self) -> Seen:
         if self.ill is not None:
             raise SpoolUnavailableError(self.ill)
-        standing = Standing(now=self.door.clock.now(), ready=None, counts={}, lanes=(), transports=())
-        return Seen(standing=standing, further=tuple(self.sees))
+        standing = Standing(now=self.door.clock.now(), ready=None, counts={}, lanes=tuple(self.sees), transports=())
+        return Seen(standing=standing)
 
     async def after(self, millis: int, *, steps: int = 1) -> None:
         for _ in range(steps):
@@ -127,7 +137,7 @@ def hook(receiver: Receiver, **changes: Any) -> Webhook:
 
 async def test_a_webhook_is_told_once_and_of_the_end_and_can_tell_who_told(desk: Desk, receiver: Receiver) -> None:
     desk.tell(webhook=hook(receiver, secret=lambda: SECRET))
-    desk.sees.append(FULL)
+    desk.sees.append(LANE)
     await desk.after(0)
     headers, body = receiver.heard[0]
     told = Verifier(SECRET).verify(body, headers)["data"]
@@ -151,7 +161,7 @@ async def test_another_secret_does_not_fit(desk: Desk, receiver: Receiver) -> No
 
 async def test_a_webhook_that_refuses_is_told_again_later_under_the_same_id(desk: Desk, receiver: Receiver) -> None:
     desk.tell(webhook=hook(receiver))
-    desk.sees.append(FULL)
+    desk.sees.append(LANE)
     receiver.status = 503
     await desk.after(0)
     await desk.after(59_000)
@@ -169,7 +179,7 @@ async def test_a_webhook_leads_nowhere_else_and_its_address_is_never_said(
 ) -> None:
     receiver.status, receiver.headers = 307, {"location": f"{receiver.url}/elsewhere"}
     desk.tell(webhook=hook(receiver))
-    desk.sees.append(FULL)
+    desk.sees.append(LANE)
     await desk.after(0)
     said = await desk.alerts.test()
     assert said == {"webhook": "127.0.0.1 answers 307"}
@@ -204,7 +214,7 @@ async def test_where_the_spool_cannot_be_written_the_webhook_hears_it_once_for_e
 
 async def test_mail_goes_from_a_mailbox_and_by_a_transport_that_it_is_not_about(desk: Desk) -> None:
     desk.tell(letters=desk.letters("monitor@contoso.com", SPARE))
-    desk.sees.append(FULL)
+    desk.sees.append(LANE)
     await desk.after(0)
     await desk.after(60_000)
     (record,) = await desk.mail()
@@ -217,7 +227,7 @@ async def test_mail_goes_from_a_mailbox_and_by_a_transport_that_it_is_not_about(
 
 async def test_mail_goes_as_it_can_where_there_is_no_other_way(desk: Desk) -> None:
     desk.tell(letters=desk.letters("monitor@contoso.com"))
-    desk.sees.append(replace(FULL, transports=("graph", "smtp")))
+    desk.sees.append(replace(LANE, pauses=(replace(LANE.pauses[0], transport=None),)))
     await desk.after(0)
     (record,) = await desk.mail()
     assert (record.mailbox, record.route) == (OPS, ("graph", "smtp"))
@@ -225,7 +235,7 @@ async def test_mail_goes_as_it_can_where_there_is_no_other_way(desk: Desk) -> No
 
 async def test_mail_says_what_mends_it_and_asks_for_no_answer(desk: Desk) -> None:
     desk.tell(letters=desk.letters(SPARE))
-    desk.sees.append(FULL)
+    desk.sees.append(LANE)
     await desk.after(0)
     (record,) = await desk.mail()
     key = await desk.door.spool.key_of(record.id)
@@ -240,7 +250,7 @@ async def test_mail_says_what_mends_it_and_asks_for_no_answer(desk: Desk) -> Non
 async def test_a_webhook_that_fails_does_not_send_the_mail_twice(desk: Desk, receiver: Receiver) -> None:
     desk.tell(webhook=hook(receiver), letters=desk.letters(SPARE))
     receiver.status = 500
-    desk.sees.append(FULL)
+    desk.sees.append(LANE)
     await desk.after(30 * 60_000, steps=30)
     assert len(receiver.heard) > 2
     assert len(await desk.mail()) == 1
@@ -261,7 +271,7 @@ async def test_the_daily_line_is_sent_once_a_day_from_its_hour_on(desk: Desk, re
 
 async def test_without_a_channel_the_log_is_told(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     desk.tell(summary_at=time(0))
-    desk.sees.append(FULL)
+    desk.sees.append(LANE)
     await desk.after(0)
     await desk.after(60_000)
     assert caplog.messages.count("alert.raised") == 1

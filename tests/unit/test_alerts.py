@@ -22,6 +22,7 @@ from posthouse.records import (
     Pause,
     Space,
     Start,
+    TenantBounce,
     Told,
     TransportRow,
 )
@@ -184,6 +185,12 @@ def test_a_clock_that_was_set_is_told():
 def test_held_messages_are_told_and_again_when_they_are_ten_times_as_many():
     levels = [only(standing=standing(counts={Status.HELD: number})).level for number in (1, 9, 10, 99, 100)]
     assert levels == [1, 1, 2, 2, 3]
+
+
+def test_a_limit_of_the_tenant_that_only_reports_tell_of_is_told():
+    one = only(bounced=(TenantBounce(A, "5.7.232", NOW - MINUTE), TenantBounce(B, "5.7.233", NOW - 2 * MINUTE)))
+    assert (one.key, one.subject, one.level) == ("smtp.tenant_quota", "tenant", 1)
+    assert f"5.7.232, reported to {A} at 2026-11-26 11:59 UTC" in one.text
 
 
 def test_the_daily_line_says_how_many_are_held():

@@ -236,3 +236,27 @@ def test_each_code_has_its_fix(code: str | None, fix: str) -> None:
 
 def test_codes_about_the_tenant_are_throttling() -> None:
     assert {FIXES[bounce_fix(code)].kind for code in TENANT_CODES} == {Kind.THROTTLING}
+
+
+def test_the_narrower_code_of_the_words_counts_where_the_field_says_only_its_kind():
+    """Otherwise the limit of the tenant would look like a recipient's policy, and nobody would be told."""
+    mime = EXCHANGE.replace(b"Status: 5.0.0", b"Status: 5.7.1")
+    report = parsed(mime)
+    assert report is not None
+    assert report.failures[1].code == "5.7.232"
+    other = parsed(EXCHANGE.replace(b"Status: 5.1.10", b"Status: 5.2.2"))
+    assert other is not None
+    assert other.failures[0].code == "5.2.2"
+
+
+def test_a_report_about_mail_in_utf8_is_read():
+    report = parsed(EXCHANGE.replace(b"message/delivery-status", b"message/global-delivery-status"))
+    assert report == parsed(EXCHANGE)
+
+
+def test_a_report_without_the_mail_is_known_by_what_it_answers():
+    mime = EXCHANGE[: EXCHANGE.index(b"--b1\r\nContent-Type: message/rfc822")] + b"--b1--\r\n"
+    assert parsed(mime) is None
+    report = parsed(b"In-Reply-To: <order-7@contoso.com>\r\n" + mime)
+    assert report is not None
+    assert report.message_id == "<order-7@contoso.com>"

@@ -5,7 +5,7 @@ Pure: time is an argument. Each alert has the key of a fix, which says its class
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final
 
@@ -13,7 +13,7 @@ from posthouse.fixes import FIXES, Kind
 from posthouse.lanes import PAUSED_BY_PERSON
 from posthouse.message import Millis, Status
 from posthouse.pace import Day
-from posthouse.records import Alert, Credential, LaneRow, Past, Space
+from posthouse.records import Alert, Credential, LaneRow, Past, Space, TenantBounce
 from posthouse.verdict import Standing, nobody_sends, obstacles
 
 MINUTE: Final[Millis] = 60_000
@@ -42,6 +42,7 @@ MESSAGES_HELD: Final = "messages_held"
 NOBODY_SENDS: Final = "nobody_sends"
 PASSWORD_RETIRES: Final = "smtp.password_retires"  # noqa: S105 - the key of a fix
 CLOCK_DIFFERS: Final = "clock_differs"
+TENANT_LIMITED: Final = "smtp.tenant_quota"
 
 _MENDED_BY_SOMEBODY: Final = frozenset({Kind.CREDENTIALS, Kind.POLICY, Kind.CONFIGURATION})
 _CREDENTIALS: Final = {
@@ -66,7 +67,7 @@ class Thresholds:
 class Seen:
     """All that alerts are made of.
 
-    ``tenant_hours`` are the recipients of all mailboxes by hours since 1970; ``passwords`` the transports that log in at
+    ``bounced`` are reports of a day that the tenant, not the mail, is refused, the latest first. ``tenant_hours`` are the recipients of all mailboxes by hours since 1970; ``passwords`` the transports that log in at
     Exchange Online with a password; ``clock_ahead`` by how much the wall clock is ahead of the service's own time.
     """
 
@@ -76,8 +77,7 @@ class Seen:
     tenant_hours: Sequence[tuple[int, int]] = ()
     passwords: Collection[str] = ()
     clock_ahead: Millis = 0
-    further: Sequence[Alert] = field(default=())
-    """What somebody else has seen."""
+    bounced: Sequence[TenantBounce] = ()
 
 
 def alerts(seen: Seen, thresholds: Thresholds) -> Sequence[Alert]:
@@ -92,7 +92,7 @@ def alerts(seen: Seen, thresholds: Thresholds) -> Sequence[Alert]:
         *_held(standing),
         *_passwords(seen),
         *_clock(seen),
-        *seen.further,
+        *_bounced(seen.bounced),
     ]
 
 
@@ -279,6 +279,14 @@ def _clock(seen: Seen) -> Iterator[Alert]:
         way = "ahead of" if seen.clock_ahead > 0 else "behind"
         text = f"this machine's clock is {abs(seen.clock_ahead) / 1000:,.0f} s {way} the service's own time"
         yield Alert(key=CLOCK_DIFFERS, subject="clock", text=text)
+
+
+def _bounced(reports: Sequence[TenantBounce]) -> Iterator[Alert]:
+    """The tenant's own limit stops all mail to others for hours (FACTS D4), though Exchange takes it."""
+    if reports:
+        latest = reports[0]
+        text = f"Exchange takes mail and does not deliver it: {latest.code}, reported to {latest.mailbox} at "
+        yield Alert(key=TENANT_LIMITED, subject="tenant", text=text + _moment(latest.at))
 
 
 def _scale(number: int, *, base: int) -> int:

@@ -22,8 +22,8 @@ from posthouse.outcome import Answer
 from posthouse.records import Bounce, Inbox, NoSight, Post
 from posthouse.transports.graph.calls import IMMUTABLE, Calls, user
 
-PAGE: Final = 50
-"""Messages a page: what is read of one page at a time is written down before the next is asked for."""
+PAGE: Final = 10
+"""Messages a page: what is read of one page is written down before the next is asked for, so it must be read in a minute."""
 DENIED: Final = "graph.report_permission"
 """A key of fixes."""
 CLASS: Final = "String 0x001A"
