@@ -18,6 +18,7 @@ from posthouse.meter import UNHEARD, Meter
 from posthouse.outcome import Answer
 from posthouse.ports import Clock, Diagnosis, Letterbox, Spool, SpoolUnavailableError
 from posthouse.records import Bounced, Inbox, InboxAsk, NoSight, Pause, Post
+from posthouse.slots import take_slot
 from posthouse.telemetry import MESSAGE_BOUNCED, REPORTS_UNREAD, TENANT_LIMITED, Addresses, log
 
 EVERY: Final = 60.0
@@ -38,6 +39,7 @@ PAGES: Final = 20
 """Pages of a mailbox that are read before it is another's turn."""
 SECONDS: Final = 60.0
 """A mailbox that hangs must not keep the others waiting."""
+SLOT_SECONDS: Final = 20.0
 
 _TOO_MANY: Final = 429
 _DENIED: Final = frozenset({401, 403, 404})
@@ -45,7 +47,10 @@ _DENIED: Final = frozenset({401, 403, 404})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What reading works with; ``letterboxes`` by the transport that sent, ``every`` seconds, ``concurrent`` requests of a lane."""
+    """What reading works with; ``letterboxes`` by the transport that sent, ``every`` seconds, ``concurrent`` requests of a lane.
+
+    A look waits at most ``slot_seconds`` for a slot of a busy lane.
+    """
 
     spool: Spool
     letterboxes: Mapping[str, Letterbox]
@@ -54,6 +59,7 @@ class Tools:
     diagnosis: Diagnosis
     concurrent: int
     every: float = EVERY
+    slot_seconds: float = SLOT_SECONDS
     meter: Meter = UNHEARD
 
 
@@ -99,14 +105,18 @@ class Bounces:
             return  # the page is read again
 
     async def _page(self, inbox: Inbox) -> Post | None:
-        """One page, in a slot of the account's lane; where none is free it waits for the next round."""
+        """One page, in a slot of the account's lane; where none falls free it waits for another round."""
         tools, lane = self._tools, self._tools.board.lane(inbox.account)
         now = tools.clock.now()
         rests = lane.looks_at(now, inbox.transport)
-        lane.want_look()
-        if rests > now or not lane.start_look(tools.concurrent, now):
-            lane.drop_look()
+        if rests > now:
             await self._wait(inbox, rests)
+            return None
+        try:
+            async with asyncio.timeout(tools.slot_seconds):
+                await take_slot(lane, concurrent=tools.concurrent, now=tools.clock.now)
+        except TimeoutError:
+            await self._wait(inbox, tools.clock.now())
             return None
         try:
             post = await self._asked(inbox)

@@ -315,10 +315,11 @@ _BOUNCES: Final[Mapping[str, str]] = MappingProxyType(
             "bounce.too_large": "5.2.3 5.3.4",
             "bounce.unreachable": "4.4.7 5.4.7 5.4.300 4.4.316 5.4.316",
             "bounce.loop": "5.4.6 5.4.14",
-            "bounce.unauthenticated": "5.7.9 5.7.20 5.7.23 5.7.26 5.7.509",
             "bounce.spam": "5.7.28 5.7.350",
             "smtp.day_quota": "5.1.90",
-            "smtp.restricted": "5.1.8 5.7.501 5.7.502 5.7.503 5.7.511",
+            "bounce.unauthenticated": "5.1.8 5.7.9 5.7.20 5.7.23 5.7.26 5.7.509",
+            "smtp.send_as": "5.2.252 5.7.60",
+            "smtp.restricted": "5.7.501 5.7.502 5.7.503 5.7.511",
             "smtp.tenant_blocked": "5.7.705 5.7.708 5.7.750",
             "smtp.tenant_quota": " ".join(sorted(TENANT_CODES)),
         }.items()
@@ -335,8 +336,15 @@ _BOUNCES_BY_SUBJECT: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-def bounce_fix(code: str | None) -> str:
+_BOUNCE_WORDS: Final = (("5.1.8", "outbound", "smtp.restricted"), ("5.2.252", "throttled", "smtp.repeated_error"))
+"""Where a code says two things: the word by which Exchange means this one (FACTS D4)."""
+
+
+def bounce_fix(code: str | None, text: str = "") -> str:
     """The fix of an enhanced status code of a report (FACTS D4), else of what such codes are about (RFC 3463 §3.1)."""
+    for told, word, key in _BOUNCE_WORDS:
+        if code == told and word in text.lower():
+            return key
     _, _, rest = (code or "").partition(".")
     return _BOUNCES.get(code or "") or _BOUNCES_BY_SUBJECT.get(rest.partition(".")[0], "bounce.other")
 

@@ -1,5 +1,6 @@
 """Reports are read in the mailbox page by page, and what Graph says against it is obeyed (FACTS E)."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,12 +10,13 @@ import pytest
 from posthouse.board import Board
 from posthouse.bounces import AGAIN, SOON, Bounces, Tools
 from posthouse.fixes import Fixes
+from posthouse.lanes import Lane
 from posthouse.message import Message, Status
 from posthouse.records import Bounce, Inbox, NoSight, Post
 from posthouse.sandbox.chaos import Rule, Target
 from posthouse.sandbox.emulator import Emulator
 from posthouse.sandbox.world import Received
-from posthouse.transports.graph.letterbox import PAGE
+from posthouse.transports.graph.letterbox import PAGE, TRIES
 from posthouse.transports.graph.transport import GraphTransport
 from tests.contract.spools import SECOND, SENT, SHOP, House, house
 from tests.contract.transport_kit import dispatch, graph_to, tokens_of
@@ -33,18 +35,28 @@ class Place:
     emulator: Emulator
     board: Board
 
+    def tools(self, *, slot_seconds: float = 20.0) -> Tools:
+        return Tools(
+            spool=self.house.spool,
+            letterboxes={"graph": self.graph.letterbox},
+            board=self.board,
+            clock=self.house.clock,
+            diagnosis=Fixes(),
+            concurrent=4,
+            slot_seconds=slot_seconds,
+        )
+
     @property
     def bounces(self) -> Bounces:
-        return Bounces(
-            Tools(
-                spool=self.house.spool,
-                letterboxes={"graph": self.graph.letterbox},
-                board=self.board,
-                clock=self.house.clock,
-                diagnosis=Fixes(),
-                concurrent=4,
-            )
-        )
+        return Bounces(self.tools())
+
+    def full_lane(self) -> Lane:
+        """The mailbox's lane without a free slot: one of four is kept for priority high."""
+        lane = self.board.lane(SHOP)
+        for _ in range(3):
+            lane.want_look()
+            assert lane.start_look(4, self.house.clock.now())
+        return lane
 
     @property
     def inbox(self) -> Inbox:
@@ -191,15 +203,66 @@ async def test_a_mailbox_that_asks_to_wait_is_left_alone_as_long_and_its_sends_t
     assert await place.told(row) == 1
 
 
-async def test_a_mailbox_whose_slots_are_taken_is_read_in_the_next_round(place: Place) -> None:
+async def test_a_busy_lane_is_waited_for_and_never_gets_a_fifth_request(place: Place) -> None:
     row = await place.sent()
-    lane = place.board.lane(SHOP)
-    for _ in range(3):  # one of four is kept for priority high
-        lane.want_look()
-        assert lane.start_look(4, place.house.clock.now())
-    await place.bounces.once()
+    lane = place.full_lane()
+    round_ = asyncio.create_task(place.bounces.once())
+    async with asyncio.timeout(5):
+        while not lane._looks_wanted:
+            await asyncio.sleep(0)
     assert place.reads == 0
+    lane.end_look()
+    await round_
+    assert await place.told(row) == 1
+    assert lane.in_flight == 2
+
+
+async def test_a_mailbox_whose_slots_stay_taken_holds_up_nobody_and_is_read_in_another_round(place: Place) -> None:
+    row = await place.sent()
+    lane = place.full_lane()
+    await Bounces(place.tools(slot_seconds=0.0)).once()
+    assert place.reads == 0
+    assert not lane._looks_wanted
     lane.end_look()
     await place.bounces.once()
     assert await place.told(row) == 1
-    assert lane.in_flight == 2
+
+
+async def test_a_retry_after_of_nothing_is_no_leave_to_hammer(place: Place) -> None:
+    row = await place.sent()
+    place.emulator.world.faults = [Rule(target=Target.INBOX, fault="429", retry_after=0.0, times=1)]
+    await place.bounces.once()
+    await place.bounces.once()
+    assert await place.told(row) == 0
+    place.house.clock.at += SECOND
+    await place.bounces.once()
+    assert await place.told(row) == 1
+
+
+async def test_a_page_that_broke_off_goes_on_behind_what_was_read(place: Place) -> None:
+    await place.sent()
+    place.reported(2)
+    place.emulator.world.faults = [Rule(target=Target.INBOX, fault="503", match="$value", every=2, times=1)]
+    assert isinstance(await place.graph.letterbox.read(place.inbox), NoSight)
+    reads = place.reads
+    assert len((await place.read(place.inbox)).bounces) == 3
+    assert place.reads == reads + 3  # the page, and the two reports that were missing
+
+
+async def test_a_report_that_cannot_be_given_is_left_alone_after_some_tries_and_the_others_are_read(
+    place: Place,
+) -> None:
+    await place.sent()
+    place.reported(1)
+    place.emulator.world.faults = [Rule(target=Target.INBOX, fault="500", match="$value", times=TRIES)]
+    for _ in range(TRIES - 1):
+        assert isinstance(await place.graph.letterbox.read(place.inbox), NoSight)
+    assert [one.code for one in (await place.read(place.inbox)).bounces] == ["5.1.1"]
+
+
+async def test_a_report_is_never_given_up_because_the_mailbox_is_throttled(place: Place) -> None:
+    await place.sent()
+    place.emulator.world.faults = [Rule(target=Target.INBOX, fault="429", match="$value", times=TRIES + 1)]
+    for _ in range(TRIES + 1):
+        assert isinstance(await place.graph.letterbox.read(place.inbox), NoSight)
+    assert len((await place.read(place.inbox)).bounces) == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.message import Message, Status
+from posthouse.outcome import RefusedRecipient
 from posthouse.records import Bounce, Bounced, Erasure, Inbox, InboxAsk, TenantBounce
 from tests.contract.spools import DAY, LATER, LOST, NOON, SECOND, SENT, SHOP, House, house
 
@@ -198,3 +199,21 @@ async def test_a_bounce_moves_no_cursor_of_another_transport(tmp_path: Path) -> 
         await spool.spool.save_bounces(elsewhere, found=(), cursor="c2", now=now, next_at=now)
         spool.clock.at += 60 * SECOND
         assert [one.cursor for one in await due(spool)] == ["c1"]
+
+
+async def test_whom_the_server_refused_at_once_does_not_bounce_by_our_own_report(tmp_path: Path) -> None:
+    refused = (RefusedRecipient(BOB, 550, "5.1.1 no"),)
+    async with house(tmp_path) as spool:
+        row = await spool.go(replace(SENT, refused=refused), Status.SENT, message_id=MINE, to=(ANN, BOB))
+        assert await save(spool, row, bounce(MINE, BOB)) == []
+        assert len(await save(spool, row, bounce(MINE, ANN))) == 1
+
+
+async def test_after_the_clock_was_set_back_a_mailbox_waits_no_longer_than_it_was_made_to(tmp_path: Path) -> None:
+    async with house(tmp_path) as spool:
+        row = await sent(spool)
+        await save(spool, row)
+        back = NOON - DAY
+        await spool.spool.turn_back(now=back)
+        (found,) = await spool.ask("select next_at from inboxes")
+        assert found[0] <= back + 60 * SECOND

@@ -220,7 +220,6 @@ def test_a_report_that_was_cut_is_no_fault(report: bytes, at: int) -> None:
         ("5.4.14", "bounce.loop"),
         ("5.7.26", "bounce.unauthenticated"),
         ("5.7.509", "bounce.unauthenticated"),
-        ("5.1.8", "smtp.restricted"),
         ("5.7.501", "smtp.restricted"),
         ("5.7.705", "smtp.tenant_blocked"),
         ("5.7.232", "smtp.tenant_quota"),
@@ -260,3 +259,17 @@ def test_a_report_without_the_mail_is_known_by_what_it_answers():
     report = parsed(b"In-Reply-To: <order-7@contoso.com>\r\n" + mime)
     assert report is not None
     assert report.message_id == "<order-7@contoso.com>"
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "fix"),
+    [
+        ("5.1.8", "Access denied, bad outbound sender AS(123)", "smtp.restricted"),
+        ("5.1.8", "Sender address rejected: Domain not found", "bounce.unauthenticated"),
+        ("5.2.252", "SendAsDenied; a not allowed to send as b", "smtp.send_as"),
+        ("5.2.252", "throttled: continuous send as denied", "smtp.repeated_error"),
+        ("5.7.60", "Client does not have permissions to send as this sender", "smtp.send_as"),
+    ],
+)
+def test_a_code_that_says_two_things_is_told_by_its_words(code: str, text: str, fix: str) -> None:
+    assert bounce_fix(code, text) == fix

@@ -1,7 +1,6 @@
 """Asks Graph what a mailbox holds: in a slot of the account's lane, as slowly as Graph wants, never for ever (PROMISES §5)."""
 
 import asyncio
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +11,7 @@ from posthouse.message import Millis
 from posthouse.outcome import Answer
 from posthouse.ports import Clock, Evidence, Spool
 from posthouse.records import NoSight, Pause, Sightings
+from posthouse.slots import take_slot
 
 IDS_IN_ONE_LOOK: Final = 15
 DENIED: Final = frozenset({401, 403, 404})
@@ -20,8 +20,6 @@ THROTTLED: Final = 10.0
 """Seconds of rest where a 429 names none."""
 SHORTEST: Final = 1.0
 """Seconds of rest at least: a Retry-After of 0 is no leave to hammer."""
-ASK_AGAIN: Final = 1.0
-"""Seconds after which a slot is asked for again although nothing was heard of the lane."""
 _TOO_MANY: Final = 429
 
 
@@ -68,7 +66,7 @@ class LookUps:
         resting = self._resting(lane, place, evidence.name)
         if resting is not None:
             return resting
-        await self._take_slot(lane)
+        await take_slot(lane, concurrent=self._eyes.concurrent, now=self._eyes.clock.now)
         try:
             resting = self._resting(lane, place, evidence.name)  # asked to wait while it waited for the slot
             seen = resting or await self._look(evidence, place, message_ids)
@@ -93,22 +91,6 @@ class LookUps:
                 return await evidence.look_up(account=place.account, message_ids=message_ids)
         except TimeoutError:
             return NoSight(Answer(status="4.4.7", text="the look-up took too long", code="no_answer", fix="no_answer"))
-
-    async def _take_slot(self, lane: Lane) -> None:
-        room = asyncio.Event()
-        lane.want_look()
-        lane.watch(room.set)
-        try:
-            while not lane.start_look(self._eyes.concurrent, self._eyes.clock.now()):
-                room.clear()
-                with contextlib.suppress(TimeoutError):  # nobody says when a former owner's request is surely over
-                    async with asyncio.timeout(ASK_AGAIN):
-                        await room.wait()
-        except asyncio.CancelledError:
-            lane.drop_look()
-            raise
-        finally:
-            lane.unwatch(room.set)
 
     async def _rest(self, lane: Lane, place: Place, answer: Answer, transport: str) -> None:
         """Obey Retry-After, the sends too: a 429 is about the mailbox, another answer about its way by this transport."""

@@ -4,8 +4,11 @@ Nothing is marked, moved or deleted there. The class of a message tells a report
 mail system's own address the content does.
 """
 
+import asyncio
 import json
+import logging
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,10 +23,15 @@ from posthouse.message import Millis
 from posthouse.ndr import Ndr, parsed
 from posthouse.outcome import Answer
 from posthouse.records import Bounce, Inbox, NoSight, Post
+from posthouse.telemetry import REPORTS_UNREAD, log
 from posthouse.transports.graph.calls import IMMUTABLE, Calls, user
 
 PAGE: Final = 10
 """Messages a page: what is read of one page is written down before the next is asked for, so it must be read in a minute."""
+TRIES: Final = 10
+"""After so many failures a report is left alone: one that Graph cannot give must not keep the later ones from being read."""
+SECONDS: Final = 20.0
+"""For one request."""
 DENIED: Final = "graph.report_permission"
 """A key of fixes."""
 CLASS: Final = "String 0x001A"
@@ -37,6 +45,9 @@ _SYSTEMS: Final = re.compile(r"(?:postmaster|mailer-daemon|microsoftexchange[0-9
 _TAG: Final = re.compile(r"String 0x0*1A", re.IGNORECASE)
 _GONE: Final = 410
 _NOT_FOUND: Final = 404
+_SILENT: Final = "no_answer"
+_OF_ALL: Final = frozenset({401, 403, 429})
+"""Statuses of answers that say nothing of the one message that was asked for."""
 _WORN: Final = frozenset({"syncstatenotfound", "syncstateinvalid", "resyncrequired"})
 
 
@@ -55,6 +66,9 @@ class Letterbox:
     def __init__(self, calls: Calls, *, name: str) -> None:
         self.name = name
         self._calls = calls
+        self._begun: dict[str, dict[str, tuple[Bounce, ...]]] = {}
+        """By mailbox, what was read of a page that did not come to its end: a slow one goes on from there."""
+        self._failed: Counter[tuple[str, str]] = Counter()
 
     async def read(self, inbox: Inbox) -> Post | NoSight:
         """The reports of the next page since its cursor; where that is worn out, from the beginning."""
@@ -68,13 +82,36 @@ class Letterbox:
         if page is None or self._calls.path_of(page.link) is None:
             text = "the answer about the mailbox's Inbox could not be read"
             return NoSight(Answer(status="4.3.0", text=text, code="unreadable", fix="graph.service"))
-        bounces: list[Bounce] = []
+        return await self._reports(inbox.account, page)
+
+    async def _reports(self, account: str, page: _Page) -> Post | NoSight:
+        """What a page's reports say, all of them or why not."""
+        known = self._begun.get(account, {})
+        read = self._begun[account] = {id_: known[id_] for id_ in page.candidates if id_ in known}
         for id_ in page.candidates:
-            report = await self._report(inbox.account, id_)
+            if id_ in read:
+                continue
+            report = await self._report(account, id_)
             if isinstance(report, NoSight):
-                return report
-            bounces += () if report is None else _bounces(report, id_)
-        return Post(tuple(bounces), page.link, page.more)
+                if not self._hopeless(account, id_, report.answer):
+                    return report
+                report = None
+            read[id_] = () if report is None else tuple(_bounces(report, id_))
+        del self._begun[account]
+        for id_ in page.candidates:
+            self._failed.pop((account, id_), None)
+        return Post(tuple(one for id_ in page.candidates for one in read[id_]), page.link, page.more)
+
+    def _hopeless(self, account: str, id_: str, answer: Answer) -> bool:
+        """Whether this report failed so often, by an answer about itself, that it is left alone."""
+        if answer.code != _SILENT and (answer.reply is None or answer.reply in _OF_ALL):
+            return False
+        self._failed[account, id_] += 1
+        if self._failed[account, id_] < TRIES:
+            return False
+        told = {"mailbox": account, "transport": self.name, "code": answer.code, "fix": answer.fix}
+        log(REPORTS_UNREAD, level=logging.WARNING, **told)
+        return True
 
     async def _report(self, account: str, id_: str) -> Ndr | NoSight | None:
         """What a message reports; None where it is no report, or somebody has deleted it."""
@@ -86,7 +123,11 @@ class Letterbox:
     async def _asked(self, account: str, path: str) -> httpx.Response | NoSight:
         request = self._calls.request(Method.GET, path)
         request.headers.add("Prefer", f"{IMMUTABLE}, odata.maxpagesize={PAGE}")
-        return await self._calls.look(account, request, denied=DENIED)
+        try:
+            async with asyncio.timeout(SECONDS):
+                return await self._calls.look(account, request, denied=DENIED)
+        except TimeoutError:
+            return NoSight(Answer(status="4.4.7", text="reading took too long", code=_SILENT, fix=_SILENT))
 
 
 def _first(inbox: Inbox) -> str:
@@ -143,5 +184,5 @@ def _bounces(report: Ndr, id_: str) -> Iterator[Bounce]:
             code=failure.code,
             reply=failure.reply,
             text=failure.text,
-            fix=bounce_fix(failure.code),
+            fix=bounce_fix(failure.code, failure.text or ""),
         )

@@ -9,6 +9,8 @@ with m as (
     look_at = case when look_at > :now::bigint then greatest(:now::bigint, look_at - :by) else look_at end
 ), p as (
   update presence set ask_at = greatest(:now::bigint, ask_at - :by) where ask_at > :now::bigint
+), i as (
+  update inboxes set next_at = greatest(:now::bigint, next_at - :by) where next_at > :now::bigint
 ), b as (
   update blocks set probe_at = greatest(:now::bigint, probe_at - :by) where probe_at > :now::bigint
 ), t as (

@@ -5,6 +5,7 @@ where status = 'queued' and due_at > :now and (attempts > 0 or due_at = accepted
   and due_at is not (select d.scheduled_at from details d where d.message = messages.id);
 update unsettled set since = min(since, :now), look_at = case when look_at > :now then max(:now, look_at - :by) else look_at end;
 update presence set ask_at = max(:now, ask_at - :by) where ask_at > :now;
+update inboxes set next_at = max(:now, next_at - :by) where next_at > :now;
 update blocks set probe_at = max(:now, probe_at - :by) where probe_at > :now;
 update transports set until = max(:now, until - :by) where until > :now;
 update pauses set until = min(until, :now + coalesce(length, until - since)), since = min(since, :now),
