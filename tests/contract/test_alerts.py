@@ -194,6 +194,14 @@ async def test_a_webhook_that_is_not_there_is_said_by_its_host(desk: Desk, unuse
     assert await desk.alerts.test() == {"webhook": "127.0.0.1 cannot be told: ConnectError"}
 
 
+async def test_a_proxy_that_cannot_be_used_is_no_fault_and_its_login_is_not_said(
+    desk: Desk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks9://ada:s3cret@proxy.example:1080")
+    desk.tell(webhook=hook(receiver))
+    assert await desk.alerts.test() == {"webhook": "127.0.0.1 cannot be told: ValueError"}
+
+
 async def test_where_the_spool_cannot_be_written_the_webhook_hears_it_once_for_each_time(
     desk: Desk, receiver: Receiver
 ) -> None:

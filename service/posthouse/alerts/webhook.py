@@ -39,23 +39,24 @@ class Webhook:
 
     async def post(self, told: Telling, *, at: float) -> str | None:
         """Tell it, at this Unix time; None where it was taken, else why not, without the address."""
+        body = json.dumps(FORMS[self._target.form](told), ensure_ascii=False).encode()
+        headers = {"content-type": "application/json", "webhook-id": told.id, "webhook-timestamp": str(int(at))}
         try:
             url = self._target.url()
-            body = json.dumps(FORMS[self._target.form](told), ensure_ascii=False).encode()
-            headers = {"content-type": "application/json", "webhook-id": told.id, "webhook-timestamp": str(int(at))}
-            if self._target.secret is not None:
-                headers["webhook-signature"] = signature(
-                    self._target.secret(), id=told.id, timestamp=int(at), body=body
-                )
+            secret = None if self._target.secret is None else self._target.secret()
+        except ValueError as error:
+            return str(error)
+        if secret is not None:
+            headers["webhook-signature"] = signature(secret, id=told.id, timestamp=int(at), body=body)
+        try:
             async with (
                 httpx.AsyncClient(timeout=SECONDS, follow_redirects=False) as client,
                 client.stream("POST", url, content=body, headers=headers) as response,
             ):
                 return None if response.is_success else f"{host_of(url)} answers {response.status_code}"
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError) as error:
+            # the last two are what the environment says of proxies; their texts may hold its login
             return f"{host_of(url)} cannot be told: {type(error).__name__}"
-        except ValueError as error:
-            return str(error)
 
 
 def signature(secret: str, *, id: str, timestamp: int, body: bytes) -> str:  # noqa: A002 - the word of the specification
