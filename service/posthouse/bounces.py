@@ -18,7 +18,7 @@ from posthouse.meter import UNHEARD, Meter
 from posthouse.outcome import Answer
 from posthouse.ports import Clock, Diagnosis, Letterbox, Spool, SpoolUnavailableError
 from posthouse.records import Bounced, Inbox, InboxAsk, NoSight, Pause, Post
-from posthouse.slots import take_slot
+from posthouse.slots import rest, take_slot
 from posthouse.telemetry import MESSAGE_BOUNCED, REPORTS_UNREAD, TENANT_LIMITED, Addresses, log
 
 EVERY: Final = 60.0
@@ -144,10 +144,7 @@ class Bounces:
         length = SOON if answer.retry_after is None else max(int(answer.retry_after * 1000), SHORTEST)
         if answer.reply == _TOO_MANY:
             pause = Pause(None, now + length, "graph.throttled", blocked=False, since=now, length=length)
-            before, stands = lane.standing(None), lane.pause(pause)
-            if stands != before:
-                await self._tools.spool.pause(lane=inbox.lane, pause=stands)
-                lane.saved(None)
+            await rest(lane, pause, spool=self._tools.spool, key=inbox.lane)
         elif answer.reply in _DENIED:
             length = AGAIN
             told = {"mailbox": inbox.account, "transport": inbox.transport, "code": answer.code, "fix": answer.fix}

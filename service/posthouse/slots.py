@@ -1,4 +1,4 @@
-"""A slot of a lane for a look into its mailbox: waited for, because a busy lane has none free at the moment of asking."""
+"""What looks into a mailbox owe its lane: a slot, waited for because a busy lane has none free, and the rest that Graph asks for."""
 
 import asyncio
 import contextlib
@@ -7,6 +7,8 @@ from typing import Final
 
 from posthouse.lanes import Lane
 from posthouse.message import Millis
+from posthouse.ports import Spool
+from posthouse.records import Pause
 
 ASK_AGAIN: Final = 1.0
 """Seconds after which a slot is asked for again although nothing was heard of the lane."""
@@ -28,3 +30,11 @@ async def take_slot(lane: Lane, *, concurrent: int, now: Callable[[], Millis]) -
         raise
     finally:
         lane.unwatch(room.set)
+
+
+async def rest(lane: Lane, pause: Pause, *, spool: Spool, key: int | None) -> None:
+    """Pause the sends too, in memory and, under the lane's ``key`` where it has one, in the spool."""
+    before, stands = lane.standing(pause.transport), lane.pause(pause)
+    if stands != before and key is not None:
+        await spool.pause(lane=key, pause=stands)
+        lane.saved(pause.transport)

@@ -19,6 +19,7 @@ from posthouse.settings.model import AlertSettings, Settings, SmtpSettings
 from posthouse.settings.secret import Secret, SecretError
 from posthouse.submission import DoorStep
 from posthouse.transports.clouds import CLOUDS
+from posthouse.transports.proxies import Proxies
 from posthouse.verdict import standing_of
 
 
@@ -36,7 +37,7 @@ def alerts_of(settings: Settings, sources: Sources, *, step: DoorStep, diagnosis
                 tenant_recipients_per_day=limits.tenant_recipients_per_day,
                 floor_bytes=settings.spool.floor_bytes,
             ),
-            channels=_channels(settings.alerts, step),
+            channels=_channels(settings.alerts, settings.proxies, step),
             diagnosis=diagnosis,
             host=socket.gethostname(),
         )
@@ -63,11 +64,16 @@ def passwords_of(settings: Settings) -> tuple[str, ...]:
     )
 
 
-def _channels(alerts: AlertSettings, step: DoorStep) -> Channels:
+def _channels(alerts: AlertSettings, proxies: Proxies, step: DoorStep) -> Channels:
     target = None
+
+    def proxy(url: str) -> str | None:
+        way = proxies.to(url)
+        return None if way is None else way.url
+
     if alerts.webhook is not None:
         secret = None if alerts.webhook_secret is None else partial(_read, webhook_secret, alerts.webhook_secret)
-        target = Target(url=partial(_read, webhook, alerts.webhook), form=alerts.format, secret=secret)
+        target = Target(url=partial(_read, webhook, alerts.webhook), form=alerts.format, secret=secret, proxy=proxy)
     return Channels(
         webhook=None if target is None else Webhook(target),
         letters=Letters(step, to=alerts.mail_to, senders=alerts.mail_from) if alerts.mail_to else None,

@@ -116,7 +116,8 @@ class Traces(Tracer):
         telling, self._telling = self._telling, None
         if telling is not None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._tries.join(), CLOSING_SECONDS)
+                async with asyncio.timeout(CLOSING_SECONDS):  # wait_for swallows a cancellation before Python 3.12
+                    await self._tries.join()
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
         # a thread of its own: nobody waits at the process's end for a collector that does not answer

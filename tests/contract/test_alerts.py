@@ -194,12 +194,15 @@ async def test_a_webhook_that_is_not_there_is_said_by_its_host(desk: Desk, unuse
     assert await desk.alerts.test() == {"webhook": "127.0.0.1 cannot be told: ConnectError"}
 
 
-async def test_a_proxy_that_cannot_be_used_is_no_fault_and_its_login_is_not_said(
-    desk: Desk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+async def test_a_webhook_is_told_by_the_proxy_of_the_settings_alone_and_its_login_is_not_said(
+    desk: Desk, receiver: Receiver, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ALL_PROXY", "socks9://ada:s3cret@proxy.example:1080")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{unused_tcp_port}")
     desk.tell(webhook=hook(receiver))
-    assert await desk.alerts.test() == {"webhook": "127.0.0.1 cannot be told: ValueError"}
+    assert await desk.alerts.test() == {"webhook": None}
+    desk.tell(webhook=hook(receiver, proxy=lambda _url: f"http://ada:s3cret@127.0.0.1:{unused_tcp_port}"))
+    assert await desk.alerts.test() == {"webhook": "127.0.0.1 cannot be told: ConnectError"}
+    assert len(receiver.heard) == 1
 
 
 async def test_where_the_spool_cannot_be_written_the_webhook_hears_it_once_for_each_time(

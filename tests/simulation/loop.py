@@ -17,7 +17,7 @@ from posthouse.ports import SpoolUnavailableError
 T = TypeVar("T")
 SPINS = 20_000
 """Turns without any time passing from which the process hangs in a loop of its own."""
-MOST = 800_000
+MOST = 400_000
 """Turns of a whole run: a seed is small, so more is a loop that time does not end."""
 
 

@@ -279,7 +279,7 @@ PLANTS: Final[Mapping[Name, Plant]] = {
         "absence counts at the first look", "doubled", proof, "next_check", _always(value=None), seed=3
     ),
     "draft": Plant("a draft counts as sent", "lost", settling, "conclude", _drafts_count, seed=74),
-    "mark": Plant("sending is marked after the wire", "doubled", runner, "Attempt", lambda _was: _Early, seed=8),
+    "mark": Plant("sending is marked after the wire", "doubled", runner, "Attempt", lambda _was: _Early, seed=2),
     "finish": Plant(
         "a failing finish becomes another outcome", "doubled", Attempt, "_finish", _another_outcome, seed=2
     ),

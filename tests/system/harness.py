@@ -233,6 +233,15 @@ class Service:
         out, err = await asyncio.wait_for(process.communicate(), 40)
         return process.returncode or 0, out.decode(), err.decode()
 
+    async def examined(self, sender: str) -> tuple[int, dict[str, dict[str, Any]]]:
+        """What the doctor says of a sender: its exit code, and its steps by name; then this posthouse ends."""
+        try:
+            code, out, errors = await self.run("doctor", "--sender", sender, "--json")
+        finally:
+            await self.close()
+        assert not errors
+        return code, {step["step"]: step for step in json.loads(out)["steps"]}
+
     async def admin(self, method: str, path: str, **options: Any) -> httpx.Response:
         """A request over the administrator's socket."""
         transport = httpx.AsyncHTTPTransport(uds=str(self.state / "posthouse.sock"))

@@ -1,6 +1,5 @@
 """TLS that a proxy opens which we did not write: what the real ``posthouse doctor`` says, and that its fix mends it."""
 
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -35,12 +34,7 @@ async def examined(home: Path, emulator: Emulator, proxy: Inspection, **entra: s
         transports__graph={"base_url": f"https://127.0.0.1:{proxy.https}/v1.0"},
         transports__smtp={"host": "localhost", "port": proxy.smtp},
     )
-    try:
-        code, out, errors = await service.run("doctor", "--sender", SENDER, "--json")
-    finally:
-        await service.close()
-    assert not errors
-    return code, {step["step"]: step for step in json.loads(out)["steps"]}
+    return await service.examined(SENDER)
 
 
 @pytest.mark.apt

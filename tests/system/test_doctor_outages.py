@@ -1,6 +1,5 @@
 """Outages of a real network, and a proxy that we did not write: what the real ``posthouse doctor`` says (table: tests/README.md)."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,12 +104,7 @@ def street(road: tuple[Street, Remote]) -> Iterator[Street]:
 async def examined(street: Street, remote: Remote, home: Path) -> tuple[int, dict[str, dict]]:
     """The exit code, and the steps by name."""
     service = Service(home, remote, inside=inside(street.here), entra={"authority": f"https://{NAME}"})
-    try:
-        code, out, errors = await service.run("doctor", "--sender", SENDER, "--json")
-    finally:
-        await service.close()
-    assert not errors
-    return code, {step["step"]: step for step in json.loads(out)["steps"]}
+    return await service.examined(SENDER)
 
 
 @pytest.mark.apt

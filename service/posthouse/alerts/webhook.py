@@ -24,11 +24,13 @@ class Target:
     """Where to and in which form; the address may be a secret (Teams and Slack know nothing else), ``secret`` signs.
 
     Both are read for each POST, so that a new one needs no restart; reading raises ValueError where it is not there.
+    ``proxy`` gives the URL of the proxy by which an address is reached, with its login; None: directly.
     """
 
     url: Callable[[], str]
     form: Format = "standard"
     secret: Callable[[], str] | None = None
+    proxy: Callable[[str], str | None] = lambda _url: None
 
 
 class Webhook:
@@ -50,12 +52,13 @@ class Webhook:
             headers["webhook-signature"] = signature(secret, id=told.id, timestamp=int(at), body=body)
         try:
             async with (
-                httpx.AsyncClient(timeout=SECONDS, follow_redirects=False) as client,
+                httpx.AsyncClient(
+                    timeout=SECONDS, follow_redirects=False, proxy=self._target.proxy(url), trust_env=False
+                ) as client,
                 client.stream("POST", url, content=body, headers=headers) as response,
             ):
                 return None if response.is_success else f"{host_of(url)} answers {response.status_code}"
-        except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError) as error:
-            # the last two are what the environment says of proxies; their texts may hold its login
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             return f"{host_of(url)} cannot be told: {type(error).__name__}"
 
 

@@ -11,7 +11,7 @@ from posthouse.message import Millis
 from posthouse.outcome import Answer
 from posthouse.ports import Clock, Evidence, Spool
 from posthouse.records import NoSight, Pause, Sightings
-from posthouse.slots import take_slot
+from posthouse.slots import rest, take_slot
 
 IDS_IN_ONE_LOOK: Final = 15
 DENIED: Final = frozenset({401, 403, 404})
@@ -96,13 +96,10 @@ class LookUps:
         """Obey Retry-After, the sends too: a 429 is about the mailbox, another answer about its way by this transport."""
         if answer.reply != _TOO_MANY and answer.retry_after is None:
             return
-        rest = max(THROTTLED if answer.retry_after is None else answer.retry_after, SHORTEST)
-        now, length = self._eyes.clock.now(), int(rest * 1000)
+        seconds = max(THROTTLED if answer.retry_after is None else answer.retry_after, SHORTEST)
+        now, length = self._eyes.clock.now(), int(seconds * 1000)
         self._rests[place.account] = now + length
         whole = answer.reply == _TOO_MANY
         named, reason = (None, "graph.throttled") if whole else (transport, answer.fix or answer.code)
         pause = Pause(named, now + length, reason, blocked=False, since=now, length=length)
-        before, stands = lane.standing(named), lane.pause(pause)
-        if stands != before and place.lane is not None:
-            await self._eyes.spool.pause(lane=place.lane, pause=stands)
-            lane.saved(named)
+        await rest(lane, pause, spool=self._eyes.spool, key=place.lane)
